@@ -1,0 +1,1 @@
+"""The kinds that users and the operator write: the single source of the CRDs, their documentation and their validation."""

@@ -1,0 +1,41 @@
+"""Names that other programs rely on: group, labels, annotations, finalizer, field managers."""
+
+from typing import Final
+
+GROUP: Final = "serving.mistral-operator.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+MODEL_KIND: Final = "MistralModel"
+MODEL_PLURAL: Final = "mistralmodels"
+CLAIM_KIND: Final = "NodePoolClaim"
+CLAIM_PLURAL: Final = "nodepoolclaims"
+
+FIELD_MANAGER: Final = "mistral-operator"
+STATUS_FIELD_MANAGER: Final = "mistral-operator-status"
+CLAIM_FINALIZER: Final = f"{GROUP}/node-pool"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "mistral-operator"
+APP_NAME_LABEL: Final = "app.kubernetes.io/name"
+APP_INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
+
+MODEL_LABEL: Final = f"{GROUP}/model"
+"""On every object of a model: the model's name (same namespace)."""
+REVISION_LABEL: Final = f"{GROUP}/revision"
+"""On pods and ControllerRevisions: the pinned plan's hash."""
+CLAIM_LABEL: Final = f"{GROUP}/claim"
+"""On ControllerRevisions: the NodePoolClaim that the revision's pods need."""
+SHAPE_LABEL: Final = f"{GROUP}/shape"
+"""On nodes, set through the node pool, and in the pods' node selector: the claim's shape, never the pool's name."""
+ROLE_LABEL: Final = f"{GROUP}/role"
+"""On pods: `leader` for the one pod of a replica that answers requests and reports metrics."""
+LEADER_ROLE: Final = "leader"
+
+APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
+"""On every object that the operator applies: the hash of the manifest as rendered, to see dropped fields without a read."""
+
+CLAIM_RESOURCE_LABEL: Final = "mistral-operator-claim"
+"""On GKE node pools (resource labels): the claim that owns the pool."""
+TENANT_RESOURCE_LABEL: Final = "mistral-operator-tenant"
+SHAPE_RESOURCE_LABEL: Final = "mistral-operator-shape"

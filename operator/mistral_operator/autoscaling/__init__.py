@@ -1,0 +1,1 @@
+"""One file per autoscaler: the objects that move a MistralModel's scale. Pure."""

@@ -1,0 +1,1 @@
+"""Accelerators on GKE: claims, the ladder, and one file per provisioner."""

@@ -1,0 +1,1 @@
+"""What is known of models, accelerators and engines: data files with sources, and their typed loader."""

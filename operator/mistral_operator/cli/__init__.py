@@ -1,0 +1,1 @@
+"""The command `mistral-operator`, also as `kubectl mistral`."""

@@ -1,0 +1,60 @@
+"""What `sync` is given and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mistral_operator.planning.types import ClusterProfile
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON; never changed in place."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """One object of one model's namespace."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything read from the API server that one model's sync may look at, without managedFields."""
+
+    cluster: ClusterProfile
+    children: tuple[Mapping[str, Any], ...] = ()
+    """Objects that the model owns: Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler, ControllerRevision."""
+    pods: tuple[Mapping[str, Any], ...] = ()
+    pod_events: tuple[Mapping[str, Any], ...] = ()
+    """Kubernetes Events (core/v1) on those pods, oldest first."""
+    claims: tuple[Mapping[str, Any], ...] = ()
+    """NodePoolClaims named by the model's revisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """A Kubernetes Event to record on the model: one per change of a condition's reason."""
+
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What should be. Applying it twice changes nothing."""
+
+    manifests: tuple[Manifest, ...]
+    """The model's objects in the order in which to apply them; the revision first."""
+    claims: tuple[Manifest, ...]
+    """The NodePoolClaims that the model's revisions need; applied after the revisions and before the workloads."""
+    prune: tuple[ObjectRef, ...]
+    """Owned objects that are no longer wanted; deleted after a complete and successful apply."""
+    status: Manifest
+    """The whole status of the MistralModel."""
+    events: tuple[EventNote, ...]
+    requeue_after_s: float | None

@@ -1,0 +1,1 @@
+"""From a pinned plan to Kubernetes objects, one file per concern. Pure."""

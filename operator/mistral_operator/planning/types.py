@@ -1,0 +1,177 @@
+"""What the planner is given and what it answers. Frozen, and the same on every machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Tier(StrEnum):
+    """How sure we are that a pair of model and hardware runs: see docs/support-matrix.md."""
+
+    VERIFIED = "verified"
+    DOCUMENTED = "documented"
+    EXPERIMENTAL = "experimental"
+    REFUSED = "refused"
+
+
+class Consumption(StrEnum):
+    """How capacity is bought from GKE."""
+
+    ON_DEMAND = "OnDemand"
+    SPOT = "Spot"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterProfile:
+    """What the cluster is, discovered once or read from a file; nothing in it changes while a model lives."""
+
+    provider: str
+    """`GKE`, or `None` where no node pools can be made."""
+    project: str
+    location: str
+    """Region or zone of the cluster, such as `us-central1`."""
+    cluster: str
+    zones: tuple[str, ...]
+    version: str = ""
+    custom_metrics: bool = False
+    """True when the API server serves `custom.metrics.k8s.io`, so that a HorizontalPodAutoscaler can read engine metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The operator's own settings, the same for all models."""
+
+    operator_version: str
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Engine id → image that replaces the catalogue's default."""
+    prices: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    """Machine type → consumption → US dollars an hour, replacing the catalogue's list prices."""
+    claim_idle_after_s: int = 0
+    """How long a claim without users is kept before its node pool is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBudget:
+    """One device's memory in bytes; the parts add up to `device_bytes`."""
+
+    device_bytes: int
+    reserved_bytes: int
+    """What the engine leaves alone: (1 - utilization) of the device, and what the driver keeps."""
+    weights_bytes: int
+    activations_bytes: int
+    overhead_bytes: int
+    """Contexts, captured graphs and communication buffers."""
+    kv_cache_bytes: int
+    """What is left for the KV cache; never negative in an option."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartupEstimate:
+    """Estimated seconds from nothing to ready, by phase; an estimate, not a promise."""
+
+    node_s: int
+    image_s: int
+    weights_s: int
+    compile_s: int
+
+    @property
+    def total_s(self) -> int:
+        """All phases one after the other."""
+        return self.node_s + self.image_s + self.weights_s + self.compile_s
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOption:
+    """One way to serve one replica of the model: a rung of the ladder, complete enough to be rendered."""
+
+    name: str
+    """Stable and readable, such as `g2-standard-8-ondemand`."""
+    accelerator: str
+    """Catalogue id, such as `l4`."""
+    accelerator_label: str
+    """GKE's accelerator type, also the value of the node label, such as `nvidia-l4`."""
+    resource_name: str
+    machine_type: str
+    devices: int
+    """Devices per replica; equals the machine's devices."""
+    consumption: Consumption
+    zones: tuple[str, ...]
+    engine: str
+    engine_version: str
+    image: str
+    precision: str
+    kv_cache_precision: str
+    tensor_parallel: int
+    pipeline_parallel: int
+    context_length: int
+    """Tokens; what the engine is told to serve."""
+    max_context_length: int
+    """Tokens; the largest that would fit beside nothing else, before the safety margin."""
+    max_concurrency: int
+    """Sequences at once that the engine may batch."""
+    kv_cache_tokens: int
+    """Tokens of KV cache over all devices."""
+    max_batched_tokens: int
+    gpu_memory_utilization: str
+    """The engine's share of a device's memory, as a decimal string."""
+    memory: MemoryBudget
+    host_cpu: str
+    """CPU that the engine's container asks for, a Kubernetes quantity."""
+    host_memory: str
+    """Memory that the engine's container asks for, a Kubernetes quantity."""
+    shm_bytes: int
+    startup: StartupEstimate
+    hourly_cost: Decimal | None
+    """US dollars an hour for one replica; None when no price is known."""
+    price_note: str
+    """Date, region and source of the price."""
+    tier: Tier
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that was considered and not chosen."""
+
+    subject: str
+    """What was refused: `nvidia-l4 × 1 (g2-standard-4), bf16`, or a field's path."""
+    reason: str
+    """A finding in CamelCase, such as `WeightsExceedMemory`."""
+    message: str
+    """The arithmetic, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The planner's answer for a model that can be served."""
+
+    model_id: str
+    display_name: str
+    repository: str
+    revision: str
+    """Commit of the weights' repository, or empty where the catalogue has none."""
+    served_name: str
+    engine_flags: tuple[str, ...]
+    """The model's own engine flags: layout, tokenizer, parsers."""
+    weights_bytes: int
+    license_id: str
+    options: tuple[PlannedOption, ...]
+    """The ladder, best first; never empty."""
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def chosen(self) -> PlannedOption:
+        """The first rung."""
+        return self.options[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRefused:
+    """The planner's answer for a model that can't be served as asked."""
+
+    reason: str
+    """A finding in CamelCase: `UnknownModel`, `LicenseNotAccepted`, `NothingFits`, …"""
+    message: str
+    """What is wrong and what to write instead, for a condition."""
+    refusals: tuple[Refusal, ...] = ()
