@@ -1,0 +1,82 @@
+# The whole interface for contributors. Every target sets up what it needs by itself: a machine with git, make,
+# Python >= 3.11 and Go is enough. Nothing here needs root, a container runtime or a cloud account.
+
+PYTHON ?= python3
+KEEP ?=
+DEMO_FLAGS ?=
+SANDBOX_FLAGS ?= --with-operator
+PYTEST_FLAGS ?=
+EXAMPLE ?= examples/mistral-7b.yaml
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PYTEST := $(RUN) -m pytest
+# Named after what it was made from, so that a changed lock installs again and a checkout that only touches files doesn't.
+STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit bench lint format golden crds sandbox plan lock binaries clean
+
+help: ## list the targets
+	@echo "Usage: make TARGET"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS (sandbox),"
+	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit, bench)"
+
+demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
+	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
+
+test: $(STAMP) binaries ## all tests: unit, golden, scenario, and cluster on a real control plane
+	$(PYTEST) tests/unit tests/golden tests/scenario tests/cluster --durations=10 $(PYTEST_FLAGS)
+
+test-unit: $(STAMP) ## the quick tests: no process, no network
+	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
+
+bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
+	@$(PYTEST) tests/bench -q -s -p no:cacheprovider $(PYTEST_FLAGS)
+
+lint: $(STAMP) ## format, style, types, layers, and that generated files are up to date
+	$(VENV)/bin/ruff format --check operator tests
+	$(VENV)/bin/ruff check operator tests
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) -m mistral_operator.api.schema --check
+
+format: $(STAMP) ## format the code and apply the safe fixes
+	$(VENV)/bin/ruff format operator tests
+	$(VENV)/bin/ruff check --fix operator tests
+
+golden: $(STAMP) ## write the golden files again; review the difference with git diff
+	MISTRAL_OPERATOR_GOLDEN=write $(PYTEST) tests/golden -q $(PYTEST_FLAGS)
+	@git --no-pager diff --stat -- tests/golden
+
+crds: $(STAMP) ## write crds/ and the field reference in docs/ again, from the types in api/
+	$(RUN) -m mistral_operator.api.schema --write
+
+sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the foreground; prints the kubeconfig's path
+	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)
+
+plan: $(STAMP) ## what EXAMPLE would run on, why, and what it costs; needs no cluster
+	@$(RUN) -m mistral_operator plan -f $(EXAMPLE)
+
+lock: $(STAMP) ## solve the dependencies again into requirements.lock
+	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --upgrade \
+	    --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+
+binaries: $(STAMP)
+	@$(RUN) -m mistral_operator.sandbox.control_plane.install
+
+clean: ## remove the virtual environment and every cache in this folder
+	rm -rf $(VENV) build dist .sandbox .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find operator tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit("make needs Python 3.11 or newer; say which with make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV): $$(grep -c '==' requirements.lock) locked packages, about a minute the first time …"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
