@@ -1,0 +1,253 @@
+"""Node pools through Google's own client of the Kubernetes Engine API (`google.container.v1`).
+
+The only module of the operator that knows Google's types. Importing it takes a second, so import it where a cluster
+is really talked to. Each call is tried once, with a deadline: retries are the claim reconciler's, which knows what is
+worth repeating.
+"""
+
+from collections.abc import Awaitable
+from enum import StrEnum
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+import google.auth.exceptions
+import grpc
+from google.api_core import exceptions as api_exceptions
+from google.api_core.gapic_v1 import client_info
+from google.cloud import container_v1
+from google.cloud.container_v1.services.cluster_manager.transports import ClusterManagerGrpcAsyncIOTransport
+from google.rpc import code_pb2
+
+from mistral_operator.capacity.errors import CloudError, PermissionDeniedError, UnavailableError, classify
+from mistral_operator.capacity.port import (
+    Accelerator,
+    Bounds,
+    ClusterView,
+    OperationKind,
+    OperationView,
+    PoolSpec,
+    PoolStatus,
+    PoolView,
+)
+
+_E = TypeVar("_E", bound=StrEnum)
+
+READ_DEADLINE_S: Final = 30.0
+WRITE_DEADLINE_S: Final = 60.0
+"""GKE checks quota and networks before it answers a create, which takes longer than a read."""
+
+MAX_PODS_PER_NODE: Final = 32
+"""GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
+
+_GVNIC_UNKNOWN_TO: Final = ("n1-",)
+_HYPERDISK_ONLY: Final = ("a3-ultragpu-", "a4-", "a4x-", "g4-")
+"""Machine families that take no Persistent Disk as boot disk."""
+
+
+class ContainerApi:
+    """Implements `capacity.port.NodePools` for one cluster. Make it inside the event loop that uses it."""
+
+    def __init__(self, *, project: str, location: str, cluster: str, endpoint: str = "", user_agent: str = "") -> None:
+        """`endpoint` empty is Google, with the default credentials. `http://host:port` is a plain-text channel without
+        credentials, meant for the sandbox.
+        """
+        self._project, self._location, self._cluster = project, location, cluster
+        self._parent = f"projects/{project}/locations/{location}/clusters/{cluster}"
+        self._client = _connect(endpoint=endpoint, user_agent=user_agent)
+
+    async def describe_cluster(self) -> ClusterView:
+        """The cluster itself."""
+        found = await _answer(self._client.get_cluster(name=self._parent, retry=None, timeout=READ_DEADLINE_S))
+        return ClusterView(
+            project=self._project,
+            location=self._location,
+            name=self._cluster,
+            zones=tuple(sorted(found.locations)),
+            version=found.current_master_version,
+            autopilot=bool(found.autopilot.enabled),
+        )
+
+    async def list_pools(self) -> tuple[PoolView, ...]:
+        """All pools of the cluster, ours and others'."""
+        found = await _answer(self._client.list_node_pools(parent=self._parent, retry=None, timeout=READ_DEADLINE_S))
+        return tuple(_pool_view(pool) for pool in found.node_pools)
+
+    async def create_pool(self, spec: PoolSpec) -> OperationView:
+        """Start to create a pool; `AlreadyExistsError` when the name is taken, by whomever."""
+        request = container_v1.CreateNodePoolRequest(parent=self._parent, node_pool=node_pool(spec))
+        started = await _answer(self._client.create_node_pool(request=request, retry=None, timeout=WRITE_DEADLINE_S))
+        return _operation_view(started)
+
+    async def set_autoscaling(self, name: str, bounds: Bounds) -> OperationView:
+        """Start to change a pool's bounds."""
+        request = container_v1.SetNodePoolAutoscalingRequest(name=self._path(name), autoscaling=_autoscaling(bounds))
+        started = await _answer(
+            self._client.set_node_pool_autoscaling(request=request, retry=None, timeout=WRITE_DEADLINE_S)
+        )
+        return _operation_view(started)
+
+    async def delete_pool(self, name: str) -> OperationView:
+        """Start to delete a pool with its nodes; `NotFoundError` when it is gone."""
+        started = await _answer(
+            self._client.delete_node_pool(name=self._path(name), retry=None, timeout=WRITE_DEADLINE_S)
+        )
+        return _operation_view(started)
+
+    async def get_operation(self, name: str) -> OperationView:
+        """How an operation stands; `NotFoundError` once the cloud has forgotten it."""
+        path = f"projects/{self._project}/locations/{self._location}/operations/{name}"
+        return _operation_view(
+            await _answer(self._client.get_operation(name=path, retry=None, timeout=READ_DEADLINE_S))
+        )
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _path(self, pool: str) -> str:
+        return f"{self._parent}/nodePools/{pool}"
+
+
+def _connect(*, endpoint: str, user_agent: str) -> Any:
+    info = client_info.ClientInfo(user_agent=user_agent or None)
+    if not endpoint:
+        return container_v1.ClusterManagerAsyncClient(client_info=info)
+    address = urlsplit(endpoint)
+    if address.scheme != "http" or not address.netloc:
+        raise ValueError(f"container API endpoint {endpoint!r}: write http://HOST:PORT, or leave it out for Google's")
+    # gRPC would send even loopback through a proxy named in the environment.
+    channel = grpc.aio.insecure_channel(address.netloc, options=[("grpc.enable_http_proxy", 0)])
+    return container_v1.ClusterManagerAsyncClient(
+        transport=ClusterManagerGrpcAsyncIOTransport(channel=channel), client_info=info
+    )
+
+
+async def _answer(call: Awaitable[Any]) -> Any:
+    """The call's answer, or a `CloudError` in the cloud's own words."""
+    try:
+        return await call
+    except api_exceptions.GoogleAPICallError as error:
+        code = error.grpc_status_code.name if error.grpc_status_code is not None else ""
+        raise classify(code, error.message or str(error)) from error
+    except google.auth.exceptions.TransportError as error:
+        raise UnavailableError(str(error)) from error
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise PermissionDeniedError(str(error)) from error
+    except (grpc.aio.AioRpcError, TimeoutError, OSError) as error:
+        raise UnavailableError(str(error) or type(error).__name__) from error
+
+
+def node_pool(spec: PoolSpec) -> Any:
+    """The `NodePool` message for a spec. No taints of ours: GKE adds its own for GPUs."""
+    return container_v1.NodePool(
+        name=spec.name,
+        initial_node_count=0,
+        config=_node_config(spec),
+        locations=list(spec.locations),
+        autoscaling=_autoscaling(spec.bounds),
+        management=container_v1.NodeManagement(auto_repair=True, auto_upgrade=True),
+        max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=MAX_PODS_PER_NODE),
+        # A node with a GPU takes minutes to come: make the new one before the old one goes.
+        upgrade_settings=container_v1.NodePool.UpgradeSettings(
+            strategy=container_v1.NodePoolUpdateStrategy.SURGE, max_surge=1, max_unavailable=0
+        ),
+    )
+
+
+def _node_config(spec: PoolSpec) -> Any:
+    metadata_mode = container_v1.WorkloadMetadataConfig.Mode.GKE_METADATA
+    hyperdisk = spec.machine_type.startswith(_HYPERDISK_ONLY)
+    return container_v1.NodeConfig(
+        machine_type=spec.machine_type,
+        accelerators=[_accelerator_config(spec.accelerator)],
+        spot=spec.spot,
+        image_type="COS_CONTAINERD",
+        disk_type="hyperdisk-balanced" if hyperdisk else "pd-balanced",
+        disk_size_gb=spec.boot_disk_gb,
+        labels=dict(spec.node_labels),
+        resource_labels=dict(spec.resource_labels),
+        oauth_scopes=["https://www.googleapis.com/auth/cloud-platform"],
+        metadata={"disable-legacy-endpoints": "true"},
+        workload_metadata_config=container_v1.WorkloadMetadataConfig(mode=metadata_mode),
+        gcfs_config=container_v1.GcfsConfig(enabled=True),
+        gvnic=container_v1.VirtualNIC(enabled=not spec.machine_type.startswith(_GVNIC_UNKNOWN_TO)),
+        # Secure boot stays off, as is GKE's default: it refuses kernel modules that Google hasn't signed.
+        shielded_instance_config=container_v1.ShieldedInstanceConfig(
+            enable_secure_boot=False, enable_integrity_monitoring=True
+        ),
+    )
+
+
+def _accelerator_config(accelerator: Accelerator) -> Any:
+    version = container_v1.GPUDriverInstallationConfig.GPUDriverVersion.DEFAULT
+    return container_v1.AcceleratorConfig(
+        accelerator_type=accelerator.type,
+        accelerator_count=accelerator.count,
+        # Before 1.30.1-gke.1156000 a pool that doesn't ask for a driver gets none.
+        gpu_driver_installation_config=container_v1.GPUDriverInstallationConfig(gpu_driver_version=version),
+    )
+
+
+def _autoscaling(bounds: Bounds) -> Any:
+    return container_v1.NodePoolAutoscaling(
+        enabled=True,
+        total_min_node_count=bounds.total_min,
+        total_max_node_count=bounds.total_max,
+        location_policy=container_v1.NodePoolAutoscaling.LocationPolicy.ANY,
+    )
+
+
+def _pool_view(pool: Any) -> PoolView:
+    scaling = pool.autoscaling
+    by_totals = scaling.enabled and scaling.total_max_node_count
+    return PoolView(
+        name=pool.name,
+        status=_member(PoolStatus, pool.status, PoolStatus.UNKNOWN),
+        machine_type=pool.config.machine_type,
+        accelerators=tuple(
+            Accelerator(type=found.accelerator_type, count=found.accelerator_count)
+            for found in pool.config.accelerators
+        ),
+        spot=pool.config.spot,
+        locations=tuple(sorted(pool.locations)),
+        node_labels=dict(pool.config.labels),
+        resource_labels=dict(pool.config.resource_labels),
+        bounds=Bounds(scaling.total_min_node_count, scaling.total_max_node_count) if by_totals else None,
+        findings=tuple(_condition_error(condition).finding for condition in pool.conditions),
+    )
+
+
+def _member(enum: type[_E], value: Any, unknown: _E) -> _E:
+    """Our member for one of Google's; values newer than the client arrive as bare integers."""
+    name = getattr(value, "name", "")
+    return next((member for member in enum if member.value == name), unknown)
+
+
+def _condition_error(condition: Any) -> CloudError:
+    """A condition's legacy code tells a stock-out from a quota, its canonical code only "exhausted"."""
+    legacy = container_v1.StatusCondition.Code(condition.code).name
+    text = (
+        condition.message if legacy == "UNKNOWN" or legacy in condition.message else f"[{legacy}] {condition.message}"
+    )
+    canonical = code_pb2.Code.Name(int(condition.canonical_code)) if condition.canonical_code else ""
+    return classify(canonical, text)
+
+
+def _operation_view(operation: Any) -> OperationView:
+    """A DONE operation may carry an error, and that is how many failures come."""
+    error = operation.error
+    failed = bool(error.code or error.message)
+    return OperationView(
+        name=operation.name,
+        kind=_member(OperationKind, operation.operation_type, OperationKind.OTHER),
+        target=operation.target_link.rpartition("/nodePools/")[2] if "/nodePools/" in operation.target_link else "",
+        done=operation.status == container_v1.Operation.Status.DONE,
+        finding=classify(code_pb2.Code.Name(error.code), error.message).finding if failed else None,
+        started_at=operation.start_time,
+    )

@@ -1,0 +1,191 @@
+"""What the cloud can answer instead of doing it: one small hierarchy, and how its texts are told apart.
+
+Google answers the same cause in several ways: as a gRPC code, as a code inside the text, or in a finished
+operation. `classify` reads all of them, so that everyone after it sees one reason and the cloud's own words.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFinding:
+    """One refusal of the cloud, as a value."""
+
+    reason: str
+    """A finding in CamelCase, such as `StockedOut`."""
+    text: str
+    """The cloud's own words."""
+    retryable: bool
+    """True when the same call may well succeed soon, without anyone doing anything."""
+    outcome_unknown: bool = False
+    """True when the call may have taken effect although it failed."""
+
+
+class CloudError(Exception):
+    """A call to the cloud failed. `text` has the cloud's own words; the class says what that means."""
+
+    reason: ClassVar[str]
+    retryable: ClassVar[bool] = False
+    outcome_unknown: ClassVar[bool] = False
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    @property
+    def finding(self) -> CloudFinding:
+        """The error as a value, for conditions."""
+        return CloudFinding(
+            reason=self.reason, text=self.text, retryable=self.retryable, outcome_unknown=self.outcome_unknown
+        )
+
+
+class AlreadyExistsError(CloudError):
+    """Something of that name is there, ours or a stranger's."""
+
+    reason = "AlreadyExists"
+    retryable = True
+
+
+class NotFoundError(CloudError):
+    """The named pool, operation or cluster isn't there."""
+
+    reason = "NotFound"
+    retryable = True
+
+
+class BusyError(CloudError):
+    """Another operation is at work on the cluster, or too many are."""
+
+    reason = "ClusterBusy"
+    retryable = True
+
+
+class ThrottledError(CloudError):
+    """Too many requests a minute."""
+
+    reason = "RequestsThrottled"
+    retryable = True
+
+
+class UnavailableError(CloudError):
+    """No answer, or one that tells nothing: the call may have taken effect."""
+
+    reason = "CloudUnavailable"
+    retryable = True
+    outcome_unknown = True
+
+
+class StockedOutError(CloudError):
+    """The zones have no such machine left."""
+
+    reason = "StockedOut"
+
+
+class QuotaExceededError(CloudError):
+    """The project may not have that many."""
+
+    reason = "QuotaExceeded"
+
+
+class AddressesExhaustedError(CloudError):
+    """The cluster's network has no addresses left for nodes or pods."""
+
+    reason = "AddressesExhausted"
+
+
+class ReservationUnusableError(CloudError):
+    """The reservation is missing, full or of another shape."""
+
+    reason = "ReservationUnusable"
+
+
+class PermissionDeniedError(CloudError):
+    """The operator's identity may not do that."""
+
+    reason = "PermissionDenied"
+
+
+class InvalidRequestError(CloudError):
+    """The cloud understands the request and refuses its content."""
+
+    reason = "InvalidRequest"
+
+
+_BY_TEXT: Final[tuple[tuple[re.Pattern[str], type[CloudError]], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), error)
+    for pattern, error in (
+        (r"STOCKOUT|RESOURCE_POOL_EXHAUSTED|does not have enough resources|INSUFFICIENT_CAPACITY", StockedOutError),
+        (r"concurrent operations|CONCURRENT_OPERATIONS_QUOTA|too many operations", BusyError),
+        (r"incompatible operation|is currently \w+ .*(node pool|cluster)", BusyError),
+        (r"rateLimitExceeded|quota metric|requests? per minute", ThrottledError),
+        (r"IP_SPACE_EXHAUSTED", AddressesExhaustedError),
+        (r"RESERVATION_NOT_READY", BusyError),
+        (r"INVALID_RESERVATION|RESERVATION_(NOT_FOUND|CAPACITY_EXCEEDED|INCOMPATIBLE)", ReservationUnusableError),
+        (r"quota", QuotaExceededError),
+        (r"PERMISSIONS_ERROR|PERMISSION_DENIED|NODE_SERVICE_ACCOUNT", PermissionDeniedError),
+        (r"CONDITION_NOT_MET|unsupported", InvalidRequestError),
+    )
+)
+"""In order: a stock-out may mention a quota, and a quota text may mention resources."""
+
+_BY_CODE: Final[dict[str, type[CloudError]]] = {
+    "INVALID_ARGUMENT": InvalidRequestError,
+    "OUT_OF_RANGE": InvalidRequestError,
+    "UNIMPLEMENTED": InvalidRequestError,
+    "FAILED_PRECONDITION": BusyError,
+    "RESOURCE_EXHAUSTED": ThrottledError,
+}
+
+_CODES_THAT_SAY_IT_ALL: Final[dict[str, type[CloudError]]] = {
+    "ALREADY_EXISTS": AlreadyExistsError,
+    "NOT_FOUND": NotFoundError,
+    "UNAUTHENTICATED": PermissionDeniedError,
+    "UNAVAILABLE": UnavailableError,
+    "DEADLINE_EXCEEDED": UnavailableError,
+}
+
+
+def classify(code: str, text: str) -> CloudError:
+    """The error for a gRPC status code's name (may be empty) and a text.
+
+    Codes such as RESOURCE_EXHAUSTED mean stock, quota or a busy cluster, so the text is asked before them. What
+    neither the text nor the code tells is an unknown outcome, never a success.
+    """
+    certain = _CODES_THAT_SAY_IT_ALL.get(code)
+    if certain is not None:
+        return certain(text)
+    for pattern, error in _BY_TEXT:
+        if pattern.search(text):
+            return error(text)
+    if code == "PERMISSION_DENIED":
+        return PermissionDeniedError(text)
+    return _BY_CODE.get(code, UnavailableError)(text)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaNamed:
+    """What a quota error tells about the quota; empty where it doesn't."""
+
+    metric: str
+    region: str
+    limit: str
+
+
+_METRIC: Final = re.compile(r"[Qq]uota '(?P<a>[\w.:/-]+)'|resource \"(?P<b>[\w.:/-]+)\"")
+_REGION: Final = re.compile(r"in region '?(?P<region>[a-z]+-[a-z]+\d+)|globally")
+_LIMIT: Final = re.compile(r"Limit: (?P<a>[\d.]+\d)|has a quota of '(?P<b>[\d.]+)'")
+
+
+def parse_quota(text: str) -> QuotaNamed:
+    """The quota that an error text names: Compute writes `Quota 'X' exceeded.  Limit: 1.0 in region R.`, GKE
+    `Insufficient regional quota …: resource "X": … project has a quota of '0.0'`.
+    """
+
+    def first(pattern: re.Pattern[str]) -> str:
+        found = pattern.search(text)
+        return next((group for group in found.groups() if group), "") if found else ""
+
+    return QuotaNamed(metric=first(_METRIC), region=first(_REGION), limit=first(_LIMIT))

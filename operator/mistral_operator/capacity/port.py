@@ -1,0 +1,140 @@
+"""The port to the cloud's node pools: what the claims need of GKE, without any of its types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from mistral_operator.capacity.errors import CloudFinding
+
+
+class PoolStatus(StrEnum):
+    """GKE's status of a node pool."""
+
+    UNKNOWN = "STATUS_UNSPECIFIED"
+    PROVISIONING = "PROVISIONING"
+    RUNNING = "RUNNING"
+    RUNNING_WITH_ERROR = "RUNNING_WITH_ERROR"
+    RECONCILING = "RECONCILING"
+    STOPPING = "STOPPING"
+    ERROR = "ERROR"
+
+
+class OperationKind(StrEnum):
+    """What an operation of ours does; other operations are `OTHER`."""
+
+    CREATE = "CREATE_NODE_POOL"
+    DELETE = "DELETE_NODE_POOL"
+    RESIZE = "SET_NODE_POOL_SIZE"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """GPUs of one node."""
+
+    type: str
+    """GKE's accelerator type, such as `nvidia-l4`."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Nodes over all zones that the cluster autoscaler may keep."""
+
+    total_min: int
+    total_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """An ordinary, autoscaled pool to create at size 0."""
+
+    name: str
+    machine_type: str
+    accelerator: Accelerator
+    spot: bool
+    locations: tuple[str, ...]
+    bounds: Bounds
+    node_labels: Mapping[str, str]
+    """Kubernetes labels of the nodes."""
+    resource_labels: Mapping[str, str]
+    """Labels of the cloud resources: ownership and billing."""
+    boot_disk_gb: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool as the cloud has it."""
+
+    name: str
+    status: PoolStatus
+    machine_type: str
+    accelerators: tuple[Accelerator, ...]
+    spot: bool
+    locations: tuple[str, ...]
+    node_labels: Mapping[str, str]
+    resource_labels: Mapping[str, str]
+    bounds: Bounds | None
+    """None when the pool isn't autoscaled by totals."""
+    findings: tuple[CloudFinding, ...]
+    """The pool's conditions, classified."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationView:
+    """Work of the cloud that goes on after the call returned."""
+
+    name: str
+    kind: OperationKind
+    target: str
+    """Name of the node pool; empty when the operation is about something else."""
+    done: bool
+    finding: CloudFinding | None
+    """Set when the operation failed. Mind that a failed operation is `done` too."""
+    started_at: str
+    """RFC 3339, as the cloud gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """The cluster as the cloud knows it."""
+
+    project: str
+    location: str
+    name: str
+    zones: tuple[str, ...]
+    version: str
+    autopilot: bool
+
+
+class NodePools(Protocol):
+    """Node pools of one cluster. Each call has a deadline and is tried once; failures are `CloudError`s."""
+
+    async def describe_cluster(self) -> ClusterView:
+        """The cluster itself."""
+        ...
+
+    async def list_pools(self) -> tuple[PoolView, ...]:
+        """All pools of the cluster, ours and others'."""
+        ...
+
+    async def create_pool(self, spec: PoolSpec) -> OperationView:
+        """Start to create a pool; `AlreadyExistsError` when the name is taken, by whomever."""
+        ...
+
+    async def set_autoscaling(self, name: str, bounds: Bounds) -> OperationView:
+        """Start to change a pool's bounds."""
+        ...
+
+    async def delete_pool(self, name: str) -> OperationView:
+        """Start to delete a pool with its nodes; `NotFoundError` when it is gone."""
+        ...
+
+    async def get_operation(self, name: str) -> OperationView:
+        """How an operation stands; `NotFoundError` once the cloud has forgotten it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
