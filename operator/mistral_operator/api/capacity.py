@@ -1,0 +1,93 @@
+"""`spec.capacity`: on which hardware, bought how, and for how much."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from mistral_operator.api.common import LIST_SET, ApiType, Count, Money, Rule, Zone
+
+
+class Provisioner(StrEnum):
+    """What makes the node pools."""
+
+    AUTO = "Auto"
+    CONTAINER_API = "ContainerAPI"
+    COMPUTE_CLASS = "ComputeClass"
+    CONFIG_CONNECTOR = "ConfigConnector"
+    EXISTING = "Existing"
+
+
+class Consumption(StrEnum):
+    """How capacity is bought."""
+
+    ON_DEMAND = "OnDemand"
+    SPOT = "Spot"
+    FLEX_START = "FlexStart"
+    RESERVATION = "Reservation"
+
+
+Accelerator = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
+
+
+class CapacityOption(ApiType):
+    """One rung of the ladder. What is left out is chosen by the planner."""
+
+    rules = (
+        Rule(
+            "!has(self.reservation) || (has(self.consumption) && self.consumption == 'Reservation')",
+            "reservation is used only with consumption: Reservation; write that, or remove reservation:"
+            " OnDemand, Spot and FlexStart capacity is never taken from a reservation",
+            lambda option: option.reservation is None or option.consumption is Consumption.RESERVATION,
+        ),
+        Rule(
+            "!has(self.consumption) || self.consumption != 'Reservation' || has(self.reservation)",
+            "consumption: Reservation needs the reservation's name; write reservation: <name>",
+            lambda option: option.consumption is not Consumption.RESERVATION or option.reservation is not None,
+        ),
+        Rule(
+            "!has(self.topology) || has(self.accelerator) || has(self.machineType)",
+            "topology needs the accelerator that it is a topology of; write accelerator: v6e, for instance",
+            lambda option: option.topology is None or bool(option.accelerator or option.machine_type),
+        ),
+    )
+
+    accelerator: Accelerator | None = Field(
+        None, description="Catalogue id of the accelerator, such as `l4` or `h100-80`."
+    )
+    devices: Annotated[Count, Field(ge=1, le=1024)] | None = Field(None, description="Devices per replica.")
+    topology: (
+        Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")] | None
+    ) = Field(None, description="Topology of a TPU slice, such as `2x4`.")
+    machine_type: MachineType | None = Field(None, description="GKE machine type, such as `g2-standard-8`.")
+    consumption: Consumption | None = Field(None, description="How the capacity is bought. `OnDemand` when left out.")
+    reservation: (
+        Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")] | None
+    ) = Field(None, description="Name of the reservation, or its full path for one of another project.")
+    zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
+        (), description="Zones to use. All zones of the cluster that have the hardware when left out."
+    )
+    replicas: Annotated[Count, Field(ge=1, le=1000)] | None = Field(
+        None, description="Replicas that this rung takes at most; the rest goes to the next one."
+    )
+
+
+class Capacity(ApiType):
+    """Where replicas run. Left out, the planner builds the ladder from the catalogue, cheapest first."""
+
+    provisioner: Provisioner = Field(
+        Provisioner.AUTO, description="What makes the node pools. `Auto` finds out what the cluster offers."
+    )
+    options: Annotated[
+        tuple[CapacityOption, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field((), description="The ladder in order of preference: the next rung is taken when one has no capacity.")
+    max_hourly_cost: Money | None = Field(
+        None, description='Most that all replicas together may cost, in US dollars an hour, such as `"12.50"`.'
+    )
+    max_surge_hourly_cost: Money | None = Field(
+        None, description="Most that may be spent on top while replicas move to other hardware, in US dollars an hour."
+    )
+    priority: Annotated[Count, Field(ge=-1000, le=1000)] | None = Field(
+        None, description="Who gets scarce capacity and budget first; higher wins. 0 when left out."
+    )

@@ -1,0 +1,120 @@
+"""NodePoolClaim: one node pool that is wanted, between models and the cloud."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mistral_operator.api.capacity import Accelerator, Consumption, MachineType
+from mistral_operator.api.common import (
+    LIST_MAP_BY_TYPE,
+    LIST_SET,
+    ApiType,
+    Condition,
+    Count,
+    DnsLabel,
+    Metadata,
+    Money,
+    Rule,
+    Timestamp,
+    Zone,
+)
+from mistral_operator.api.names import API_VERSION, CLAIM_KIND
+
+MAX_CLAIM_NAME_LENGTH = 37
+"""GKE's 40 characters for a node pool's name without the prefix `mm-`."""
+
+_Word = Annotated[str, Field(max_length=256)]
+_Number = Annotated[int, Field(ge=0)]
+
+
+class ClaimAccelerator(ApiType):
+    """Accelerators of one node."""
+
+    type: Accelerator = Field(description="GKE's accelerator type, such as `nvidia-l4`.")
+    count: Annotated[Count, Field(ge=1, le=16)] = Field(description="Devices per node.")
+
+
+class ClaimShape(ApiType):
+    """What one node looks like."""
+
+    machine_type: MachineType = Field(description="GKE machine type.")
+    accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
+
+
+class ClaimSpec(ApiType):
+    """The node pool that is wanted. Models with the same needs share it."""
+
+    shape: ClaimShape = Field(description="What one node looks like.")
+    consumption: Consumption = Field(description="How the capacity is bought.")
+    zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
+        description="Zones in which nodes may be made."
+    )
+    tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
+    location: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = (
+        Field(None, description="Region or zone of the cluster.")
+    )
+
+
+class ClaimUser(ApiType):
+    """A model that uses the pool."""
+
+    namespace: _Word = Field(description="Namespace of the MistralModel.")
+    name: _Word = Field(description="Name of the MistralModel.")
+    nodes: _Number | None = Field(None, description="Nodes that the model may need at most.")
+
+
+class ClaimNodes(ApiType):
+    """Size of the pool."""
+
+    desired_max: _Number | None = Field(None, description="Nodes that the pool may grow to, over all zones.")
+    current: _Number | None = Field(None, description="Nodes that are there.")
+
+
+class ClaimOperation(ApiType):
+    """The cloud's operation that is under way."""
+
+    name: _Word = Field(description="Name of the operation in GKE.")
+    type: _Word | None = Field(None, description="What it does, such as `CREATE_NODE_POOL`.")
+    started_at: Timestamp | None = Field(None, description="When it began.")
+
+
+class ClaimStatus(ApiType):
+    """How the node pool fares. Written whole by the operator; losing it loses nothing."""
+
+    observed_generation: _Number | None = Field(
+        None, description="The generation of the spec that this status is about."
+    )
+    pool_name: _Word | None = Field(None, description="Name of the node pool in GKE.")
+    state: _Word | None = Field(None, description="State of the node pool as one CamelCase word.")
+    users: Annotated[
+        tuple[ClaimUser, ...],
+        Field(
+            max_length=1024,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["namespace", "name"]},
+        ),
+    ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
+    nodes: ClaimNodes | None = Field(None, description="Size of the pool.")
+    operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
+    hourly_cost: Money | None = Field(None, description="Cost of the nodes that are there, in US dollars an hour.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=LIST_MAP_BY_TYPE)] = Field(
+        (), description="Findings, such as Ready and Degraded; they quote the cloud's own errors."
+    )
+
+
+class NodePoolClaim(ApiType):
+    """One GKE node pool that models need. The operator makes it, works on it and releases it; people read it."""
+
+    rules = (
+        Rule(
+            f"self.metadata.name.size() <= {MAX_CLAIM_NAME_LENGTH}",
+            f"metadata.name must be at most {MAX_CLAIM_NAME_LENGTH} characters, because the node pool is named after it;"
+            " write a shorter one",
+            lambda claim: len(claim.metadata.name) <= MAX_CLAIM_NAME_LENGTH,
+        ),
+    )
+
+    api_version: Literal["serving.mistral-operator.dev/v1alpha1"] = API_VERSION
+    kind: Literal["NodePoolClaim"] = CLAIM_KIND
+    metadata: Metadata
+    spec: ClaimSpec = Field(description="The node pool that is wanted.")
+    status: ClaimStatus = Field(ClaimStatus(), description="How the node pool fares; written by the operator.")

@@ -1,0 +1,154 @@
+"""What every API type shares: the base class, validation rules, text formats, references, metadata and conditions."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, Strict, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
+from pydantic_core import CoreSchema
+
+LIST_MAP_BY_NAME: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+LIST_MAP_BY_TYPE: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+LIST_SET: Final = {"x-kubernetes-list-type": "set"}
+ATOMIC_MAP: Final = {"x-kubernetes-map-type": "atomic"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that the API server holds as CEL and that `rules.violations` holds offline; a test compares the two."""
+
+    cel: str
+    message: str
+    """What to write instead, in one sentence."""
+    holds: Callable[[Any], bool]
+    """The same rule for the parsed type; true when it is kept."""
+
+
+class ApiType(BaseModel):
+    """A part of the API: frozen, camelCase outside, snake_case inside.
+
+    Unknown keys are ignored: the API server has already refused or pruned them, and `rules.unknown_fields` names them offline.
+    A null counts as an absent key, as it does on the API server.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if item is not None}
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the rules to the schema in the form of the API server."""
+        result = handler(schema)
+        if cls.rules:
+            body = handler.resolve_ref_schema(result)
+            body["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in cls.rules]
+        return result
+
+
+def _quantity_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
+_MONEY_PATTERN: Final = r"^[0-9]{1,7}(\.[0-9]{1,6})?$"
+_DURATION_PATTERN: Final = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
+
+Count = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+DnsSubdomain = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+Repository = Annotated[
+    str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$")]
+Zone = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+-[a-z]$")]
+Text = Annotated[str, Field(max_length=1024)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+Money = Annotated[str, Field(max_length=16, pattern=_MONEY_PATTERN)]
+"""US dollars as a decimal string, such as `2.50`."""
+Duration = Annotated[str, Field(min_length=2, max_length=24, pattern=_DURATION_PATTERN)]
+"""Hours, minutes and seconds, such as `10m` or `1h30m`; `seconds` reads it."""
+Latency = Annotated[str, Field(min_length=2, max_length=9, pattern=r"^[0-9]{1,6}(ms|s)$")]
+Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+Quantity = Annotated[
+    str,
+    BeforeValidator(_quantity_text),
+    Field(max_length=32, pattern=_QUANTITY_PATTERN),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "x-kubernetes-int-or-string": True,
+            "pattern": _QUANTITY_PATTERN,
+            "maxLength": 32,
+        }
+    ),
+]
+"""A Kubernetes quantity, such as `8` or `40Gi`; whole numbers may be written without quotes."""
+
+
+def seconds(duration: str) -> int:
+    """Read a Duration, such as `1h30m`, as seconds."""
+    factors = {"h": 3600, "m": 60, "s": 1}
+    return sum(int(number) * factors[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration))
+
+
+def dollars(money: str) -> Decimal:
+    """Read a Money string exactly."""
+    return Decimal(money)
+
+
+class SecretKeyRef(ApiType):
+    """One key of a Secret in the model's namespace. The operator never reads it; pods mount it."""
+
+    name: DnsSubdomain = Field(description="Name of the Secret, in the model's namespace.")
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = Field(
+        "token", description="Key inside the Secret."
+    )
+
+
+class Metadata(ApiType):
+    """The part of an object's metadata that the operator reads."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class Condition(ApiType):
+    """A finding about the object, in the form of metav1.Condition."""
+
+    type: Annotated[str, Field(max_length=316)] = Field(description="What the condition is about, such as `Ready`.")
+    status: Annotated[str, Field(max_length=7, json_schema_extra={"enum": ["True", "False", "Unknown"]})] = Field(
+        description="`True`, `False` or `Unknown`."
+    )
+    reason: Annotated[
+        str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    ] = Field(description="The finding as one CamelCase word, stable for programs.")
+    message: Annotated[str, Field(max_length=32768)] = Field(
+        description="The finding for people: the cloud's own words where it has some, and what to do."
+    )
+    last_transition_time: Timestamp = Field(description="When `status` last changed.")
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="The generation of the object that the finding is about."
+    )

@@ -1,0 +1,213 @@
+"""`status` of a MistralModel: what is, why, and what it costs. Findings are strings, so that a newer operator may add some."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mistral_operator.api.common import (
+    LIST_MAP_BY_NAME,
+    LIST_MAP_BY_TYPE,
+    ApiType,
+    Condition,
+    Money,
+    Text,
+    Timestamp,
+)
+
+ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
+Word = Annotated[str, Field(max_length=256)]
+Bytes = Annotated[int, Field(ge=0)]
+"""Bytes; more than 32 bits."""
+Number = Annotated[int, Field(ge=0)]
+
+
+class Summary(ApiType):
+    """One line for people; the printer columns show it."""
+
+    ready: Annotated[str, Field(max_length=32)] | None = Field(
+        None, description="Ready and wanted replicas, such as `1/2`."
+    )
+    hardware: Word | None = Field(None, description="What runs, such as `1 × L4 (g2-standard-8, Spot)`.")
+    hourly_cost: Annotated[str, Field(max_length=32)] | None = Field(
+        None, description="Cost of what runs, in US dollars an hour, such as `0.85`."
+    )
+    reason: Word | None = Field(None, description="The reason that matters most now.")
+
+
+class MemoryPlan(ApiType):
+    """Memory of one device in bytes, as the planner split it; the parts add up to `deviceBytes`."""
+
+    device_bytes: Bytes | None = Field(None, description="All memory of the device.")
+    reserved_bytes: Bytes | None = Field(None, description="What the engine leaves alone.")
+    weights_bytes: Bytes | None = Field(None, description="The device's share of the weights.")
+    activations_bytes: Bytes | None = Field(None, description="Activations at the largest batch.")
+    overhead_bytes: Bytes | None = Field(None, description="Contexts, captured graphs and communication buffers.")
+    kv_cache_bytes: Bytes | None = Field(None, description="What is left for the KV cache.")
+
+
+class StartupPlan(ApiType):
+    """Estimated seconds from nothing to ready; an estimate, not a promise."""
+
+    node_seconds: Number | None = Field(None, description="Making the node.")
+    image_seconds: Number | None = Field(None, description="Pulling the image.")
+    weights_seconds: Number | None = Field(None, description="Loading the weights.")
+    compile_seconds: Number | None = Field(None, description="Compiling and warming up.")
+    total_seconds: Number | None = Field(None, description="All of it, one after the other.")
+
+
+class ChosenOption(ApiType):
+    """The hardware, engine and layout that were chosen, complete enough to be checked."""
+
+    name: Word | None = Field(None, description="Name of the rung, such as `g2-standard-8-ondemand`.")
+    accelerator: Word | None = Field(None, description="Catalogue id of the accelerator.")
+    machine_type: Word | None = Field(None, description="GKE machine type.")
+    devices: Number | None = Field(None, description="Devices per replica.")
+    consumption: Word | None = Field(None, description="How the capacity is bought.")
+    zones: Annotated[tuple[Word, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)] = Field(
+        (), description="Zones where the capacity is looked for."
+    )
+    engine: Word | None = Field(None, description="The engine.")
+    engine_version: Word | None = Field(None, description="Version of the engine.")
+    image: Annotated[str, Field(max_length=512)] | None = Field(None, description="Container image of the engine.")
+    precision: Word | None = Field(None, description="Number format of the weights.")
+    kv_cache_precision: Word | None = Field(None, description="Number format of the KV cache.")
+    tensor_parallel: Number | None = Field(None, description="Devices that share each layer.")
+    pipeline_parallel: Number | None = Field(None, description="Groups of layers that are on devices of their own.")
+    context_length: Number | None = Field(None, description="Tokens that one request may use.")
+    max_context_length: Number | None = Field(None, description="Tokens that would fit at most.")
+    max_concurrency: Number | None = Field(None, description="Sequences that one replica works on at once.")
+    kv_cache_tokens: Number | None = Field(None, description="Tokens of KV cache over all devices of a replica.")
+    memory: MemoryPlan | None = Field(None, description="Memory of one device.")
+    startup: StartupPlan | None = Field(None, description="Estimated time from nothing to ready.")
+    hourly_cost: Money | None = Field(
+        None, description="US dollars an hour for one replica; absent when no price is known."
+    )
+    price_note: Text | None = Field(None, description="Date, region and source of the price.")
+    tier: Word | None = Field(None, description="How sure it is that this runs: see the support matrix.")
+    evidence: Text | None = Field(None, description="What the tier rests on.")
+
+
+class PlanRefusal(ApiType):
+    """Something that was considered and not chosen."""
+
+    subject: Word = Field(description="What was considered.")
+    reason: Word = Field(description="The finding as one CamelCase word.")
+    message: Text = Field(description="The arithmetic, and what to write instead.")
+
+
+class PlanChoice(ApiType):
+    """A value that the planner chose because the spec left it open."""
+
+    field: Word = Field(description="Path of the spec field that was left out.")
+    value: Word = Field(description="The value that was chosen.")
+    reason: Text = Field(description="Why.")
+
+
+class PlanStatus(ApiType):
+    """The pinned plan in short; the whole of it is in the model's ControllerRevision."""
+
+    revision: Word | None = Field(None, description="Name of the ControllerRevision that holds the plan.")
+    planner_version: Word | None = Field(None, description="Version of the operator that made the plan.")
+    model_id: Word | None = Field(None, description="Catalogue id of the model.")
+    display_name: Word | None = Field(None, description="The model's name for people.")
+    repository: Word | None = Field(None, description="Repository of the weights.")
+    repository_revision: Word | None = Field(None, description="Commit of the repository.")
+    license: Word | None = Field(None, description="Id of the weights' license.")
+    chosen: ChosenOption | None = Field(None, description="What was chosen.")
+    choices: Annotated[tuple[PlanChoice, ...], Field(max_length=32, json_schema_extra=ATOMIC_LIST)] = Field(
+        (), description="What the spec left open, and how it was decided."
+    )
+    refusals: Annotated[tuple[PlanRefusal, ...], Field(max_length=5, json_schema_extra=ATOMIC_LIST)] = Field(
+        (), description="The nearest options that were not chosen."
+    )
+
+
+class RungStatus(ApiType):
+    """How one rung of the ladder fares."""
+
+    name: Word = Field(description="Name of the rung.")
+    state: Word | None = Field(None, description="`Active`, `Waiting`, `Unavailable` or `Unused`.")
+    reason: Word | None = Field(None, description="The finding as one CamelCase word.")
+    message: Annotated[str, Field(max_length=4096)] | None = Field(None, description="The cloud's own words.")
+    retry_after: Timestamp | None = Field(None, description="When the rung is tried again.")
+
+
+class ClaimUse(ApiType):
+    """A NodePoolClaim that the model uses."""
+
+    name: Word = Field(description="Name of the NodePoolClaim.")
+    state: Word | None = Field(None, description="State of the node pool.")
+    pool_name: Word | None = Field(None, description="Name of the node pool in GKE.")
+
+
+class CapacityStatus(ApiType):
+    """Rungs and claims of the model."""
+
+    options: Annotated[tuple[RungStatus, ...], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
+        (), description="The ladder's rungs."
+    )
+    claims: Annotated[tuple[ClaimUse, ...], Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
+        (), description="The NodePoolClaims that the model uses."
+    )
+
+
+class EndpointStatus(ApiType):
+    """Where requests go."""
+
+    url: Text | None = Field(None, description="Base URL inside the cluster, with `/v1`.")
+    served_name: Word | None = Field(None, description="Name that requests give as `model`.")
+    service: Word | None = Field(None, description="Name of the Service.")
+
+
+class CostStatus(ApiType):
+    """What runs costs this; list prices unless the operator was given others."""
+
+    hourly: Money | None = Field(None, description="Cost an hour of the nodes that the replicas hold.")
+    currency: Annotated[str, Field(max_length=3)] | None = Field(None, description="Currency, such as `USD`.")
+    note: Text | None = Field(None, description="Date and source of the prices.")
+
+
+class TimelineEntry(ApiType):
+    """Something that happened once on the way to Ready."""
+
+    time: Timestamp = Field(description="When.")
+    reason: Word = Field(description="What, as one CamelCase word.")
+    message: Text | None = Field(None, description="What, for people.")
+
+
+class AdapterStatus(ApiType):
+    """How one adapter fares."""
+
+    name: Word = Field(description="Name of the adapter.")
+    state: Word | None = Field(None, description="`Loaded`, `Loading` or `Failed`.")
+    message: Text | None = Field(None, description="The engine's own words.")
+
+
+class ModelStatus(ApiType):
+    """What is, why, and what it costs. Written whole by the operator; losing it loses nothing."""
+
+    observed_generation: Number | None = Field(
+        None, description="The generation of the spec that this status is about."
+    )
+    summary: Summary | None = Field(None, description="One line for people.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=LIST_MAP_BY_TYPE)] = Field(
+        (),
+        description="Findings: Ready, Accepted, CapacityReady, WeightsReady, WorkloadReady, AutoscalingReady, EndpointReady,"
+        " Degraded, Reconciling, Stalled.",
+    )
+    plan: PlanStatus | None = Field(None, description="The pinned plan in short.")
+    capacity: CapacityStatus | None = Field(None, description="Rungs and claims.")
+    replicas: Number | None = Field(None, description="Replicas that exist.")
+    ready_replicas: Number | None = Field(None, description="Replicas that answer.")
+    updated_replicas: Number | None = Field(None, description="Replicas of the present revision.")
+    selector: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, description="Label selector for one pod per replica, for autoscalers."
+    )
+    endpoint: EndpointStatus | None = Field(None, description="Where requests go.")
+    cost: CostStatus | None = Field(None, description="What it costs now.")
+    timeline: Annotated[tuple[TimelineEntry, ...], Field(max_length=20, json_schema_extra=ATOMIC_LIST)] = Field(
+        (), description="What happened, oldest first; the last 20 entries."
+    )
+    adapters: Annotated[tuple[AdapterStatus, ...], Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
+        (), description="How the adapters fare."
+    )
