@@ -1,0 +1,103 @@
+"""Reading of untyped data with errors that name the place: `models/x.yaml: architecture.layers: …`."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+
+class CatalogueError(ValueError):
+    """The catalogue's data is wrong; the message names the file, the field and what was expected."""
+
+
+class Reader:
+    """One mapping of the data. Keys that nobody has read by `done` are errors: they are most likely misspelt."""
+
+    def __init__(self, data: object, where: str) -> None:
+        self._where = where
+        if not isinstance(data, Mapping):
+            raise self.error("", "a mapping", data)
+        self._data: Mapping[str, Any] = data
+        self._read: set[str] = set()
+
+    def error(self, key: str, expected: str, found: object) -> CatalogueError:
+        """Say that something else was expected at `key`."""
+        place = ": ".join(part for part in (self._where, key) if part)
+        return CatalogueError(f"{place}: expected {expected}, found {found!r}")
+
+    def done(self) -> None:
+        """Check that every key was read."""
+        unknown = sorted(set(self._data) - self._read)
+        if unknown:
+            raise CatalogueError(f"{self._where}: unknown key {', '.join(unknown)}")
+
+    def has(self, key: str) -> bool:
+        """True when the key is there and not null."""
+        self._read.add(key)
+        return self._data.get(key) is not None
+
+    def text(self, key: str) -> str:
+        """Return a non-empty string."""
+        value = self._value(key)
+        if not isinstance(value, str) or not value:
+            raise self.error(key, "a text", value)
+        return value
+
+    def one_of(self, key: str, choices: tuple[str, ...]) -> str:
+        """Return one of the given strings."""
+        value = self.text(key)
+        if value not in choices:
+            raise self.error(key, f"one of {', '.join(choices)}", value)
+        return value
+
+    def whole(self, key: str, least: int = 1) -> int:
+        """Return a whole number that is not smaller than `least`."""
+        value = self._value(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.error(key, f"a whole number from {least}", value)
+        return value
+
+    def decimal(self, key: str) -> Decimal:
+        """Return an exact number that is not negative, written as a string."""
+        value = self._value(key)
+        try:
+            number = Decimal(value) if isinstance(value, str) else Decimal("NaN")
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite() or number < 0:
+            raise self.error(key, "a decimal number in quotes", value)
+        return number
+
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        value = self._value(key)
+        if not isinstance(value, bool):
+            raise self.error(key, "true or false", value)
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of strings."""
+        value = self._value(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(key, "a list of texts", value)
+        return tuple(value)
+
+    def inner(self, key: str) -> "Reader":
+        """Return a reader of the mapping at `key`."""
+        return Reader(self._value(key), f"{self._where}: {key}")
+
+    def items(self, key: str) -> "tuple[Reader, ...]":
+        """Return readers of the mappings in the list at `key`."""
+        value = self._value(key)
+        if not isinstance(value, list):
+            raise self.error(key, "a list", value)
+        return tuple(Reader(item, f"{self._where}: {key}[{index}]") for index, item in enumerate(value))
+
+    def keys(self) -> tuple[str, ...]:
+        """Return all keys, for a mapping whose keys are data."""
+        return tuple(self._data)
+
+    def _value(self, key: str) -> Any:
+        self._read.add(key)
+        if key not in self._data:
+            raise CatalogueError(f"{self._where}: {key} is missing")
+        return self._data[key]
