@@ -1,0 +1,1 @@
+"""Stand-in engines: the command line, HTTP surface and metrics of the real ones, without a model."""
