@@ -1,0 +1,188 @@
+"""Server-side apply of what the operator renders, and only of what differs from what is there."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import Conflict, Invalid
+from mistral_operator.cluster.kinds import Kind, kind_of
+from mistral_operator.cluster.store import Key, Store
+
+Json = dict[str, Any]
+
+_MERGE_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "containers": (("name",),),
+    "initContainers": (("name",),),
+    "env": (("name",),),
+    "ports": (("containerPort", "protocol"), ("containerPort",), ("port", "protocol"), ("port",)),
+    "volumes": (("name",),),
+    "volumeMounts": (("mountPath",),),
+    "imagePullSecrets": (("name",),),
+    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
+    "ownerReferences": (("uid",),),
+    "conditions": (("type",),),
+}
+"""Lists that server-side apply merges by these keys: others may add elements. All other lists are whole."""
+
+_SETS: Final = frozenset({"finalizers"})
+_QUANTITIES: Final = frozenset({"limits", "requests", "sizeLimit", "averageValue", "divisor"})
+_SUFFIXES: Final[Mapping[str, Decimal]] = {
+    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
+    "m": Decimal("0.001"),
+}
+
+
+class NameTaken(Invalid):
+    """An object of that name is there and isn't ours."""
+
+
+class Applier:
+    """Applies manifests, and remembers what the server made of them, so that an unchanged one costs no request."""
+
+    def __init__(self, client: ApiClient, store: Store) -> None:
+        self._client = client
+        self._store = store
+        self._settled: dict[tuple[Kind, Key], tuple[int, str]] = {}
+        """Version and hash of the last answer: a server that stores a manifest in other words isn't asked again."""
+
+    async def apply_if_needed(self, manifest: Mapping[str, Any]) -> bool:
+        """Makes the object what the manifest says; answers whether that took a write. Raises ApiError.
+
+        The answer goes into the store, so that the next look at it sees this write. An object that isn't in the store
+        may still exist and belong to somebody else: it is never taken over (NameTaken).
+        """
+        kind = kind_of(manifest)
+        shelf = self._store[kind]
+        key = _key(manifest)
+        wanted = manifest_hash(manifest)
+        meta = shelf.meta(key)
+        if meta is not None:
+            if self._settled.get((kind, key)) == (meta.version, wanted):
+                return False
+            if is_in_sync(manifest, shelf.get(key) or {}):
+                self._settled[kind, key] = (meta.version, wanted)
+                return False
+        stamped = with_hash(manifest, wanted)
+        answer = await (self._create(stamped) if meta is None else self._client.apply(stamped))
+        shelf.put(answer, own=True)
+        self._settled[kind, key] = (int(answer["metadata"]["resourceVersion"]), wanted)
+        return True
+
+    def forget(self, kind: Kind, key: Key) -> None:
+        """Drops what is remembered of an object that is gone."""
+        self._settled.pop((kind, key), None)
+
+    async def _create(self, stamped: Json) -> Json:
+        """Applies an object that isn't known to exist: without force a stranger's fields stand in the way.
+
+        A POST would be no better: an object made by POST refuses later changes of immutable kinds by another manager.
+        """
+        try:
+            return await self._client.apply(stamped, force=False)
+        except Conflict:
+            kind = kind_of(stamped)
+            key = _key(stamped)
+            there = await self._client.get(kind, key.name, key.namespace)
+            if there is not None and not _same_owner(stamped, there):
+                raise NameTaken(
+                    409,
+                    "NameTaken",
+                    f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
+                    "remove it, or choose another name for the model",
+                ) from None
+        return await self._client.apply(stamped)
+
+
+def manifest_hash(manifest: Mapping[str, Any]) -> str:
+    """A hash of the manifest as rendered, the same on every machine; 16 hexadecimal digits."""
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def with_hash(manifest: Mapping[str, Any], applied_hash: str) -> Json:
+    """The manifest with its hash in an annotation, by which fields that a later one drops are noticed."""
+    metadata = manifest["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), APPLIED_HASH_ANNOTATION: applied_hash}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def is_in_sync(manifest: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the live object was made from this very manifest and still has every field as the manifest says."""
+    annotations = live.get("metadata", {}).get("annotations") or {}
+    return annotations.get(APPLIED_HASH_ANNOTATION) == manifest_hash(manifest) and covers(live, manifest)
+
+
+def covers(live: Any, wanted: Any, field: str = "") -> bool:
+    """Whether `live` has all that `wanted` has; what the server has defaulted or others have added doesn't matter.
+
+    `field` is the name of the field that holds both, on which the meaning of lists and quantities depends.
+    """
+    if isinstance(wanted, Mapping):
+        if live is None:
+            return not wanted  # The server drops empty objects.
+        if not isinstance(live, Mapping):
+            return False
+        below = field if field in _QUANTITIES else ""
+        return all(covers(live.get(name), value, below or name) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return _covers_list(live, wanted, field)
+    if live == wanted:
+        return True
+    return field in _QUANTITIES and _same_quantity(live, wanted)
+
+
+def _covers_list(live: Any, wanted: Sequence[Any], field: str) -> bool:
+    if live is None:
+        return not wanted
+    if not isinstance(live, list):
+        return False
+    if field in _SETS:
+        return set(wanted) <= set(live)
+    for keys in _MERGE_KEYS.get(field, ()):
+        if all(isinstance(item, Mapping) and all(key in item for key in keys) for item in wanted):
+            by_key = {tuple(item.get(key) for key in keys): item for item in live}
+            return all(covers(by_key.get(tuple(item[key] for key in keys)), item) for item in wanted)
+    return len(live) == len(wanted) and all(map(covers, live, wanted))
+
+
+def _same_quantity(live: Any, wanted: Any) -> bool:
+    """Quantities are stored in a canonical form: `1000m` comes back as `1`, `1024Mi` as `1Gi`."""
+    try:
+        return parse_quantity(str(live)) == parse_quantity(str(wanted))
+    except InvalidOperation:
+        return False
+
+
+def parse_quantity(text: str) -> Decimal:
+    """A Kubernetes quantity as a number; raises InvalidOperation for what isn't one."""
+    for suffix, factor in _SUFFIXES.items():
+        if text.endswith(suffix):
+            return Decimal(text[: -len(suffix)]) * factor
+    return Decimal(text)
+
+
+def _key(manifest: Mapping[str, Any]) -> Key:
+    metadata = manifest["metadata"]
+    return Key(str(metadata.get("namespace", "")), str(metadata["name"]))
+
+
+def controller_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The owner reference of the object's controller, or an empty mapping."""
+    owners = body.get("metadata", {}).get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), {})
+
+
+def _same_owner(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Claims have no owner: they are ours by their kind. Everything else is ours if the same model controls it."""
+    wanted = controller_of(manifest).get("uid")
+    return wanted is None or controller_of(there).get("uid") == wanted
+
+
+def _owner_name(body: Mapping[str, Any]) -> str:
+    owner = controller_of(body)
+    return f"{owner['kind']} {owner['name']}" if owner else "nobody that the operator knows"
