@@ -1,0 +1,105 @@
+"""The projects' official release binaries, verified against the SHA-256 sums published with them.
+
+The sums come from the same hosts over TLS: they catch a broken transfer or mirror, not a compromised host.
+"""
+
+import hashlib
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from .versions import ETCD_VERSION, KUBERNETES_NAMES, KUBERNETES_VERSION, Target
+
+# For connecting and for each read, so a machine without internet falls through to the next source quickly.
+TIMEOUT_S = 4.0
+CHUNK_BYTES = 1 << 20
+
+
+class DownloadFailed(Exception):
+    """A file couldn't be had, or isn't what its checksum says."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSites:
+    """Base addresses of the release files; tests serve their own."""
+
+    kubernetes: str = "https://dl.k8s.io/release"
+    etcd: str = "https://github.com/etcd-io/etcd/releases/download"
+
+
+OFFICIAL = ReleaseSites()
+
+
+def download_all(directory: Path, target: Target, say: Callable[[str], None], sites: ReleaseSites = OFFICIAL) -> None:
+    """Put all binaries into `directory`, executable. Raises DownloadFailed at the first that can't be had."""
+    for name in KUBERNETES_NAMES:
+        address = f"{sites.kubernetes}/{KUBERNETES_VERSION}/bin/{target.os}/{target.arch}/{name}"
+        say(f"downloading {name} {KUBERNETES_VERSION} …")
+        _download(address, directory / name, _read(f"{address}.sha256").split()[0])
+        directory.joinpath(name).chmod(0o755)
+    _download_etcd(directory, target, say, sites.etcd)
+
+
+def _download_etcd(directory: Path, target: Target, say: Callable[[str], None], site: str) -> None:
+    stem = f"etcd-{ETCD_VERSION}-{target.os}-{target.arch}"
+    archive = directory / (f"{stem}.tar.gz" if target.os == "linux" else f"{stem}.zip")
+    say(f"downloading etcd {ETCD_VERSION} …")
+    sums = dict(reversed(line.split()) for line in _read(f"{site}/{ETCD_VERSION}/SHA256SUMS").splitlines() if line)
+    if archive.name not in sums:
+        raise DownloadFailed(f"etcd {ETCD_VERSION} has no release file {archive.name}")
+    _download(f"{site}/{ETCD_VERSION}/{archive.name}", archive, sums[archive.name])
+    try:
+        _extract(archive, f"{stem}/etcd", directory / "etcd")
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise DownloadFailed(f"{archive.name} holds no {stem}/etcd: {error}") from error
+    directory.joinpath("etcd").chmod(0o755)
+    archive.unlink()
+
+
+def _extract(archive: Path, member: str, path: Path) -> None:
+    """Copy one file out; KeyError when it isn't there."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as content, content.open(member) as source, path.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        return
+    with tarfile.open(archive) as content:
+        source = content.extractfile(member)
+        if source is None:
+            raise KeyError(member)
+        with source, path.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+
+
+def _read(address: str) -> str:
+    """A small text file; raises DownloadFailed, also when it is empty."""
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:  # noqa: S310 (only our own addresses)
+            text = str(response.read(CHUNK_BYTES).decode())
+    except (OSError, HTTPException, UnicodeDecodeError) as error:
+        raise DownloadFailed(f"{address}: {_why(error)}") from error
+    if not text.strip():
+        raise DownloadFailed(f"{address}: empty")
+    return text
+
+
+def _download(address: str, path: Path, sha256: str) -> None:
+    digest = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response, path.open("wb") as file:  # noqa: S310
+            while chunk := response.read(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+    except (OSError, HTTPException) as error:
+        raise DownloadFailed(f"{address}: {_why(error)}") from error
+    if digest.hexdigest() != sha256.lower():
+        raise DownloadFailed(f"{address}: its SHA-256 is {digest.hexdigest()}, published is {sha256}")
+
+
+def _why(error: Exception) -> str:
+    return str(error.reason if isinstance(error, urllib.error.URLError) else error) or type(error).__name__
