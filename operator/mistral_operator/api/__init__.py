@@ -1,1 +1,1 @@
-"""The kinds that users and the operator write: the single source of the CRDs, their documentation and their validation."""
+"""The kinds that users and the operator write: the single source of the CRDs, their docs and their validation."""

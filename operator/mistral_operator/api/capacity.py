@@ -76,8 +76,8 @@ class CapacityOption(ApiType):
 class Capacity(ApiType):
     """Where replicas run. Left out, the planner builds the ladder from the catalogue, cheapest first."""
 
-    provisioner: Provisioner = Field(
-        Provisioner.AUTO, description="What makes the node pools. `Auto` finds out what the cluster offers."
+    provisioner: Provisioner | None = Field(
+        None, description="What makes the node pools. `Auto` finds out what the cluster offers."
     )
     options: Annotated[
         tuple[CapacityOption, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})

@@ -1,6 +1,6 @@
 """NodePoolClaim: one node pool that is wanted, between models and the cloud."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -14,11 +14,12 @@ from mistral_operator.api.common import (
     DnsLabel,
     Metadata,
     Money,
+    ResourceLabels,
     Rule,
+    SchemaOf,
     Timestamp,
     Zone,
 )
-from mistral_operator.api.names import API_VERSION, CLAIM_KIND
 
 MAX_CLAIM_NAME_LENGTH = 37
 """GKE's 40 characters for a node pool's name without the prefix `mm-`."""
@@ -41,7 +42,7 @@ class ClaimShape(ApiType):
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
 
 
-class ClaimSpec(ApiType):
+class NodePoolClaimSpec(ApiType):
     """The node pool that is wanted. Models with the same needs share it."""
 
     shape: ClaimShape = Field(description="What one node looks like.")
@@ -50,8 +51,14 @@ class ClaimSpec(ApiType):
         description="Zones in which nodes may be made."
     )
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
+    resource_labels: Annotated[
+        dict[str, Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9_-]*$")]], Field(max_length=32)
+    ] = Field(default_factory=dict, description="Labels of the node pool's cloud resources, for billing.")
     location: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = (
         Field(None, description="Region or zone of the cluster.")
+    )
+    resource_labels: ResourceLabels = Field(
+        default_factory=dict, description="Labels of the node pool's cloud resources, for billing."
     )
 
 
@@ -78,7 +85,7 @@ class ClaimOperation(ApiType):
     started_at: Timestamp | None = Field(None, description="When it began.")
 
 
-class ClaimStatus(ApiType):
+class NodePoolClaimStatus(ApiType):
     """How the node pool fares. Written whole by the operator; losing it loses nothing."""
 
     observed_generation: _Number | None = Field(
@@ -113,8 +120,10 @@ class NodePoolClaim(ApiType):
         ),
     )
 
-    api_version: Literal["serving.mistral-operator.dev/v1alpha1"] = API_VERSION
-    kind: Literal["NodePoolClaim"] = CLAIM_KIND
+    api_version: Literal["serving.mistral-operator.dev/v1alpha1"] = "serving.mistral-operator.dev/v1alpha1"
+    kind: Literal["NodePoolClaim"] = "NodePoolClaim"
     metadata: Metadata
-    spec: ClaimSpec = Field(description="The node pool that is wanted.")
-    status: ClaimStatus = Field(ClaimStatus(), description="How the node pool fares; written by the operator.")
+    spec: NodePoolClaimSpec = Field(description="The node pool that is wanted.")
+    status: Annotated[dict[str, Any], SchemaOf(NodePoolClaimStatus)] = Field(
+        default_factory=dict, description="How the node pool fares; written by the operator."
+    )

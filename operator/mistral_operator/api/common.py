@@ -31,7 +31,7 @@ class Rule:
 class ApiType(BaseModel):
     """A part of the API: frozen, camelCase outside, snake_case inside.
 
-    Unknown keys are ignored: the API server has already refused or pruned them, and `rules.unknown_fields` names them offline.
+    Unknown keys are ignored: the API server has refused or pruned them, and `rules.unknown_fields` names them offline.
     A null counts as an absent key, as it does on the API server.
     """
 
@@ -78,10 +78,14 @@ ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[
 Zone = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+-[a-z]$")]
 Text = Annotated[str, Field(max_length=1024)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+ResourceLabels = Annotated[
+    dict[str, Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9_-]*$")]], Field(max_length=32)
+]
+"""Labels of Google Cloud resources."""
 Money = Annotated[str, Field(max_length=16, pattern=_MONEY_PATTERN)]
 """US dollars as a decimal string, such as `2.50`."""
 Duration = Annotated[str, Field(min_length=2, max_length=24, pattern=_DURATION_PATTERN)]
-"""Hours, minutes and seconds, such as `10m` or `1h30m`; `seconds` reads it."""
+"""Hours, minutes and seconds, such as `10m` or `1h30m`; `duration_seconds` reads it."""
 Latency = Annotated[str, Field(min_length=2, max_length=9, pattern=r"^[0-9]{1,6}(ms|s)$")]
 Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
 Quantity = Annotated[
@@ -100,7 +104,7 @@ Quantity = Annotated[
 """A Kubernetes quantity, such as `8` or `40Gi`; whole numbers may be written without quotes."""
 
 
-def seconds(duration: str) -> int:
+def duration_seconds(duration: str) -> int:
     """Read a Duration, such as `1h30m`, as seconds."""
     factors = {"h": 3600, "m": 60, "s": 1}
     return sum(int(number) * factors[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration))
@@ -109,6 +113,17 @@ def seconds(duration: str) -> int:
 def dollars(money: str) -> Decimal:
     """Read a Money string exactly."""
     return Decimal(money)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaOf:
+    """Gives a raw mapping the schema of a type: a status is read as it is, whoever wrote it."""
+
+    type: type[ApiType]
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Replace the mapping's own schema."""
+        return handler(self.type.__pydantic_core_schema__)
 
 
 class SecretKeyRef(ApiType):

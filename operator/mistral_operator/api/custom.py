@@ -21,7 +21,8 @@ class Architecture(ApiType):
     rules = (
         Rule(
             "(self.kind == 'MixtureOfExperts') == (has(self.experts) && has(self.activeExperts))",
-            "experts and activeExperts belong to kind: MixtureOfExperts, and it needs both; write both, or write kind: Dense without them",
+            "experts and activeExperts belong to kind: MixtureOfExperts, and it needs both;"
+            " write both, or write kind: Dense without them",
             lambda item: (
                 (item.kind is ArchitectureKind.MIXTURE_OF_EXPERTS)
                 == (item.experts is not None and item.active_experts is not None)
@@ -66,7 +67,8 @@ class CustomModel(ApiType):
     rules = (
         Rule(
             "has(self.base) != has(self.architecture)",
-            "write exactly one of customModel.base (the catalogue id of the model that was tuned) and customModel.architecture",
+            "write exactly one of customModel.base (the catalogue id of the model that was tuned) and"
+            " customModel.architecture",
             lambda item: (item.base is None) != (item.architecture is None),
         ),
     )

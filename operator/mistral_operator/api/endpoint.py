@@ -60,9 +60,9 @@ class MonitoringMode(StrEnum):
 class Monitoring(ApiType):
     """Reading of the engine's metrics."""
 
-    mode: MonitoringMode = Field(
-        MonitoringMode.AUTO,
-        description="Which object is made: `PodMonitoring` for Google's managed collection, `PodMonitor` for the Prometheus"
-        " operator. `Auto` takes the one that the cluster has.",
+    mode: MonitoringMode | None = Field(
+        None,
+        description="Which object is made: `PodMonitoring` for Google's managed collection, `PodMonitor` for the"
+        " Prometheus operator. `Auto` takes the one that the cluster has.",
     )
     interval: Duration | None = Field(None, description="Time between two readings. `15s` when left out.")

@@ -23,9 +23,13 @@ RESERVED_ENV: Final = (
     "HOME",
     "HUGGING_FACE_HUB_TOKEN",
     "NVIDIA_VISIBLE_DEVICES",
+    "TMPDIR",
+    "VLLM_ALLOW_INSECURE_SERIALIZATION",
     "VLLM_API_KEY",
     "VLLM_CACHE_ROOT",
+    "VLLM_ENGINE_READY_TIMEOUT_S",
     "VLLM_HOST_IP",
+    "VLLM_NO_USAGE_STATS",
     "VLLM_PORT",
     "VLLM_SERVER_DEV_MODE",
 )
@@ -54,7 +58,7 @@ class Precision(StrEnum):
 
 
 class KvCachePrecision(StrEnum):
-    """Number format of the KV cache."""
+    """Number format of the KV cache. `Auto` keeps the engine's."""
 
     AUTO = "Auto"
     BF16 = "BF16"
@@ -75,7 +79,7 @@ class SpeculativeMethod(StrEnum):
     NGRAM = "NGram"
     DRAFT_MODEL = "DraftModel"
     EAGLE = "Eagle"
-    MULTI_TOKEN_PREDICTION = "MultiTokenPrediction"
+    MTP = "MTP"
 
 
 class EnvSource(ApiType):
@@ -90,7 +94,8 @@ class EnvVar(ApiType):
     rules = (
         Rule(
             "has(self.value) != has(self.valueFrom)",
-            'an environment variable has exactly one of value and valueFrom; remove one of them, or write value: "" for an empty one',
+            "an environment variable has exactly one of value and valueFrom; remove one of them,"
+            ' or write value: "" for an empty one',
             lambda env: (env.value is None) != (env.value_from is None),
         ),
         Rule(
@@ -122,11 +127,10 @@ class Speculative(ApiType):
 
     rules = (
         Rule(
-            "self.method == 'NGram' || self.method == 'MultiTokenPrediction' || has(self.draftModel)",
+            "self.method == 'NGram' || self.method == 'MTP' || has(self.draftModel)",
             "methods DraftModel and Eagle need draftModel; write draftModel: <Hugging Face repository>",
             lambda spec: (
-                spec.method in (SpeculativeMethod.NGRAM, SpeculativeMethod.MULTI_TOKEN_PREDICTION)
-                or spec.draft_model is not None
+                spec.method in (SpeculativeMethod.NGRAM, SpeculativeMethod.MTP) or spec.draft_model is not None
             ),
         ),
     )
@@ -139,8 +143,8 @@ class Speculative(ApiType):
 class Engine(ApiType):
     """What runs the model. All of it is chosen by the planner when left out, and then stated in `status.plan`."""
 
-    type: EngineType = Field(
-        EngineType.AUTO, description="The engine. `Auto` takes the best-evidenced one for the hardware."
+    type: EngineType | None = Field(
+        None, description="The engine. `Auto` takes the best-evidenced one for the hardware."
     )
     version: Identifier | None = Field(None, description="Version of the engine, such as `0.33.0`.")
     image: ImageReference | None = Field(
@@ -149,11 +153,13 @@ class Engine(ApiType):
     context_length: Annotated[Count, Field(ge=256, le=10_485_760)] | None = Field(
         None, description="Tokens of prompt and answer together that one request may use."
     )
-    precision: Precision = Field(
-        Precision.AUTO,
+    precision: Precision | None = Field(
+        None,
         description="Number format of the weights on the device. `Auto` keeps the published one where it fits.",
     )
-    kv_cache_precision: KvCachePrecision = Field(KvCachePrecision.AUTO, description="Number format of the KV cache.")
+    kv_cache_precision: KvCachePrecision | None = Field(
+        None, description="Number format of the KV cache. `Auto` keeps the engine's."
+    )
     max_concurrency: Annotated[Count, Field(ge=1, le=4096)] | None = Field(
         None, description="Sequences that one replica works on at once; further requests wait in its queue."
     )
@@ -161,11 +167,11 @@ class Engine(ApiType):
         (), description="LoRA adapters that are served beside the model."
     )
     speculative: Speculative | None = Field(None, description="Speculative decoding. Off when left out.")
-    tool_calling: Feature = Field(
-        Feature.AUTO, description="Parsing of tool calls. `Auto` enables it for models that were trained for it."
+    tool_calling: Feature | None = Field(
+        None, description="Parsing of tool calls. `Auto` enables it for models that were trained for it."
     )
-    reasoning: Feature = Field(
-        Feature.AUTO,
+    reasoning: Feature | None = Field(
+        None,
         description="Parsing of the model's reasoning. `Auto` enables it for models that were trained for it.",
     )
     extra_args: Annotated[
@@ -173,7 +179,7 @@ class Engine(ApiType):
         Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = Field(
         (),
-        description="Arguments appended to the engine's command, one word each. An argument that the operator sets is refused.",
+        description="Arguments appended to the engine's command, one word each; the operator's own are refused.",
     )
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
         (), description="Environment variables of the engine's container."

@@ -1,17 +1,25 @@
 """MistralModel: one object in, a served model out."""
 
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field
 
 from mistral_operator.api.capacity import Capacity
-from mistral_operator.api.common import ApiType, Count, DnsSubdomain, Flag, Identifier, Metadata, Rule
+from mistral_operator.api.common import (
+    ApiType,
+    Count,
+    DnsSubdomain,
+    Flag,
+    Identifier,
+    Metadata,
+    ResourceLabels,
+    Rule,
+    SchemaOf,
+)
 from mistral_operator.api.custom import CustomModel
 from mistral_operator.api.endpoint import Endpoint, Monitoring
 from mistral_operator.api.engine import Engine
-from mistral_operator.api.names import API_VERSION, MODEL_KIND
 from mistral_operator.api.pod import Pod
 from mistral_operator.api.rollout import Rollout
 from mistral_operator.api.scaling import Scaling
@@ -46,14 +54,14 @@ class License(ApiType):
     )
 
 
-class ModelSpec(ApiType):
+class MistralModelSpec(ApiType):
     """What is wanted. `model` alone is enough: the rest is planned, and stated in the status with its reasons."""
 
     rules = (
         Rule(
             "has(self.model) != has(self.customModel)",
-            "write exactly one of spec.model (a catalogue id, an alias or a Hugging Face repository) and spec.customModel"
-            " (for a fine-tune that the catalogue does not have)",
+            "write exactly one of spec.model (a catalogue id, an alias or a Hugging Face repository) and"
+            " spec.customModel (for a fine-tune that the catalogue does not have)",
             lambda spec: (spec.model is None) != (spec.custom_model is None),
         ),
     )
@@ -66,7 +74,7 @@ class ModelSpec(ApiType):
         | None
     ) = Field(
         None,
-        description="The model: a catalogue id such as `mistral-small-3.2-24b-2506`, an alias, or a Hugging Face repository.",
+        description="The model: a catalogue id such as `mistral-small-3.2-24b-2506`, an alias, or a repository.",
     )
     custom_model: CustomModel | None = Field(
         None, description="A model that the catalogue does not have, instead of `model`."
@@ -77,9 +85,9 @@ class ModelSpec(ApiType):
     service_account_name: DnsSubdomain | None = Field(
         None, description="ServiceAccount of the pods. The namespace's default, without a token, when left out."
     )
-    resource_labels: Annotated[
-        dict[str, Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9_-]*$")]], Field(max_length=32)
-    ] = Field(default_factory=dict, description="Labels of the cloud resources, for billing, such as `team: search`.")
+    resource_labels: ResourceLabels = Field(
+        default_factory=dict, description="Labels of the cloud resources, for billing, such as `team: search`."
+    )
     allow_experimental: Flag = Field(
         False, description="Whether pairs of model and hardware without evidence may be used."
     )
@@ -91,18 +99,19 @@ class ModelSpec(ApiType):
         description="Replicas that are wanted. It belongs to you or to the autoscaler; the operator never writes it.",
         json_schema_extra={"x-schema-default": True},
     )
-    optimize_for: OptimizeFor = Field(OptimizeFor.COST, description="What the planner weighs most.")
-    upgrade_policy: UpgradePolicy = Field(
-        UpgradePolicy.MANUAL, description="When a newer operator, catalogue or price list may change a running plan."
+    optimize_for: OptimizeFor | None = Field(None, description="What the planner weighs most. `Cost` when left out.")
+    upgrade_policy: UpgradePolicy | None = Field(
+        None,
+        description="When a newer operator, catalogue or price list may change a running plan. `Manual` when left out.",
     )
-    weights: Weights = Field(Weights(), description="Where the model's files come from.")
-    engine: Engine = Field(Engine(), description="What runs the model, and how.")
-    capacity: Capacity = Field(Capacity(), description="On which hardware, bought how, and for how much.")
-    scaling: Scaling = Field(Scaling(), description="How many replicas, and who decides.")
-    rollout: Rollout = Field(Rollout(), description="How a change reaches running replicas.")
-    endpoint: Endpoint = Field(Endpoint(), description="How the model is reached.")
-    monitoring: Monitoring = Field(Monitoring(), description="How the engine's metrics are read.")
-    pod: Pod = Field(Pod(), description="Additions to the engine's pods.")
+    weights: Weights | None = Field(None, description="Where the model's files come from.")
+    engine: Engine | None = Field(None, description="What runs the model, and how.")
+    capacity: Capacity | None = Field(None, description="On which hardware, bought how, and for how much.")
+    scaling: Scaling | None = Field(None, description="How many replicas, and who decides.")
+    rollout: Rollout | None = Field(None, description="How a change reaches running replicas.")
+    endpoint: Endpoint | None = Field(None, description="How the model is reached.")
+    monitoring: Monitoring | None = Field(None, description="How the engine's metrics are read.")
+    pod: Pod | None = Field(None, description="Additions to the engine's pods.")
 
 
 class MistralModel(ApiType):
@@ -111,23 +120,16 @@ class MistralModel(ApiType):
     rules = (
         Rule(
             f"self.metadata.name.size() <= {MAX_MODEL_NAME_LENGTH}",
-            f"metadata.name must be at most {MAX_MODEL_NAME_LENGTH} characters, because names of other objects are made from it;"
+            f"metadata.name must be at most {MAX_MODEL_NAME_LENGTH} characters, because other names are made from it;"
             " write a shorter one",
             lambda model: len(model.metadata.name) <= MAX_MODEL_NAME_LENGTH,
         ),
     )
 
-    api_version: Literal["serving.mistral-operator.dev/v1alpha1"] = API_VERSION
-    kind: Literal["MistralModel"] = MODEL_KIND
+    api_version: Literal["serving.mistral-operator.dev/v1alpha1"] = "serving.mistral-operator.dev/v1alpha1"
+    kind: Literal["MistralModel"] = "MistralModel"
     metadata: Metadata
-    spec: ModelSpec = Field(description="What is wanted.")
-    status: ModelStatus = Field(ModelStatus(), description="What is, why, and what it costs; written by the operator.")
-
-    @field_validator("status", mode="wrap")
-    @classmethod
-    def _status_never_blocks(cls, value: Any, parse: Callable[[Any], ModelStatus]) -> ModelStatus:
-        """Read a status of another version as an empty one: it is made again from the cluster anyway."""
-        try:
-            return parse(value)
-        except ValidationError:
-            return ModelStatus()
+    spec: MistralModelSpec = Field(description="What is wanted.")
+    status: Annotated[dict[str, Any], SchemaOf(ModelStatus)] = Field(
+        default_factory=dict, description="What is, why, and what it costs; written by the operator."
+    )

@@ -33,7 +33,7 @@ ROLE_LABEL: Final = f"{GROUP}/role"
 LEADER_ROLE: Final = "leader"
 
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
-"""On every object that the operator applies: the hash of the manifest as rendered, to see dropped fields without a read."""
+"""On every object that the operator applies: the hash of the manifest as rendered, to see drift without a read."""
 
 CLAIM_RESOURCE_LABEL: Final = "mistral-operator-claim"
 """On GKE node pools (resource labels): the claim that owns the pool."""

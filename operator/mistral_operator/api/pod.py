@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from mistral_operator.api.common import ApiType, Count, DnsSubdomain, LabelValue, Quantity, Rule
+from mistral_operator.api.common import ApiType, DnsSubdomain, LabelValue, Quantity, Rule
 from mistral_operator.api.names import GROUP
 
 _RESERVED_MESSAGE: Final = (
@@ -93,6 +93,6 @@ class Pod(ApiType):
         default_factory=dict, description="Node labels that are asked for beside the operator's own."
     )
     priority_class_name: DnsSubdomain | None = Field(None, description="PriorityClass of the pods.")
-    resources: PodResources = Field(
-        PodResources(), description="CPU and memory of the engine's container, instead of what the plan asks for."
+    resources: PodResources | None = Field(
+        None, description="CPU and memory of the engine's container, instead of what the plan asks for."
     )

@@ -29,11 +29,11 @@ class Rollout(ApiType):
 
     strategy: RolloutStrategy | None = Field(
         None,
-        description="`RollingUpdate` starts the new replica first and needs capacity for one more; `Recreate` stops the old one"
-        " first. `RollingUpdate` when left out.",
+        description="`RollingUpdate` starts the new replica first and needs capacity for one more; `Recreate` stops"
+        " the old one first. `RollingUpdate` when left out.",
     )
     drain_timeout: Duration | None = Field(
         None,
-        description="Time that running requests get to finish when a replica stops. `2m` when left out; shorter on spot.",
+        description="Time that running requests get to finish when a replica stops; cut short on spot.",
     )
     canary: Canary | None = Field(None, description="Lets a few replicas prove the change first. Off when left out.")

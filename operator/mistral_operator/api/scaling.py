@@ -80,8 +80,8 @@ class Scaling(ApiType):
         ),
         Rule(
             "!has(self.minReplicas) || self.minReplicas >= 1",
-            "scaling.minReplicas must be 1 or more; to give all capacity back while idle, write scaling.scaleToZero.idleAfter,"
-            " and to stop now write spec.suspend: true",
+            "scaling.minReplicas must be 1 or more; to give all capacity back while idle, write"
+            " scaling.scaleToZero.idleAfter, and to stop now write spec.suspend: true",
             lambda item: item.min_replicas is None or item.min_replicas >= 1,
         ),
         Rule(
@@ -101,7 +101,7 @@ class Scaling(ApiType):
     max_replicas: Annotated[Count, Field(ge=1, le=1000)] | None = Field(
         None, description="Most replicas; also the size that the node pool may grow to."
     )
-    target: ScalingTarget = Field(ScalingTarget(), description="What the autoscaler aims at.")
+    target: ScalingTarget | None = Field(None, description="What the autoscaler aims at.")
     scale_to_zero: ScaleToZero | None = Field(
         None, description="Give all capacity back while nobody asks. Off when left out."
     )

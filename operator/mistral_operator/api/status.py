@@ -1,4 +1,4 @@
-"""`status` of a MistralModel: what is, why, and what it costs. Findings are strings, so that a newer operator may add some."""
+"""`status` of a MistralModel: what is, why, and what it costs. Findings are strings, so that new ones may come."""
 
 from typing import Annotated
 
@@ -7,17 +7,17 @@ from pydantic import Field
 from mistral_operator.api.common import (
     LIST_MAP_BY_NAME,
     LIST_MAP_BY_TYPE,
+    LIST_SET,
     ApiType,
     Condition,
-    Money,
     Text,
     Timestamp,
 )
 
 ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
 Word = Annotated[str, Field(max_length=256)]
-Bytes = Annotated[int, Field(ge=0)]
-"""Bytes; more than 32 bits."""
+Cost = Annotated[str, Field(max_length=32, pattern=r"^(unknown|[0-9]{1,9}(\.[0-9]{1,6})?)$")]
+"""US dollars an hour as a decimal string, or `unknown` where no price is known."""
 Number = Annotated[int, Field(ge=0)]
 
 
@@ -28,46 +28,35 @@ class Summary(ApiType):
         None, description="Ready and wanted replicas, such as `1/2`."
     )
     hardware: Word | None = Field(None, description="What runs, such as `1 × L4 (g2-standard-8, Spot)`.")
-    hourly_cost: Annotated[str, Field(max_length=32)] | None = Field(
-        None, description="Cost of what runs, in US dollars an hour, such as `0.85`."
+    hourly_cost: Cost | None = Field(
+        None, description="Cost of what runs, in US dollars an hour, such as `0.85`, or `unknown`."
     )
     reason: Word | None = Field(None, description="The reason that matters most now.")
 
 
 class MemoryPlan(ApiType):
-    """Memory of one device in bytes, as the planner split it; the parts add up to `deviceBytes`."""
+    """Memory of one device as the planner split it, such as `13.5 GiB`; the parts add up to `device`."""
 
-    device_bytes: Bytes | None = Field(None, description="All memory of the device.")
-    reserved_bytes: Bytes | None = Field(None, description="What the engine leaves alone.")
-    weights_bytes: Bytes | None = Field(None, description="The device's share of the weights.")
-    activations_bytes: Bytes | None = Field(None, description="Activations at the largest batch.")
-    overhead_bytes: Bytes | None = Field(None, description="Contexts, captured graphs and communication buffers.")
-    kv_cache_bytes: Bytes | None = Field(None, description="What is left for the KV cache.")
-
-
-class StartupPlan(ApiType):
-    """Estimated seconds from nothing to ready; an estimate, not a promise."""
-
-    node_seconds: Number | None = Field(None, description="Making the node.")
-    image_seconds: Number | None = Field(None, description="Pulling the image.")
-    weights_seconds: Number | None = Field(None, description="Loading the weights.")
-    compile_seconds: Number | None = Field(None, description="Compiling and warming up.")
-    total_seconds: Number | None = Field(None, description="All of it, one after the other.")
+    device: Word | None = Field(None, description="All memory of the device.")
+    reserved: Word | None = Field(None, description="What the engine leaves alone.")
+    weights: Word | None = Field(None, description="The device's share of the weights.")
+    activations: Word | None = Field(None, description="Activations at the largest batch.")
+    overhead: Word | None = Field(None, description="Contexts, captured graphs and communication buffers.")
+    kv_cache: Word | None = Field(None, description="What is left for the KV cache.")
 
 
 class ChosenOption(ApiType):
     """The hardware, engine and layout that were chosen, complete enough to be checked."""
 
     name: Word | None = Field(None, description="Name of the rung, such as `g2-standard-8-ondemand`.")
-    accelerator: Word | None = Field(None, description="Catalogue id of the accelerator.")
+    accelerator: Word | None = Field(None, description="The accelerator.")
     machine_type: Word | None = Field(None, description="GKE machine type.")
     devices: Number | None = Field(None, description="Devices per replica.")
     consumption: Word | None = Field(None, description="How the capacity is bought.")
     zones: Annotated[tuple[Word, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="Zones where the capacity is looked for."
     )
-    engine: Word | None = Field(None, description="The engine.")
-    engine_version: Word | None = Field(None, description="Version of the engine.")
+    engine: Word | None = Field(None, description="The engine with its version.")
     image: Annotated[str, Field(max_length=512)] | None = Field(None, description="Container image of the engine.")
     precision: Word | None = Field(None, description="Number format of the weights.")
     kv_cache_precision: Word | None = Field(None, description="Number format of the KV cache.")
@@ -77,11 +66,9 @@ class ChosenOption(ApiType):
     max_context_length: Number | None = Field(None, description="Tokens that would fit at most.")
     max_concurrency: Number | None = Field(None, description="Sequences that one replica works on at once.")
     kv_cache_tokens: Number | None = Field(None, description="Tokens of KV cache over all devices of a replica.")
-    memory: MemoryPlan | None = Field(None, description="Memory of one device.")
-    startup: StartupPlan | None = Field(None, description="Estimated time from nothing to ready.")
-    hourly_cost: Money | None = Field(
-        None, description="US dollars an hour for one replica; absent when no price is known."
-    )
+    memory_per_device: MemoryPlan | None = Field(None, description="Memory of one device.")
+    startup_seconds: Number | None = Field(None, description="Estimated time from nothing to ready; no promise.")
+    hourly_cost: Cost | None = Field(None, description="US dollars an hour for one replica, or `unknown`.")
     price_note: Text | None = Field(None, description="Date, region and source of the price.")
     tier: Word | None = Field(None, description="How sure it is that this runs: see the support matrix.")
     evidence: Text | None = Field(None, description="What the tier rests on.")
@@ -108,8 +95,7 @@ class PlanStatus(ApiType):
 
     revision: Word | None = Field(None, description="Name of the ControllerRevision that holds the plan.")
     planner_version: Word | None = Field(None, description="Version of the operator that made the plan.")
-    model_id: Word | None = Field(None, description="Catalogue id of the model.")
-    display_name: Word | None = Field(None, description="The model's name for people.")
+    model: Word | None = Field(None, description="Catalogue id of the model.")
     repository: Word | None = Field(None, description="Repository of the weights.")
     repository_revision: Word | None = Field(None, description="Commit of the repository.")
     license: Word | None = Field(None, description="Id of the weights' license.")
@@ -126,18 +112,10 @@ class RungStatus(ApiType):
     """How one rung of the ladder fares."""
 
     name: Word = Field(description="Name of the rung.")
-    state: Word | None = Field(None, description="`Active`, `Waiting`, `Unavailable` or `Unused`.")
+    state: Word | None = Field(None, description="`Active` when the replicas have their nodes, otherwise `Trying`.")
     reason: Word | None = Field(None, description="The finding as one CamelCase word.")
     message: Annotated[str, Field(max_length=4096)] | None = Field(None, description="The cloud's own words.")
     retry_after: Timestamp | None = Field(None, description="When the rung is tried again.")
-
-
-class ClaimUse(ApiType):
-    """A NodePoolClaim that the model uses."""
-
-    name: Word = Field(description="Name of the NodePoolClaim.")
-    state: Word | None = Field(None, description="State of the node pool.")
-    pool_name: Word | None = Field(None, description="Name of the node pool in GKE.")
 
 
 class CapacityStatus(ApiType):
@@ -146,8 +124,8 @@ class CapacityStatus(ApiType):
     options: Annotated[tuple[RungStatus, ...], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
         (), description="The ladder's rungs."
     )
-    claims: Annotated[tuple[ClaimUse, ...], Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
-        (), description="The NodePoolClaims that the model uses."
+    claims: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=LIST_SET)] = Field(
+        (), description="Names of the NodePoolClaims that the model uses."
     )
 
 
@@ -162,7 +140,7 @@ class EndpointStatus(ApiType):
 class CostStatus(ApiType):
     """What runs costs this; list prices unless the operator was given others."""
 
-    hourly: Money | None = Field(None, description="Cost an hour of the nodes that the replicas hold.")
+    hourly: Cost | None = Field(None, description="Cost an hour of the nodes that the replicas hold.")
     currency: Annotated[str, Field(max_length=3)] | None = Field(None, description="Currency, such as `USD`.")
     note: Text | None = Field(None, description="Date and source of the prices.")
 
@@ -192,8 +170,8 @@ class ModelStatus(ApiType):
     summary: Summary | None = Field(None, description="One line for people.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=LIST_MAP_BY_TYPE)] = Field(
         (),
-        description="Findings: Ready, Accepted, CapacityReady, WeightsReady, WorkloadReady, AutoscalingReady, EndpointReady,"
-        " Degraded, Reconciling, Stalled.",
+        description="Findings: Ready, Accepted, CapacityReady, WeightsReady, WorkloadReady, AutoscalingReady,"
+        " EndpointReady, Degraded, Reconciling, Stalled.",
     )
     plan: PlanStatus | None = Field(None, description="The pinned plan in short.")
     capacity: CapacityStatus | None = Field(None, description="Rungs and claims.")

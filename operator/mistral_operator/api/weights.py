@@ -27,7 +27,7 @@ class HuggingFaceWeights(ApiType):
 
     repository: Repository | None = Field(
         None,
-        description="Repository with the files, such as `mistralai/Mistral-7B-Instruct-v0.3`. The catalogue's when left out.",
+        description="Repository with the files, such as `mistralai/Mistral-7B-v0.3`. The catalogue's when left out.",
     )
     revision: Identifier | None = Field(
         None, description="Commit, tag or branch of the repository. A commit keeps what is served from changing."
@@ -89,7 +89,8 @@ class Weights(ApiType):
         Rule(
             "[has(self.huggingFace), has(self.gcs), has(self.persistentVolumeClaim), has(self.image)]"
             ".filter(given, given).size() <= 1",
-            "weights come from one place; keep one of huggingFace, gcs, persistentVolumeClaim and image, and remove the others",
+            "weights come from one place; keep one of huggingFace, gcs, persistentVolumeClaim and image,"
+            " and remove the others",
             lambda item: (
                 sum(
                     source is not None
