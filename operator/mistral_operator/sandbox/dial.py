@@ -15,7 +15,7 @@ GUARD_PORT = 48731
 DEFAULT_DOMAIN = "cluster.local"
 
 
-class NoFreeBlock(RuntimeError):
+class NoFreeBlockError(RuntimeError):
     """Every /16 block is held by another sandbox of this machine."""
 
 
@@ -57,7 +57,7 @@ class DialMap:
             if candidate not in self._used:
                 self._used.add(candidate)
                 return candidate
-        raise NoFreeBlock(f"all addresses of 10.{self.block}.0.0/16 are taken")
+        raise NoFreeBlockError(f"all addresses of 10.{self.block}.0.0/16 are taken")
 
     def adopt(self, pod_ip: str) -> None:
         """Keep an address that a pod already has in its status."""
@@ -97,4 +97,4 @@ def _take_block(blocks: Iterable[int]) -> tuple[int, socket.socket]:
             guard.close()
         else:
             return block, guard
-    raise NoFreeBlock("every block of pod addresses is held by another sandbox of this machine")
+    raise NoFreeBlockError("every block of pod addresses is held by another sandbox of this machine")

@@ -31,7 +31,12 @@ HUMAN_INTEGERS = frozenset(
     }
 )
 # What add_cli_args changes after the classes were read (the comments there begin with "Special case").
-JSON_FLAGS = ("--speculative-config", "--watermark-config", "--diffusion-config", "--reasoning-effort-map")
+JSON_FLAGS: tuple[str, ...] = (
+    "--speculative-config",
+    "--watermark-config",
+    "--diffusion-config",
+    "--reasoning-effort-map",
+)
 JSON_FLAGS += ("--default-chat-template-kwargs", "--allowed-origins", "--allowed-methods", "--allowed-headers")
 TRANSPARENT = frozenset({"Annotated", "SkipValidation", "InitVar", "ClassVar", "Final"})
 

@@ -16,7 +16,7 @@ DEFAULT_LOAD_S = 60.0
 DEFAULT_TOKENS_PER_S = 40.0
 
 
-class ConfigurationRefused(Exception):
+class ConfigurationError(Exception):
     """vLLM parses this command line and then refuses to start. The text is the error's, with its type in front."""
 
 
@@ -50,10 +50,12 @@ class EngineSettings:
     tokens_per_s: float
     crash: str
     """`oom`: end with the text of a CUDA out-of-memory error while loading; empty: don't."""
+    dead_after_s: float | None
+    """Serve so long, then answer /health with 503, as vLLM does when its engine process has died; None: never."""
 
 
 def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str]) -> EngineSettings:
-    """Raises ConfigurationRefused. STAND_IN_* variables steer what a real engine takes from its hardware."""
+    """Raises ConfigurationError. STAND_IN_* variables steer what a real engine takes from its hardware."""
     refuse_what_vllm_refuses(arguments)
     model = arguments.model_tag or arguments.model or DEFAULT_MODEL
     names = tuple(arguments.served_model_name or ()) or (model,)
@@ -76,37 +78,36 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str])
         load_s=float(environment.get("STAND_IN_LOAD_SECONDS") or DEFAULT_LOAD_S),
         tokens_per_s=float(environment.get("STAND_IN_TOKENS_PER_SECOND") or DEFAULT_TOKENS_PER_S),
         crash=environment.get("STAND_IN_CRASH", ""),
+        dead_after_s=float(text) if (text := environment.get("STAND_IN_DEAD_AFTER_SECONDS")) else None,
     )
 
 
 def refuse_what_vllm_refuses(arguments: argparse.Namespace) -> None:
-    """The checks between parsing and loading that need no model. Raises ConfigurationRefused."""
+    """The checks between parsing and loading that need no model. Raises ConfigurationError."""
     if arguments.config:
-        raise ConfigurationRefused(
-            "NotImplementedError: the stand-in reads no --config file: give the flags themselves"
-        )
+        raise ConfigurationError("NotImplementedError: the stand-in reads no --config file: give the flags themselves")
     if arguments.enable_auto_tool_choice and not arguments.tool_call_parser:
-        raise ConfigurationRefused("TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser")
+        raise ConfigurationError("TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser")
     if arguments.enable_log_outputs and not arguments.enable_log_requests:
-        raise ConfigurationRefused("TypeError: Error: --enable-log-outputs requires --enable-log-requests")
+        raise ConfigurationError("TypeError: Error: --enable-log-outputs requires --enable-log-requests")
     known = flag_list()["flags"]["--kv-cache-dtype"]["known"]
     if arguments.kv_cache_dtype is not None and arguments.kv_cache_dtype not in known:
-        raise ConfigurationRefused(
+        raise ConfigurationError(
             f"ValueError: Invalid kv_cache_dtype: {arguments.kv_cache_dtype!r}. Valid values are: {known}"
         )
     share = arguments.gpu_memory_utilization
     if share is not None and not 0 < share <= 1:
-        raise ConfigurationRefused(f"ValueError: gpu_memory_utilization must be in (0, 1], got {share}")
+        raise ConfigurationError(f"ValueError: gpu_memory_utilization must be in (0, 1], got {share}")
     for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "max_num_seqs"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
-            raise ConfigurationRefused(f"ValueError: {name} must be at least 1, got {value}")
+            raise ConfigurationError(f"ValueError: {name} must be at least 1, got {value}")
     _refuse_batch(arguments.max_num_batched_tokens, arguments.max_num_seqs)
 
 
 def _refuse_batch(batched_tokens: int | None, sequences: int | None) -> None:
     if batched_tokens is not None and sequences is not None and batched_tokens < sequences:
-        raise ConfigurationRefused(
+        raise ConfigurationError(
             f"ValueError: max_num_batched_tokens ({batched_tokens}) must be greater than or equal to "
             f"max_num_seqs ({sequences})."
         )
@@ -120,4 +121,4 @@ def _adapter(text: str) -> Adapter:
         value: dict[str, Any] = json.loads(text)
         return Adapter(str(value["name"]), str(value["path"]))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigurationRefused(f"Invalid fields for --lora-modules: {text} - {error}") from error
+        raise ConfigurationError(f"Invalid fields for --lora-modules: {text} - {error}") from error
