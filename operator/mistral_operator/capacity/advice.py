@@ -1,0 +1,84 @@
+"""What to do about a refusal of the cloud, in one or two sentences: the command that shows or fixes it. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mistral_operator.capacity.errors import CloudFinding, parse_quota
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlace:
+    """Where the cluster is, for commands that people can copy."""
+
+    project: str
+    location: str
+    cluster: str
+
+    @property
+    def region(self) -> str:
+        """`us-central1` for the region itself and for its zone `us-central1-a`."""
+        parts = self.location.split("-")
+        return "-".join(parts[:2])
+
+
+def quote(text: str) -> str:
+    """The cloud's own words, marked as such, short enough for a condition."""
+    words = " ".join(text.split())
+    return f'GKE says: "{words[:1500]}"'
+
+
+def advise(finding: CloudFinding, place: ClusterPlace) -> str:
+    """What somebody can do about it; empty when it goes by itself."""
+    advice = _ADVICE.get(finding.reason)
+    return advice(finding, place) if advice else ""
+
+
+def _raise_quota(finding: CloudFinding, place: ClusterPlace) -> str:
+    quota = parse_quota(finding.text)
+    region = quota.region or place.region
+    what = f"the quota {quota.metric}" if quota.metric else "the quota that it names"
+    limit = f" (now {quota.limit})" if quota.limit else ""
+    return (
+        f"Ask for more of {what}{limit} in {region} under IAM & Admin, Quotas; `gcloud compute regions describe"
+        f" {region} --project {place.project}` shows limits and usage. Other zones or another"
+        " accelerator can be given in the model's spec.capacity.options."
+    )
+
+
+def _wait_for_stock(_finding: CloudFinding, _place: ClusterPlace) -> str:
+    return (
+        "Google has none of these machines in these zones now. Other zones or another accelerator can be given in the"
+        " model's spec.capacity.options."
+    )
+
+
+def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
+    role = "roles/iam.serviceAccountUser" if "actAs" in finding.text else "roles/container.clusterAdmin"
+    return (
+        f"Grant it to the operator's identity: `gcloud projects add-iam-policy-binding {place.project}"
+        f" --member PRINCIPAL --role {role}`, or a custom role with the permission that is named."
+    )
+
+
+def _free_addresses(_finding: CloudFinding, place: ClusterPlace) -> str:
+    return (
+        "Give the cluster's node subnet or pod range more addresses; `gcloud container clusters describe"
+        f" {place.cluster} --location {place.location} --project {place.project}` shows the ranges."
+    )
+
+
+def _find_cluster(_finding: CloudFinding, place: ClusterPlace) -> str:
+    return (
+        f"The operator works on cluster {place.cluster} in {place.location} of project {place.project}; if that is not"
+        " the cluster, correct its settings."
+    )
+
+
+_ADVICE: Final[Mapping[str, Callable[[CloudFinding, ClusterPlace], str]]] = {
+    "QuotaExceeded": _raise_quota,
+    "StockedOut": _wait_for_stock,
+    "PermissionDenied": _grant_role,
+    "AddressesExhausted": _free_addresses,
+    "NotFound": _find_cluster,
+}

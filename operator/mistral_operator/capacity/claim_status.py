@@ -1,0 +1,113 @@
+"""The status of a NodePoolClaim, written whole each time. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.capacity.claim_types import ClaimSettings, ClaimUser, Decision, Seen
+from mistral_operator.capacity.pools import pool_name
+
+SHOWN_USERS: Final = 100
+"""Users beyond that are only counted: a status with a thousand of them would be written anew for each."""
+
+
+def build_status(
+    claim: NodePoolClaim, seen: Seen, decision: Decision, *, settings: ClaimSettings, now: datetime
+) -> dict[str, Any]:
+    """The whole status. Transition times of conditions whose status stays are kept."""
+    status: dict[str, Any] = {
+        "observedGeneration": claim.metadata.generation,
+        "poolName": pool_name(claim.metadata.name),
+        "state": decision.state.value,
+        "users": [_user(user) for user in seen.users[:SHOWN_USERS]],
+        "nodes": _nodes(seen),
+        "conditions": _conditions(claim, seen, decision, now=now),
+    }
+    if seen.operation is not None:
+        view = seen.operation.view
+        status["operation"] = {
+            "name": view.name,
+            "type": seen.operation.call.value,
+            **({"startedAt": view.started_at} if view.started_at else {}),
+        }
+    if seen.facts.hourly_price is not None:
+        status["hourlyCost"] = str((seen.facts.hourly_price * seen.nodes).quantize(Decimal("0.01")))
+    return status
+
+
+def unused_for_s(claim: NodePoolClaim, *, now: datetime) -> float:
+    """Seconds since the last user was seen to have gone; 0 when that is only found now."""
+    condition = _known_conditions(claim).get("InUse")
+    if condition is None or condition["status"] != "False":
+        return 0.0
+    since = datetime.fromisoformat(condition["lastTransitionTime"])
+    return max(0.0, (now - since).total_seconds())
+
+
+def _user(user: ClaimUser) -> dict[str, Any]:
+    return {"namespace": user.namespace, "name": user.name, "nodes": user.nodes}
+
+
+def _nodes(seen: Seen) -> Mapping[str, int]:
+    wanted = sum(user.nodes for user in seen.users)
+    return {"desiredMax": wanted, "current": seen.nodes}
+
+
+def _conditions(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: datetime) -> list[dict[str, Any]]:
+    degraded = decision.degraded
+    findings = (
+        ("Ready", decision.ready, decision.reason, decision.message),
+        (
+            "Degraded",
+            degraded is not None,
+            degraded.reason if degraded else "AsExpected",
+            degraded.text[:1500] if degraded else "The cloud has refused nothing lately.",
+        ),
+        ("InUse", *_use(claim, seen)),
+    )
+    before = _known_conditions(claim)
+    conditions = []
+    for kind, holds, reason, message in findings:
+        status = "True" if holds else "False"
+        last = before.get(kind)
+        since = last["lastTransitionTime"] if last and last["status"] == status else timestamp(now)
+        conditions.append(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": since,
+                "observedGeneration": claim.metadata.generation,
+            }
+        )
+    return conditions
+
+
+def _known_conditions(claim: NodePoolClaim) -> dict[str, dict[str, str]]:
+    return {found["type"]: found for found in claim.status.get("conditions", ())}
+
+
+def _use(claim: NodePoolClaim, seen: Seen) -> tuple[bool, str, str]:
+    if not seen.users:
+        if not seen.held_by:
+            return False, "NoUsers", "No model uses the claim."
+        held = ", ".join(seen.held_by[:3])
+        return True, "HeldByRevision", f"No living model uses the claim, but revision {held} still names it."
+    count = len(seen.users)
+    shown = f"; the first {SHOWN_USERS} are listed" if count > SHOWN_USERS else ""
+    words = f"{count} model{'s' if count > 1 else ''} of namespace {claim.spec.tenant} use it{shown}."
+    if claim.metadata.deletion_timestamp is not None:
+        return (
+            True,
+            "DeletionWaitsForUsers",
+            f"{words} The claim was deleted; its node pool stays until they have gone.",
+        )
+    return True, "HasUsers", words
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 to the second, as metav1.Time has it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

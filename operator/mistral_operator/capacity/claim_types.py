@@ -1,0 +1,156 @@
+"""What `sync_claim` is given and what it answers. Frozen."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.pools import NodeFacts
+from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolView
+
+
+class Call(StrEnum):
+    """What was asked of the cloud."""
+
+    CREATE = "create"
+    RESIZE = "resize"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimUser:
+    """A living model with a revision that needs the claim."""
+
+    namespace: str
+    name: str
+    nodes: int
+    """Most nodes that its replicas may need at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningOperation:
+    """An operation of ours that isn't done."""
+
+    call: Call
+    view: OperationView
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """The last call, or operation, that failed, and when it may be tried again."""
+
+    call: Call
+    finding: CloudFinding
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was observed of one claim besides its object."""
+
+    users: tuple[ClaimUser, ...] = ()
+    held_by: tuple[str, ...] = ()
+    """Revisions (`namespace/name`) that name the claim without a living model: their pods may still run."""
+    pool: PoolView | None = None
+    operation: RunningOperation | None = None
+    failure: FailedCall | None = None
+    nodes: int = 0
+    """Node objects of the pool."""
+    facts: NodeFacts = field(default_factory=NodeFacts)
+    may_call: bool = True
+    """False while the cluster is busy with as many operations as we allow ourselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSettings:
+    """The same for all claims."""
+
+    place: ClusterPlace
+    idle_after_s: int = 0
+    """How long a claim without users is kept."""
+    fastest_poll_s: float = 1.0
+    slowest_poll_s: float = 10.0
+    """Bounds of the time between two looks at an operation; it is looked at less often as it grows older."""
+    resync_s: float = 60.0
+    """Time between two looks at a pool that is as it should be."""
+
+
+class ClaimState(StrEnum):
+    """Where the node pool is on its way."""
+
+    PENDING = "Pending"
+    PROVISIONING = "Provisioning"
+    READY = "Ready"
+    RESIZING = "Resizing"
+    FAILED = "Failed"
+    REFUSED = "Refused"
+    RELEASING = "Releasing"
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Hold the claim until its pool is gone. Always before the first call to the cloud."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let the claim go: there is no pool of ours any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteClaim:
+    """Nobody uses the claim: ask the API server to delete it, which begins the release."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePool:
+    """Create the node pool."""
+
+    spec: PoolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SetAutoscaling:
+    """Change the node pool's bounds."""
+
+    name: str
+    bounds: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePool:
+    """Delete the node pool."""
+
+    name: str
+    cause: CloudFinding | None
+    """Why a pool that is wanted is deleted: it failed, and is made again after a while. None for a release."""
+
+
+Action = AddFinalizer | RemoveFinalizer | DeleteClaim | CreatePool | SetAutoscaling | DeletePool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is found about the claim, and the one thing to do about it."""
+
+    state: ClaimState
+    reason: str
+    message: str
+    ready: bool = False
+    degraded: CloudFinding | None = None
+    action: Action | None = None
+    requeue_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOutcome:
+    """What to do next and what to tell. After the action the claim is looked at again, with what the action changed."""
+
+    action: Action | None
+    status: dict[str, Any] | None
+    """The whole status; None when the claim is about to vanish and nobody would read it."""
+    requeue_after_s: float | None
+    settled: bool = False
+    """True when the pool is as it should be: earlier failures are forgotten."""
