@@ -8,6 +8,7 @@ from mistral_operator.api.capacity import Accelerator, Consumption, MachineType
 from mistral_operator.api.common import (
     LIST_MAP_BY_TYPE,
     LIST_SET,
+    RESOURCE_LABEL_KEYS,
     ApiType,
     Condition,
     Count,
@@ -45,15 +46,14 @@ class ClaimShape(ApiType):
 class NodePoolClaimSpec(ApiType):
     """The node pool that is wanted. Models with the same needs share it."""
 
+    rules = (RESOURCE_LABEL_KEYS,)
+
     shape: ClaimShape = Field(description="What one node looks like.")
     consumption: Consumption = Field(description="How the capacity is bought.")
     zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
         description="Zones in which nodes may be made."
     )
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
-    resource_labels: Annotated[
-        dict[str, Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9_-]*$")]], Field(max_length=32)
-    ] = Field(default_factory=dict, description="Labels of the node pool's cloud resources, for billing.")
     location: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = (
         Field(None, description="Region or zone of the cluster.")
     )
@@ -114,8 +114,8 @@ class NodePoolClaim(ApiType):
     rules = (
         Rule(
             f"self.metadata.name.size() <= {MAX_CLAIM_NAME_LENGTH}",
-            f"metadata.name must be at most {MAX_CLAIM_NAME_LENGTH} characters, because the node pool is named after it;"
-            " write a shorter one",
+            f"metadata.name must be at most {MAX_CLAIM_NAME_LENGTH} characters, because the node pool is named"
+            " after it; write a shorter one",
             lambda claim: len(claim.metadata.name) <= MAX_CLAIM_NAME_LENGTH,
         ),
     )

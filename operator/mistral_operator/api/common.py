@@ -82,6 +82,16 @@ ResourceLabels = Annotated[
     dict[str, Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9_-]*$")]], Field(max_length=32)
 ]
 """Labels of Google Cloud resources."""
+RESOURCE_LABEL_KEYS: Final = Rule(
+    "!has(self.resourceLabels) || self.resourceLabels.all(key, key.matches('^[a-z][a-z0-9_-]{0,62}$')"
+    " && !key.startsWith('mistral-operator-') && !key.startsWith('goog-'))",
+    "keys of resourceLabels begin with a lowercase letter and hold at most 63 lowercase letters, digits, _ and -;"
+    " mistral-operator- and goog- are reserved; write a key such as cost-center",
+    lambda spec: all(
+        re.fullmatch("[a-z][a-z0-9_-]{0,62}", key) and not key.startswith(("mistral-operator-", "goog-"))
+        for key in spec.resource_labels
+    ),
+)
 Money = Annotated[str, Field(max_length=16, pattern=_MONEY_PATTERN)]
 """US dollars as a decimal string, such as `2.50`."""
 Duration = Annotated[str, Field(min_length=2, max_length=24, pattern=_DURATION_PATTERN)]

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from mistral_operator.api.capacity import Capacity
 from mistral_operator.api.common import (
+    RESOURCE_LABEL_KEYS,
     ApiType,
     Count,
     DnsSubdomain,
@@ -64,6 +65,7 @@ class MistralModelSpec(ApiType):
             " spec.customModel (for a fine-tune that the catalogue does not have)",
             lambda spec: (spec.model is None) != (spec.custom_model is None),
         ),
+        RESOURCE_LABEL_KEYS,
     )
 
     model: (
