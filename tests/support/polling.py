@@ -4,24 +4,44 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 INTERVAL_S = 0.05
 
 
+@overload
 async def eventually(
-    predicate: Callable[[], T | Awaitable[T]],
+    predicate: Callable[[], Awaitable[T | None]],
+    timeout_s: float = ...,
+    message: str | Callable[[], str] = ...,
+    *,
+    interval_s: float = ...,
+) -> T: ...
+
+
+@overload
+async def eventually(
+    predicate: Callable[[], T | None],
+    timeout_s: float = ...,
+    message: str | Callable[[], str] = ...,
+    *,
+    interval_s: float = ...,
+) -> T: ...
+
+
+async def eventually(
+    predicate: Callable[[], Any],
     timeout_s: float = 30,
     message: str | Callable[[], str] = "",
     *,
     interval_s: float = INTERVAL_S,
-) -> T:
+) -> Any:
     """Poll `predicate` (plain or async) until it gives something true, and return that.
 
-    AssertionErrors and LookupErrors inside the predicate count as "not yet". Raises AssertionError after `timeout_s`, with
-    `message` (or what it returns, for a state worth seeing) and the last value or error.
+    AssertionErrors and LookupErrors inside the predicate count as "not yet". Raises AssertionError after `timeout_s`,
+    with `message` (or what it returns, for a state worth seeing) and the last value or error.
     """
     deadline = time.monotonic() + timeout_s
     last: object = None
@@ -31,7 +51,7 @@ async def eventually(
             if inspect.isawaitable(value):
                 value = await value
             if value:
-                return value  # type: ignore[return-value]
+                return value
             last = value
         except (AssertionError, LookupError) as error:
             last = error

@@ -114,7 +114,7 @@ class Kube:
     async def delete(
         self, path: str, grace_s: int | None = None, uid: str | None = None, propagation: str | None = None
     ) -> Object | None:
-        """DELETE with a grace period in seconds, a uid precondition, a propagation policy; None if it was gone before."""
+        """DELETE with a grace period in seconds, a uid precondition, a propagation policy; None if it was gone."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s

@@ -49,7 +49,7 @@ class Process:
         """Its exit code. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             # Polled, so that a process may outlive the event loop that started it.
-            while (code := self.popen.poll()) is None:
+            while (code := self.popen.poll()) is None:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)
         return code
 
@@ -119,5 +119,5 @@ class ProcessGroup:
 async def parent_gone(interval_s: float = 0.25) -> None:
     """Return when the process that started this one has ended, however it ended."""
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 (no event tells it)
         await asyncio.sleep(interval_s)

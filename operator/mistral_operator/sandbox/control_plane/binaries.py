@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .build import BuildFailed, build_all
-from .download import OFFICIAL, DownloadFailed, ReleaseSites, download_all
+from .build import BuildError, build_all
+from .download import OFFICIAL, DownloadError, ReleaseSites, download_all
 from .versions import ETCD_VERSION, KUBERNETES_VERSION, NAMES, Target
 
 Say = Callable[[str], None]
 
 
-class BinariesMissing(Exception):
+class BinariesMissingError(Exception):
     """No source had the binaries; the message says why for each."""
 
 
@@ -37,7 +37,7 @@ class Binaries:
 
 
 def find_binaries(say: Say, sites: ReleaseSites = OFFICIAL) -> Binaries:
-    """The binaries, made if need be (minutes, once). `say` gets progress lines. Raises BinariesMissing."""
+    """The binaries, made if need be (minutes, once). `say` gets progress lines. Raises BinariesMissingError."""
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         if not (missing := _missing(Path(assets))):
             return Binaries(Path(assets))
@@ -86,13 +86,13 @@ def _obtain(work: Path, target: Target, say: Say, sites: ReleaseSites) -> None:
     try:
         download_all(work, target, say, sites)
         return
-    except DownloadFailed as error:
+    except DownloadError as error:
         refused = error
         say(f"no official binaries: {error}")
     try:
         build_all(work, say)
-    except BuildFailed as error:
-        raise BinariesMissing(
+    except BuildError as error:
+        raise BinariesMissingError(
             f"the control plane ({', '.join(NAMES)}) can be had from nowhere.\n"
             f"  KUBEBUILDER_ASSETS: {os.environ.get('KUBEBUILDER_ASSETS') or 'not set'}\n"
             f"  official releases: {refused}\n"

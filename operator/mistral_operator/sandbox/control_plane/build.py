@@ -20,7 +20,7 @@ OLDEST_GO = (1, 21)
 TAIL_LINES = 15
 
 
-class BuildFailed(Exception):
+class BuildError(Exception):
     """Go is missing or too old, or it failed; the message says which and ends with go's own words."""
 
 
@@ -44,7 +44,7 @@ class Progress:
 
 
 def build_all(directory: Path, say: Callable[[str], None]) -> None:
-    """Build all binaries into `directory`. Raises BuildFailed."""
+    """Build all binaries into `directory`. Raises BuildError."""
     go = _find_go()
     say("building the control plane with Go: about 8 minutes on 2 cores, once (fetching modules first)")
     count = len(_run(go, ["list", "-deps", "tool"], lambda p: f"  {p.fetched} modules fetched", say).split())
@@ -62,18 +62,18 @@ def build_all(directory: Path, say: Callable[[str], None]) -> None:
     # go names a binary after the last element of its package's path.
     directory.joinpath("server").rename(directory / "etcd")
     if missing := [name for name in NAMES if not directory.joinpath(name).exists()]:
-        raise BuildFailed(f"go built no {', '.join(missing)}")
+        raise BuildError(f"go built no {', '.join(missing)}")
 
 
 def _find_go() -> str:
     go = shutil.which("go")
     if go is None:
-        raise BuildFailed("no `go` in PATH; install Go 1.21 or newer, or set KUBEBUILDER_ASSETS")
+        raise BuildError("no `go` in PATH; install Go 1.21 or newer, or set KUBEBUILDER_ASSETS")
     answer = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
     found = re.search(r"go(\d+)\.(\d+)", answer.stdout)
     if not found or (int(found[1]), int(found[2])) < OLDEST_GO:
         version = answer.stdout.strip() or answer.stderr.strip()
-        raise BuildFailed(f"{go} is too old ({version}); install Go 1.21 or newer, or set KUBEBUILDER_ASSETS")
+        raise BuildError(f"{go} is too old ({version}); install Go 1.21 or newer, or set KUBEBUILDER_ASSETS")
     return go
 
 
@@ -86,7 +86,8 @@ def _run(go: str, args: list[str], state: Callable[[Progress], str], say: Callab
     with subprocess.Popen(
         [go, *args], cwd=MODULE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdout and process.stderr
+        assert process.stdout
+        assert process.stderr
         readers = [
             threading.Thread(target=progress.read, args=(process.stderr,)),
             threading.Thread(target=output.read, args=(process.stdout,)),
@@ -107,7 +108,7 @@ def _run(go: str, args: list[str], state: Callable[[Progress], str], say: Callab
         for reader in readers:
             reader.join()
     if process.returncode:
-        raise BuildFailed(f"`go {args[0]}` ended with {process.returncode}:\n" + "\n".join(progress.other))
+        raise BuildError(f"`go {args[0]}` ended with {process.returncode}:\n" + "\n".join(progress.other))
     return output.text
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ..kubeconfig import write_private
+from mistral_operator.sandbox.kubeconfig import write_private
 
 LIFETIME = datetime.timedelta(days=30)
 # A laptop's clock may be set back a little after the start.

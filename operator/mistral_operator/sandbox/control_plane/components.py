@@ -1,14 +1,15 @@
 """The command lines of the four processes, and the files that they read.
 
-All files lie in one directory, which is also each process's working directory: etcd listens on a socket in it, so that no
-other user of the machine reaches the store.
+All files lie in one directory, which is also each process's working directory: etcd listens on a socket in it, so that
+no other user of the machine reaches the store.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..kubeconfig import Access, write_kubeconfig, write_private
+from mistral_operator.sandbox.kubeconfig import Access, write_kubeconfig, write_private
+
 from .certificates import Authority, make_signing_key
 
 HOST = "127.0.0.1"
@@ -19,7 +20,7 @@ SERVER_NAMES = (HOST, "10.96.0.1", "localhost", "kubernetes", "kubernetes.defaul
 ETCD_SOCKET = "etcd.sock:2379"
 PEER_SOCKET = "etcd.sock:2380"
 
-# Everything is recorded as who did what to which object and with what result, but without bodies. Tests count writes here.
+# Recorded is who did what to which object and with what result, without bodies. Tests count writes here.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -143,7 +144,7 @@ def api_server_args(layout: Layout) -> list[str]:
 
 
 def controller_manager_args() -> list[str]:
-    """All default controllers, each with its own service account as on real clusters; the autoscaler looks every second."""
+    """All default controllers, each with its own service account; the pod autoscaler looks every second."""
     return [
         "--kubeconfig=controller-manager.kubeconfig",
         "--secure-port=0",

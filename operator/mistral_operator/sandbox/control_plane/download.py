@@ -21,7 +21,7 @@ TIMEOUT_S = 4.0
 CHUNK_BYTES = 1 << 20
 
 
-class DownloadFailed(Exception):
+class DownloadError(Exception):
     """A file couldn't be had, or isn't what its checksum says."""
 
 
@@ -37,7 +37,7 @@ OFFICIAL = ReleaseSites()
 
 
 def download_all(directory: Path, target: Target, say: Callable[[str], None], sites: ReleaseSites = OFFICIAL) -> None:
-    """Put all binaries into `directory`, executable. Raises DownloadFailed at the first that can't be had."""
+    """Put all binaries into `directory`, executable. Raises DownloadError at the first that can't be had."""
     for name in KUBERNETES_NAMES:
         address = f"{sites.kubernetes}/{KUBERNETES_VERSION}/bin/{target.os}/{target.arch}/{name}"
         say(f"downloading {name} {KUBERNETES_VERSION} …")
@@ -50,14 +50,16 @@ def _download_etcd(directory: Path, target: Target, say: Callable[[str], None], 
     stem = f"etcd-{ETCD_VERSION}-{target.os}-{target.arch}"
     archive = directory / (f"{stem}.tar.gz" if target.os == "linux" else f"{stem}.zip")
     say(f"downloading etcd {ETCD_VERSION} …")
-    sums = dict(reversed(line.split()) for line in _read(f"{site}/{ETCD_VERSION}/SHA256SUMS").splitlines() if line)
+    # Each line is "<sum>  <file>".
+    lines = [line.split() for line in _read(f"{site}/{ETCD_VERSION}/SHA256SUMS").splitlines()]
+    sums = {line[1]: line[0] for line in lines if len(line) == 2}
     if archive.name not in sums:
-        raise DownloadFailed(f"etcd {ETCD_VERSION} has no release file {archive.name}")
+        raise DownloadError(f"etcd {ETCD_VERSION} has no release file {archive.name}")
     _download(f"{site}/{ETCD_VERSION}/{archive.name}", archive, sums[archive.name])
     try:
         _extract(archive, f"{stem}/etcd", directory / "etcd")
     except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise DownloadFailed(f"{archive.name} holds no {stem}/etcd: {error}") from error
+        raise DownloadError(f"{archive.name} holds no {stem}/etcd: {error}") from error
     directory.joinpath("etcd").chmod(0o755)
     archive.unlink()
 
@@ -65,8 +67,8 @@ def _download_etcd(directory: Path, target: Target, say: Callable[[str], None], 
 def _extract(archive: Path, member: str, path: Path) -> None:
     """Copy one file out; KeyError when it isn't there."""
     if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as content, content.open(member) as source, path.open("wb") as copy:
-            shutil.copyfileobj(source, copy)
+        with zipfile.ZipFile(archive) as zipped, zipped.open(member) as entry, path.open("wb") as copy:
+            shutil.copyfileobj(entry, copy)
         return
     with tarfile.open(archive) as content:
         source = content.extractfile(member)
@@ -77,14 +79,14 @@ def _extract(archive: Path, member: str, path: Path) -> None:
 
 
 def _read(address: str) -> str:
-    """A small text file; raises DownloadFailed, also when it is empty."""
+    """A small text file; raises DownloadError, also when it is empty."""
     try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:  # noqa: S310 (only our own addresses)
+        with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:  # noqa: S310
             text = str(response.read(CHUNK_BYTES).decode())
     except (OSError, HTTPException, UnicodeDecodeError) as error:
-        raise DownloadFailed(f"{address}: {_why(error)}") from error
+        raise DownloadError(f"{address}: {_why(error)}") from error
     if not text.strip():
-        raise DownloadFailed(f"{address}: empty")
+        raise DownloadError(f"{address}: empty")
     return text
 
 
@@ -96,9 +98,9 @@ def _download(address: str, path: Path, sha256: str) -> None:
                 digest.update(chunk)
                 file.write(chunk)
     except (OSError, HTTPException) as error:
-        raise DownloadFailed(f"{address}: {_why(error)}") from error
+        raise DownloadError(f"{address}: {_why(error)}") from error
     if digest.hexdigest() != sha256.lower():
-        raise DownloadFailed(f"{address}: its SHA-256 is {digest.hexdigest()}, published is {sha256}")
+        raise DownloadError(f"{address}: its SHA-256 is {digest.hexdigest()}, published is {sha256}")
 
 
 def _why(error: Exception) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from ..kube import Kube, KubeError
-from ..kubeconfig import Access, read_kubeconfig, write_kubeconfig
-from ..processes import Process, ProcessGroup
+from mistral_operator.sandbox.kube import Kube, KubeError
+from mistral_operator.sandbox.kubeconfig import Access, read_kubeconfig, write_kubeconfig
+from mistral_operator.sandbox.processes import Process, ProcessGroup
+
 from . import components
 from .binaries import Binaries, find_binaries
 from .ports import free_port
@@ -68,7 +69,7 @@ class ControlPlane:
         await self.stop()
 
     async def start(self) -> None:
-        """Return when the API server is ready and the controllers work. Raises ControlPlaneError or BinariesMissing."""
+        """Return when the controllers work. Raises ControlPlaneError or BinariesMissingError."""
         self._binaries = await asyncio.to_thread(find_binaries, self._say)
         self._prepare_directory()
         components.write_files(self._layout)

@@ -1,0 +1,48 @@
+"""Custom resource definitions from a directory, applied and waited for."""
+
+import asyncio
+from pathlib import Path
+
+import yaml
+
+from .kube import Kube, Object
+
+PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MANAGER = "mistral-sandbox"
+TIMEOUT_S = 30.0
+POLL_S = 0.05
+
+
+async def install_crds(kube: Kube, directory: Path) -> list[str]:
+    """Apply every definition in the directory's YAML files; returns their names when all can be used.
+
+    Other documents in these files are ignored. Raises KubeError, and TimeoutError when one isn't established in time.
+    """
+    definitions = _read(directory)
+    names = [definition["metadata"]["name"] for definition in definitions]
+    for name, definition in zip(names, definitions, strict=True):
+        await kube.apply(f"{PATH}/{name}", definition, MANAGER)
+    async with asyncio.timeout(TIMEOUT_S):
+        for name, definition in zip(names, definitions, strict=True):
+            while not await _usable(kube, name, definition):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
+    return names
+
+
+def _read(directory: Path) -> list[Object]:
+    documents = [d for file in sorted(directory.glob("*.yaml")) for d in yaml.safe_load_all(file.read_text())]
+    return [d for d in documents if d and d.get("kind") == "CustomResourceDefinition"]
+
+
+async def _usable(kube: Kube, name: str, definition: Object) -> bool:
+    """Established, and served: the handler for a new kind starts a moment after the condition is set."""
+    current = await kube.get(f"{PATH}/{name}")
+    conditions = (current or {}).get("status", {}).get("conditions", [])
+    if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+        return False
+    spec = definition["spec"]
+    versions = [v["name"] for v in spec["versions"] if v["served"]]
+    for version in versions:
+        if await kube.get(f"/apis/{spec['group']}/{version}/{spec['names']['plural']}", {"limit": "1"}) is None:
+            return False
+    return True

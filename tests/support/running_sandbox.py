@@ -1,0 +1,57 @@
+"""A whole sandbox as a process of its own: control plane, simulated GKE, kubelet stand-in and service front."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.polling import eventually
+
+from mistral_operator.sandbox.processes import Process, ProcessGroup
+
+REPOSITORY = Path(__file__).parents[2]
+START_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSandbox:
+    """What sandbox.json says, and the process to signal."""
+
+    directory: Path
+    process: Process
+    kubeconfig: Path
+    container_api: str
+    front_url: str
+    control_url: str
+    project: str
+    location: str
+    cluster: str
+
+
+@asynccontextmanager
+async def running_sandbox(
+    directory: Path, scenario: Path | None = None, speed: float = 50, crds: Path | None = REPOSITORY / "crds"
+) -> AsyncIterator[RunningSandbox]:
+    """Start one and yield it when it is ready; it ends with the block. `speed` divides every simulated delay."""
+    args: list[str | Path] = [sys.executable, "-m", "mistral_operator.sandbox", "--directory", directory]
+    args += ["--speed", str(speed)]
+    args += _option("--scenario", scenario) + _option("--crds", crds)
+    ready = directory / "sandbox.json"
+    with ProcessGroup() as group:
+        environment = {"PYTHONPATH": str(REPOSITORY / "operator")}
+        process = group.spawn("sandbox", args, directory / "sandbox.log", env=environment)
+        await eventually(
+            lambda: ready.exists() or not process.running,
+            START_TIMEOUT_S,
+            lambda: f"the sandbox says it is ready:\n{process.log_tail()}",
+        )
+        assert process.running, f"the sandbox ended with {process.popen.returncode}:\n{process.log_tail(40)}"
+        said = json.loads(ready.read_text())
+        yield RunningSandbox(directory, process, Path(said.pop("kubeconfig")), **said)
+        await process.stop(grace_s=10)
+
+
+def _option(name: str, value: Path | None) -> list[str | Path]:
+    return [] if value is None else [name, value]
