@@ -1,0 +1,224 @@
+"""A plan for people: headline, memory budget with a bar, ladder, refusals with their arithmetic, assumptions."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.cli.output import Cell, Style, bar, facts, gib, paint, seconds, table, text_width, wrap
+from mistral_operator.cli.profile import Assumption
+from mistral_operator.planning.types import Consumption, MemoryBudget, Plan, PlannedOption, PlanRefused, Refusal, Tier
+
+HOURS_PER_MONTH: Final = 730
+_MODES: Final = {Consumption.ON_DEMAND: "on demand", Consumption.SPOT: "spot"}
+_TIER_STYLES: Final = {
+    Tier.VERIFIED: Style.GOOD,
+    Tier.DOCUMENTED: Style.GOOD,
+    Tier.EXPERIMENTAL: Style.WAITING,
+    Tier.REFUSED: Style.BAD,
+}
+
+
+def tell_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> list[str]:
+    """The whole plan as lines of text."""
+    option = plan.chosen
+    return [
+        f"{paint(plan.display_name, Style.TITLE)}  {paint(_full_name(model), Style.QUIET)}",
+        *facts(_headline(model, plan, option)),
+        "",
+        paint(f"Memory of each {option.accelerator}, {gib(option.memory.device_bytes)}", Style.TITLE),
+        *_tell_memory(option),
+        "",
+        paint("Ladder", Style.TITLE),
+        *_tell_ladder(plan.options),
+        *_tell_refusals(plan.refusals),
+        "",
+        *[paint(line, Style.QUIET) for line in _assumptions(plan, assumption)],
+    ]
+
+
+def _headline(model: MistralModel, plan: Plan, option: PlannedOption) -> list[tuple[str, str]]:
+    return [
+        ("runs on", f"{word_hardware(option)}, {word_zones(option.zones)}"),
+        ("engine", f"{option.engine} {option.engine_version}, {option.precision}, {_word_layout(option)}"),
+        ("serves", f"{_word_batch(option)}, as {plan.served_name}"),
+        ("starts in", f"about {seconds(option.startup.total_s)}: {_word_startup(option)}"),
+        ("costs", _word_price(model, option)),
+        ("support", f"{option.tier.value}: {option.evidence}"),
+    ]  # fmt: skip
+
+
+def _full_name(model: MistralModel) -> str:
+    return f"{model.metadata.namespace}/{model.metadata.name}"
+
+
+def _word_batch(option: PlannedOption) -> str:
+    return f"{option.context_length:,} tokens of context, {option.max_concurrency} sequences at once"
+
+
+def word_hardware(option: PlannedOption) -> str:
+    """Such as `1 × nvidia-l4 (g2-standard-8, on demand)`."""
+    return f"{option.devices} × {option.accelerator_label} ({option.machine_type}, {_MODES[option.consumption]})"
+
+
+def word_zones(zones: tuple[str, ...]) -> str:
+    """Such as `us-central1 a b c`."""
+    regions = {zone.rpartition("-")[0] for zone in zones}
+    if len(regions) != 1:
+        return " ".join(zones)
+    return f"{regions.pop()} {' '.join(zone.rpartition('-')[2] for zone in zones)}"
+
+
+def _word_layout(option: PlannedOption) -> str:
+    if option.tensor_parallel * option.pipeline_parallel == 1:
+        return "on one device"
+    return f"tensor parallel {option.tensor_parallel}, pipeline parallel {option.pipeline_parallel}"
+
+
+def _word_startup(option: PlannedOption) -> str:
+    start = option.startup
+    phases = (
+        ("node", start.node_s),
+        ("image", start.image_s),
+        ("weights", start.weights_s),
+        ("compile", start.compile_s),
+    )
+    return ", ".join(f"{name} {seconds(value)}" for name, value in phases)
+
+
+def _word_price(model: MistralModel, option: PlannedOption) -> str:
+    if option.hourly_cost is None:
+        return f"unknown: {option.price_note}"
+    replicas = max(1, model.spec.replicas)
+    total = option.hourly_cost * replicas
+    count = "one replica" if replicas == 1 else f"{replicas} replicas"
+    return f"${_money(total)} an hour for {count}, ${_money(total * HOURS_PER_MONTH, 0)} a month; {option.price_note}"
+
+
+def _money(amount: Decimal, places: int = 2) -> str:
+    return f"{amount:,.{places}f}"
+
+
+_SIGNS: Final = ("█", "▓", "▒", "·", "░")
+
+
+def _tell_memory(option: PlannedOption) -> list[str]:
+    memory = option.memory
+    names = ("weights", "activations", "overhead", "left alone", "KV cache")
+    notes = ("", "", "", "", f"{option.kv_cache_tokens:,} tokens over {option.devices} × {option.accelerator}")
+    sizes = _parts(memory)
+    rows = [
+        [
+            Cell(sign, Style.NAME),
+            Cell(name),
+            Cell(gib(size), right=True),
+            Cell(f"{100 * size / memory.device_bytes:.0f} %", right=True),
+            Cell(note, Style.QUIET),
+        ]
+        for sign, name, size, note in zip(_SIGNS, names, sizes, notes, strict=True)
+    ]
+    drawn = bar(list(zip(sizes, _SIGNS, strict=True)), min(text_width() - 4, 72))
+    return ["  " + paint(drawn, Style.NAME), *table(rows)]
+
+
+def _parts(memory: MemoryBudget) -> tuple[int, ...]:
+    return (
+        memory.weights_bytes,
+        memory.activations_bytes,
+        memory.overhead_bytes,
+        memory.reserved_bytes,
+        memory.kv_cache_bytes,
+    )
+
+
+def _tell_ladder(options: tuple[PlannedOption, ...]) -> list[str]:
+    header = ("", "rung", "hardware", "context", "sequences", "start", "$/hour", "support")
+    return table([_ladder_row(number, option) for number, option in enumerate(options, 1)], header)
+
+
+def _ladder_row(number: int, option: PlannedOption) -> list[Cell]:
+    return [
+        Cell(str(number), right=True),
+        Cell(option.name, Style.NAME if number == 1 else Style.PLAIN),
+        Cell(f"{option.devices} × {option.accelerator}"),
+        Cell(f"{option.context_length:,}", right=True),
+        Cell(str(option.max_concurrency), right=True),
+        Cell(seconds(option.startup.total_s), right=True),
+        Cell("unknown" if option.hourly_cost is None else _money(option.hourly_cost), right=True),
+        Cell(option.tier.value, _TIER_STYLES[option.tier]),
+    ]
+
+
+def _tell_refusals(refusals: Iterable[Refusal]) -> list[str]:
+    lines: list[str] = []
+    for refusal in refusals:
+        lines.append(f"  {refusal.subject}  {paint(refusal.reason, Style.WAITING)}")
+        lines += [paint(text, Style.QUIET) for text in wrap(refusal.message, "      ")]
+    return ["", paint("Considered and not chosen", Style.TITLE), *lines] if lines else []
+
+
+def _assumptions(plan: Plan, assumption: Assumption) -> list[str]:
+    profile = assumption.profile
+    weights = f"{plan.repository}{'@' + plan.revision[:12] if plan.revision else ''}, {gib(plan.weights_bytes)}"
+    return [
+        *wrap(f"Cluster: {profile.location}, {word_zones(profile.zones)} ({assumption.source}).", ""),
+        *wrap(f"Weights: {weights}, license {plan.license_id}.", ""),
+        *wrap("Times and costs are estimates; nothing was asked of Google and nothing was bought.", ""),
+    ]
+
+
+def tell_refused(model: MistralModel, refused: PlanRefused) -> list[str]:
+    """Why a model can't be served as asked, and what to write instead."""
+    return [
+        f"{paint('Refused', Style.BAD)}  {paint(refused.reason, Style.TITLE)}  {paint(_full_name(model), Style.QUIET)}",
+        *wrap(refused.message),
+        *_tell_refusals(refused.refusals),
+    ]
+
+
+def markdown_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> str:
+    """The plan for a pull request's comment."""
+    option = plan.chosen
+    return "\n".join([
+        f"### {plan.display_name} (`{_full_name(model)}`)",
+        "",
+        *[f"- **{name}**: {value}" for name, value in _headline(model, plan, option)],
+        "",
+        "| | Rung | Hardware | Context | Sequences | Start | $/hour | Support |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
+        *[_markdown_rung(number, rung) for number, rung in enumerate(plan.options, 1)],
+        "",
+        *_markdown_refusals(plan.refusals),
+        *_assumptions(plan, assumption),
+    ])  # fmt: skip
+
+
+def _markdown_rung(number: int, option: PlannedOption) -> str:
+    price = "unknown" if option.hourly_cost is None else _money(option.hourly_cost)
+    cells = (
+        str(number),
+        f"`{option.name}`",
+        f"{option.devices} × {option.accelerator}",
+        f"{option.context_length:,}",
+        str(option.max_concurrency),
+        seconds(option.startup.total_s),
+        price,
+        option.tier.value,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown_refused(model: MistralModel, refused: PlanRefused) -> str:
+    """The refusal for a pull request's comment."""
+    return "\n".join([
+        f"### Refused: `{_full_name(model)}`",
+        "",
+        f"**{refused.reason}**: {refused.message}",
+        "",
+        *_markdown_refusals(refused.refusals),
+    ]).rstrip()  # fmt: skip
+
+
+def _markdown_refusals(refusals: Iterable[Refusal]) -> list[str]:
+    lines = [f"- {r.subject}: **{r.reason}**. {r.message}" for r in refusals]
+    return ["<details><summary>Considered and not chosen</summary>", "", *lines, "", "</details>", ""] if lines else []

@@ -1,0 +1,73 @@
+"""`render`: for the same inputs, exactly what the operator applies."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from mistral_operator import __version__
+from mistral_operator.api.model import MistralModel
+from mistral_operator.cli.documents import read_models
+from mistral_operator.cli.inputs import Inputs, ordered_manifests, read_inputs, to_yaml
+from mistral_operator.cli.output import complain, say
+from mistral_operator.cli.profile import assume_profile
+from mistral_operator.core.types import Observed, Outcome
+from mistral_operator.planning.types import ClusterProfile, Settings
+
+
+@click.command()
+@click.option(
+    "-f", "--file", type=click.Path(path_type=Path), help="A file with MistralModels, or - for standard input."
+)
+@click.option("--inputs", type=click.Path(path_type=Path), help="Inputs recorded by `status NAME --export-inputs`.")
+@click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
+@click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
+@click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
+@click.option("--with-status", is_flag=True, help="Also print the status that the operator would write.")
+def render(
+    file: Path | None,
+    inputs: Path | None,
+    cluster_profile: Path | None,
+    location: str | None,
+    zones: str | None,
+    with_status: bool,
+) -> None:
+    """Print exactly what the operator would apply, as YAML, in the order in which it applies it.
+
+    Owner references carry a uid of zeros when there is no cluster to ask.
+    """
+    if (file is None) == (inputs is None):
+        raise click.UsageError("give either --file or --inputs")
+    if inputs:
+        print_outcome(read_inputs(inputs).sync(), with_status=with_status)
+        return
+    assumption = assume_profile(cluster_profile, location, zones)
+    for model in read_models(file or Path("-")):
+        outcome = offline_inputs(model, assumption.profile).sync()
+        refused = (
+            next(c for c in outcome.status["conditions"] if c["type"] == "Accepted" and c)
+            if not outcome.manifests
+            else None
+        )
+        if refused:
+            raise click.ClickException(f"{model.metadata.name} is refused: {refused['reason']}: {refused['message']}")
+        print_outcome(outcome, with_status=with_status)
+    complain(f"# cluster: {assumption.profile.location}, {', '.join(assumption.profile.zones)} ({assumption.source})")
+
+
+def offline_inputs(model: MistralModel, cluster: ClusterProfile) -> Inputs:
+    """What the operator would be given for a model that was just created in that cluster."""
+    return Inputs(
+        model=model.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        observed=Observed(cluster=cluster),
+        settings=Settings(operator_version=__version__),
+        now=datetime.now(UTC),
+    )
+
+
+def print_outcome(outcome: Outcome, *, with_status: bool) -> None:
+    """Print all manifests, and the status when asked for."""
+    for manifest in ordered_manifests(outcome):
+        say("---\n" + to_yaml(manifest).rstrip())
+    if with_status:
+        say("---\n" + to_yaml({"status": outcome.status}).rstrip())

@@ -1,0 +1,97 @@
+"""`status NAME`: one model's story, from the cluster."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mistral_operator import __version__
+from mistral_operator.cli.inputs import Inputs, inputs_to_dict, to_yaml
+from mistral_operator.cli.observe import Belongings, read_belongings
+from mistral_operator.cli.output import say
+from mistral_operator.cli.profile import DEFAULT, read_profile
+from mistral_operator.cli.story import tell
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import ApiError
+from mistral_operator.cluster.kinds import NODE
+from mistral_operator.core.types import Observed
+from mistral_operator.planning.types import ClusterProfile, Settings
+
+_REGION = "topology.kubernetes.io/region"
+_ZONE = "topology.kubernetes.io/zone"
+
+
+@click.command()
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of the model.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), envvar="KUBECONFIG", help="Else the usual places.")
+@click.option(
+    "--export-inputs", type=click.Path(path_type=Path), help="Write what the operator sees, for `render --inputs`."
+)
+@click.option(
+    "--cluster-profile", type=click.Path(path_type=Path), help="For --export-inputs: else read from the nodes."
+)
+def status(
+    name: str, namespace: str, kubeconfig: Path | None, export_inputs: Path | None, cluster_profile: Path | None
+) -> None:
+    """Tell the story of one model: conditions, timeline, node pools, pods, cost, and what to do next.
+
+    Exits with 1 when there is no such model, and with 0 whatever its state.
+    """
+    try:
+        belongings, cluster = asyncio.run(_observe(name, namespace, kubeconfig, cluster_profile))
+    except ApiError as error:
+        raise click.ClickException(str(error)) from None
+    if belongings is None:
+        raise click.ClickException(f"there is no MistralModel {name} in namespace {namespace}")
+    if export_inputs:
+        export_inputs.write_text(to_yaml(inputs_to_dict(_record(belongings, cluster))), encoding="utf-8")
+        say(f"Wrote {export_inputs}; use it with: mistral-operator render --inputs {export_inputs}")
+        return
+    for line in tell(belongings, datetime.now(UTC)):
+        say(line)
+
+
+async def _observe(
+    name: str, namespace: str, kubeconfig: Path | None, profile: Path | None
+) -> tuple[Belongings | None, ClusterProfile]:
+    client = await ApiClient.connect(kubeconfig)
+    try:
+        belongings = await read_belongings(client, name, namespace)
+        cluster = read_profile(profile) if profile else await discover_profile(client)
+        return belongings, cluster
+    finally:
+        await client.close()
+
+
+def _record(belongings: Belongings, cluster: ClusterProfile) -> Inputs:
+    observed = Observed(
+        cluster=cluster,
+        children=belongings.children,
+        pods=belongings.pods,
+        pod_events=belongings.pod_events,
+        claims=belongings.claims,
+    )
+    settings = Settings(operator_version=__version__)
+    return Inputs(model=belongings.model, observed=observed, settings=settings, now=datetime.now(UTC))
+
+
+async def discover_profile(client: ApiClient) -> ClusterProfile:
+    """What the nodes' labels say of the cluster; the offline default where there is no node."""
+    nodes = (await client.list(NODE)).items
+    labels: list[dict[str, Any]] = [node["metadata"].get("labels") or {} for node in nodes]
+    regions = sorted({label[_REGION] for label in labels if _REGION in label})
+    zones = tuple(sorted({label[_ZONE] for label in labels if _ZONE in label}))
+    groups = (await client.read("/apis")).get("groups") or ()
+    custom_metrics = any(group["name"] == "custom.metrics.k8s.io" for group in groups)
+    known = bool(regions and zones)
+    return ClusterProfile(
+        provider="GKE",
+        project="",
+        location=regions[0] if known else DEFAULT.location,
+        cluster="",
+        zones=zones if known else DEFAULT.zones,
+        custom_metrics=custom_metrics,
+    )
