@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mistral_operator.manifests.identity import Manifest
 from mistral_operator.planning.types import ClusterProfile
 
-Manifest = dict[str, Any]
-"""A Kubernetes object as JSON; never changed in place."""
+__all__ = ["EventNote", "Manifest", "ObjectRef", "Observed", "Outcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class Observed:
 
     cluster: ClusterProfile
     children: tuple[Mapping[str, Any], ...] = ()
-    """Objects that the model owns: Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler, ControllerRevision."""
+    """Objects that the model owns: Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler,
+    ControllerRevision."""
     pods: tuple[Mapping[str, Any], ...] = ()
     pod_events: tuple[Mapping[str, Any], ...] = ()
     """Kubernetes Events (core/v1) on those pods, oldest first."""

@@ -1,0 +1,19 @@
+"""Every autoscaler that can be rendered, by its name in `spec.scaling.autoscaler`: one module and one line here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.autoscaling.hpa import Hpa
+from mistral_operator.autoscaling.none import NoAutoscaler
+from mistral_operator.autoscaling.protocol import Autoscaler
+
+AUTOSCALERS: Final[Mapping[str, Autoscaler]] = {scaler.name: scaler for scaler in (Hpa(), NoAutoscaler())}
+
+
+def choose_autoscaler(model: MistralModel) -> Autoscaler:
+    """Take the asked one; without a word, an HPA where there is room to scale and none where there isn't."""
+    scaling = model.spec.scaling
+    if scaling is None or scaling.max_replicas is None:
+        return AUTOSCALERS["None"]
+    return AUTOSCALERS[scaling.autoscaler or "HPA"]

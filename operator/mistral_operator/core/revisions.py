@@ -1,0 +1,54 @@
+"""Which pinned plan is served: the one that the spec asks for, and what stays until it is in place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests.claim import build_claim
+from mistral_operator.manifests.identity import is_owned_by
+from mistral_operator.manifests.pods import build_pod_template
+from mistral_operator.manifests.revision import KIND, Revision, new_revision, read_revision
+from mistral_operator.planning.types import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A model's revisions, oldest first."""
+
+    revisions: tuple[Revision, ...]
+
+    @property
+    def latest(self) -> Revision | None:
+        """The one that was served last."""
+        return self.revisions[-1] if self.revisions else None
+
+    def find(self, digest: str) -> Revision | None:
+        """The revision made from the inputs with this hash."""
+        return next((revision for revision in self.revisions if revision.hash == digest), None)
+
+    @property
+    def next_number(self) -> int:
+        """A number above all others."""
+        return self.revisions[-1].number + 1 if self.revisions else 1
+
+    def is_latest(self, revision: Revision) -> bool:
+        """True when no other revision was served after it."""
+        return self.latest is not None and self.latest.hash == revision.hash
+
+
+def read_history(model: MistralModel, children: Sequence[Mapping[str, Any]]) -> History:
+    """Find the model's own revisions among its children."""
+    stored = [c for c in children if c["kind"] == KIND and is_owned_by(c, model.metadata.uid)]
+    revisions = (read_revision(child) for child in stored)
+    return History(tuple(sorted(revisions, key=lambda revision: (revision.number, revision.hash))))
+
+
+def pin(model: MistralModel, plan: Plan, *, digest: str, number: int, version: str) -> Revision:
+    """Make the revision of a new plan: the only place where a pod template is rendered."""
+    option = plan.chosen
+    launch = ENGINES[option.engine].launch(model.spec, plan, option)
+    claim = build_claim(model, option)
+    template = build_pod_template(model, option, launch, revision=digest, claim=claim["metadata"]["name"])
+    return new_revision(plan, number=number, digest=digest, claim=claim, pod_template=template, version=version)

@@ -1,0 +1,117 @@
+"""Fields that are in the API but not built yet: refused by name, never silently ignored."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mistral_operator.api.engine import Engine
+from mistral_operator.api.model import MistralModel
+from mistral_operator.engines.registry import ENGINES
+from mistral_operator.status.findings import Finding, unmet
+
+# Path → what to write instead. A path means "set to anything", path=value only that value.
+_NOT_YET: Final[Mapping[str, str]] = {
+    "customModel": "Give a catalogue model in spec.model; weights of a fine-tune go into spec.weights.huggingFace.",
+    "variant": "Leave it out; the catalogue's instruct variant is served.",
+    "servingClassName": "Leave it out; there are no serving classes yet.",
+    "upgradePolicy=Window": "Use Manual.",
+    "upgradePolicy=Auto": "Use Manual.",
+    "optimizeFor=Latency": "Use Cost.",
+    "optimizeFor=Availability": "Use Cost.",
+    "weights.gcs": "Use spec.weights.huggingFace.",
+    "weights.persistentVolumeClaim": "Use spec.weights.huggingFace.",
+    "weights.image": "Use spec.weights.huggingFace.",
+    "weights.cache": "Leave it out; each replica loads its own weights.",
+    "engine.type=JetStreamMaxText": "Use VLLM.",
+    "engine.type=JetStreamPyTorch": "Use VLLM.",
+    "engine.version": "Leave it out, or pin an image in spec.engine.image.",
+    "engine.adapters": "Leave it out.",
+    "engine.speculative": "Leave it out.",
+    "engine.reasoning": "Leave it out, or give the flag in spec.engine.extraArgs.",
+    "capacity.provisioner=ComputeClass": "Use ContainerAPI.",
+    "capacity.provisioner=ConfigConnector": "Use ContainerAPI.",
+    "capacity.provisioner=Existing": "Use ContainerAPI.",
+    "capacity.maxSurgeHourlyCost": "Leave it out; spec.rollout.strategy Recreate never surges.",
+    "capacity.priority": "Leave it out.",
+    "scaling.autoscaler=KEDA": "Use HPA or None.",
+    "scaling.scaleToZero": "Leave it out; `kubectl scale --replicas=0` works by hand.",
+    "scaling.schedules": "Leave it out.",
+    "rollout.canary": "Leave it out.",
+    "endpoint.mode=Gateway": "Use Service.",
+    "endpoint.mode=InferenceGateway": "Use Service.",
+    "endpoint.apiKeySecretRef": "Leave it out, and keep the Service inside the cluster.",
+    "endpoint.gateway": "Leave it out.",
+    "monitoring": "Leave it out; the engine's metrics are on the port `http` at /metrics.",
+}
+_NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
+    "topology": "Leave it out; TPU slices are not built yet.",
+    "reservation": "Leave it out, and use OnDemand or Spot.",
+    "replicas": "Leave it out; spec.replicas counts them all.",
+    "consumption=FlexStart": "Use OnDemand or Spot.",
+    "consumption=Reservation": "Use OnDemand or Spot.",
+}
+_USE_FIELD: Final = "Use the field of spec.engine that is meant for it, or leave it out."
+_SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})
+
+
+def find_unsupported(model: MistralModel) -> Finding | None:
+    """Name the first field that is set and not built yet, or repeats what the operator decides."""
+    spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+    return _find_in_spec(spec) or _find_in_options(spec) or _find_target(spec) or _find_repeated(model)
+
+
+def _find_in_spec(spec: Mapping[str, Any]) -> Finding | None:
+    for entry, advice in _NOT_YET.items():
+        path, _, value = entry.partition("=")
+        if _is_set(spec, path, value):
+            return _refuse(path, value, advice)
+    return None
+
+
+def _find_in_options(spec: Mapping[str, Any]) -> Finding | None:
+    options = spec.get("capacity", {}).get("options") or []
+    if len(options) > 1:
+        return _refuse("capacity.options[1]", "", "Give one option; moving between several is not built yet.")
+    for entry, advice in _NOT_YET_IN_OPTION.items():
+        path, _, value = entry.partition("=")
+        if options and _is_set(options[0], path, value):
+            return _refuse(f"capacity.options[0].{path}", value, advice)
+    return None
+
+
+def _find_target(spec: Mapping[str, Any]) -> Finding | None:
+    target = spec.get("scaling", {}).get("target") or {}
+    other = sorted(set(target) - _SUPPORTED_TARGETS)
+    return _refuse(f"scaling.target.{other[0]}", "", "Use queuedRequests.") if other else None
+
+
+def _find_repeated(model: MistralModel) -> Finding | None:
+    """Arguments and variables that the plan decides can't be given twice: the engine would take either."""
+    engine = model.spec.engine or Engine()
+    owned_flags = frozenset[str]().union(*(e.owned_flags for e in ENGINES.values()))
+    owned_env = frozenset[str]().union(*(e.owned_env for e in ENGINES.values()))
+    for argument in engine.extra_args:
+        flag = argument.partition("=")[0]
+        if flag in owned_flags:
+            message = f"spec.engine.extraArgs repeats {flag}, which the plan decides. {_USE_FIELD}"
+            return unmet("FieldConflict", message)
+    names = [variable.name for variable in engine.env]
+    twice = next((name for name in names if name in owned_env or names.count(name) > 1), None)
+    if twice:
+        return unmet(
+            "FieldConflict", f"spec.engine.env sets {twice} twice, or where the operator sets it. Leave it out."
+        )
+    return None
+
+
+def _is_set(holder: Mapping[str, Any], path: str, value: str) -> bool:
+    found: Any = holder
+    for name in path.split("."):
+        if not isinstance(found, Mapping) or name not in found:
+            return False
+        found = found[name]
+    return found == value if value else found not in ([], {}, "")
+
+
+def _refuse(path: str, value: str, advice: str) -> Finding:
+    what = f"spec.{path}: {value}" if value else f"spec.{path}"
+    return unmet("NotYetSupported", f"{what} is not supported yet. {advice}")

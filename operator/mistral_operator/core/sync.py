@@ -1,0 +1,159 @@
+"""From a model and what was observed to what should be: one pure function, the same everywhere.
+
+The operator, `render`, and every kind of test call it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from mistral_operator.api.common import dollars
+from mistral_operator.api.model import MistralModel
+from mistral_operator.autoscaling.registry import choose_autoscaler
+from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.core.events import note_changes
+from mistral_operator.core.revisions import History, pin, read_history
+from mistral_operator.core.support import find_unsupported
+from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
+from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests.identity import is_owned_by, own
+from mistral_operator.manifests.network import build_service
+from mistral_operator.manifests.revision import Revision, build_revision, hash_inputs
+from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
+from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.types import Plan, PlanRefused, Settings
+from mistral_operator.status.build import build_status, read_status
+from mistral_operator.status.findings import Finding, met, unmet
+from mistral_operator.status.pods import PodView, view_pods
+from mistral_operator.status.situation import Situation
+
+_Object = Mapping[str, Any]
+
+
+def sync(model: MistralModel, observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Outcome:
+    """Decide everything about one model.
+
+    `observed` may be stale or empty: what it lacks is found again at the next call. A spec that is refused leaves what
+    runs as it is, from the last revision that was accepted.
+    """
+    history = read_history(model, observed.children)
+    accepted, revision = _choose_revision(model, observed, history, catalogue, settings)
+    situation = _gather(model, observed, accepted, revision)
+    before = read_status(model)
+    status = build_status(situation, before, now)
+    retained = _retain(history, revision, situation.pods)
+    manifests = _render(model, revision, situation) if revision else ()
+    return Outcome(
+        manifests=manifests,
+        claims=_render_claims(revision, retained),
+        prune=tuple(_find_unwanted(model, observed, manifests, retained)) if revision else (),
+        status=status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        events=note_changes(before, status),
+        requeue_after_s=None,
+    )
+
+
+def _choose_revision(
+    model: MistralModel, observed: Observed, history: History, catalogue: Catalogue, settings: Settings
+) -> tuple[Finding, Revision | None]:
+    unsupported = find_unsupported(model)
+    if unsupported:
+        return unsupported, history.latest
+    digest = hash_inputs(model)
+    pinned = history.find(digest)
+    if pinned:
+        return _accept(pinned.plan), _renumber(pinned, history)
+    plan = plan_model(model, catalogue, observed.cluster, settings)
+    if isinstance(plan, PlanRefused):
+        return unmet(plan.reason, plan.message), history.latest
+    made = pin(model, plan, digest=digest, number=history.next_number, version=settings.operator_version)
+    return _accept(plan), made
+
+
+def _renumber(pinned: Revision, history: History) -> Revision:
+    """A spec that goes back to an earlier one makes that revision the newest again."""
+    return pinned if history.is_latest(pinned) else replace(pinned, number=history.next_number)
+
+
+def _accept(plan: Plan) -> Finding:
+    option = plan.chosen
+    hardware = f"{option.devices} × {option.accelerator_label} ({option.machine_type})"
+    engine = f"{option.engine} {option.engine_version} with a context of {option.context_length} tokens"
+    return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")
+
+
+def _gather(model: MistralModel, observed: Observed, accepted: Finding, revision: Revision | None) -> Situation:
+    return Situation(
+        model=model,
+        cluster=observed.cluster,
+        accepted=accepted,
+        plan=revision.plan if revision else None,
+        revision=revision.hash if revision else "",
+        planner_version=revision.planner_version if revision else "",
+        wanted_replicas=count_wanted_replicas(model, revision.plan) if revision else 0,
+        pods=view_pods(observed.pods),
+        pod_events=observed.pod_events,
+        claim=_find_claim(observed, revision.claim_name) if revision else None,
+        deployment=_find_child(observed, "Deployment", model.metadata.name),
+        autoscaler=_find_child(observed, "HorizontalPodAutoscaler", model.metadata.name),
+        wants_autoscaler=choose_autoscaler(model).name != "None",
+    )
+
+
+def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
+    """What the workload is asked for: nothing while suspended, and never more than the spend limit pays for."""
+    if model.spec.suspend:
+        return 0
+    wanted = model.spec.replicas
+    limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
+    price = plan.chosen.hourly_cost
+    if limit is None or not price:
+        return wanted
+    return min(wanted, int(dollars(limit) / price))
+
+
+def _render(model: MistralModel, revision: Revision, situation: Situation) -> tuple[Manifest, ...]:
+    option = revision.plan.chosen
+    replicas = situation.wanted_replicas
+    autoscaler = choose_autoscaler(model)
+    scalers = autoscaler.build(model, queue_metric=ENGINES[option.engine].queue_metric)
+    return (
+        build_revision(model, revision),
+        build_service(model),
+        build_deployment(model, option, revision.pod_template, replicas=replicas),
+        build_disruption_budget(model),
+        *(own(model, **scaler) for scaler in scalers),
+    )
+
+
+def _retain(history: History, active: Revision | None, pods: Iterable[PodView]) -> tuple[Revision, ...]:
+    """Older revisions that still have pods: their capacity must stay until the last of them is gone."""
+    running = {pod.revision for pod in pods}
+    return tuple(r for r in history.revisions if r.hash in running and (active is None or r.hash != active.hash))
+
+
+def _render_claims(active: Revision | None, retained: Iterable[Revision]) -> tuple[Manifest, ...]:
+    revisions = (*((active,) if active else ()), *retained)
+    claims = {revision.claim_name: revision.claim for revision in revisions}
+    return tuple(claims[name] for name in sorted(claims))
+
+
+def _find_unwanted(
+    model: MistralModel, observed: Observed, manifests: Iterable[Manifest], retained: Iterable[Revision]
+) -> Iterable[ObjectRef]:
+    kept = {(m["kind"], m["metadata"]["name"]) for m in manifests}
+    kept |= {("ControllerRevision", f"{model.metadata.name}-{revision.hash}") for revision in retained}
+    for child in observed.children:
+        metadata = child["metadata"]
+        wanted = (child["kind"], metadata["name"]) in kept
+        if not wanted and is_owned_by(child, model.metadata.uid) and "deletionTimestamp" not in metadata:
+            yield ObjectRef(child["apiVersion"], child["kind"], metadata["name"], metadata.get("uid", ""))
+
+
+def _find_child(observed: Observed, kind: str, name: str) -> _Object | None:
+    return next((c for c in observed.children if c["kind"] == kind and c["metadata"]["name"] == name), None)
+
+
+def _find_claim(observed: Observed, name: str) -> _Object | None:
+    return next((claim for claim in observed.claims if claim["metadata"]["name"] == name), None)

@@ -1,0 +1,32 @@
+"""The NodePoolClaim that an option of a plan needs: the same for every model that can share the pool."""
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANAGED_BY_LABEL
+from mistral_operator.manifests.identity import Manifest, hash_content
+from mistral_operator.planning.types import Consumption, PlannedOption
+
+_MODES = {Consumption.ON_DEMAND: "od", Consumption.SPOT: "spot"}
+
+
+def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
+    """Render the claim. Its name is made from its content, so equal needs of one tenant meet in one pool.
+
+    It carries no hash of its own: models that were planned by different versions share it without rewriting it.
+    """
+    spec = {
+        "shape": {
+            "machineType": option.machine_type,
+            "accelerator": {"type": option.accelerator_label, "count": option.devices},
+        },
+        "consumption": option.consumption.value,
+        "zones": sorted(option.zones),
+        "tenant": model.metadata.namespace,
+        **({"resourceLabels": dict(sorted(model.spec.resource_labels.items()))} if model.spec.resource_labels else {}),
+    }
+    name = f"{option.machine_type}-{_MODES[option.consumption]}-{hash_content(spec)}"
+    return {
+        "apiVersion": API_VERSION,
+        "kind": CLAIM_KIND,
+        "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGED_BY}},
+        "spec": spec,
+    }

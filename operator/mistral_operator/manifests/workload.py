@@ -1,0 +1,56 @@
+"""The Deployment of a model's replicas, and how much of it may be away at once."""
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.api.names import MODEL_LABEL
+from mistral_operator.api.rollout import RolloutStrategy
+from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.planning.types import PlannedOption
+
+# Waiting for capacity isn't a failed roll-out: the Deployment's own verdict comes long after the plan's estimate.
+CAPACITY_WAIT_S = 1800
+STARTUP_MARGIN = 3
+
+
+def build_deployment(model: MistralModel, option: PlannedOption, pod_template: Manifest, *, replicas: int) -> Manifest:
+    """Render the Deployment; `replicas` is what is really wanted now, zero while suspended."""
+    return own(
+        model,
+        api_version="apps/v1",
+        kind="Deployment",
+        name=model.metadata.name,
+        spec={
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,  # revisions are ControllerRevisions of the model itself
+            "progressDeadlineSeconds": CAPACITY_WAIT_S + STARTUP_MARGIN * option.startup.total_s,
+            "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
+            "strategy": _strategy(model),
+            "template": pod_template,
+        },
+    )
+
+
+def build_disruption_budget(model: MistralModel) -> Manifest:
+    """Let drains go on, one replica at a time; a minimum of available pods would block them for a single replica."""
+    return own(
+        model,
+        api_version="policy/v1",
+        kind="PodDisruptionBudget",
+        name=model.metadata.name,
+        spec={
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
+            # A replica that never became ready must not hold up a node's drain.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    )
+
+
+def _strategy(model: MistralModel) -> Manifest:
+    if surges(model):
+        return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return {"type": "Recreate"}
+
+
+def surges(model: MistralModel) -> bool:
+    """True when a roll-out starts the new replica before it ends the old one, on one more node."""
+    return model.spec.rollout is None or model.spec.rollout.strategy is not RolloutStrategy.RECREATE

@@ -1,0 +1,78 @@
+"""The plan as the status tells it: what was chosen with its arithmetic, and the refusals that say most."""
+
+from decimal import Decimal
+from typing import Final
+
+from mistral_operator.api.status import ChosenOption, MemoryPlan, PlanRefusal, PlanStatus
+from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, Refusal
+
+MOST_REFUSALS: Final = 5
+LONGEST_WORD: Final = 256
+LONGEST_TEXT: Final = 1024
+
+
+def describe_plan(plan: Plan, revision: str, planner_version: str) -> PlanStatus:
+    """Describe `plan`, pinned in the ControllerRevision called `revision`."""
+    return PlanStatus(
+        revision=revision,
+        planner_version=planner_version,
+        model=plan.model_id,
+        repository=plan.repository,
+        repository_revision=plan.revision or None,
+        license=plan.license_id,
+        chosen=_describe_option(plan.chosen),
+        refusals=tuple(_describe_refusal(refusal) for refusal in plan.refusals[:MOST_REFUSALS]),
+    )
+
+
+def describe_money(amount: Decimal | None) -> str:
+    """US dollars with at least two and at most four places, or `unknown`."""
+    return "unknown" if amount is None else f"{amount:.4f}".removesuffix("00")
+
+
+def _describe_refusal(refusal: Refusal) -> PlanRefusal:
+    return PlanRefusal(
+        subject=refusal.subject[:LONGEST_WORD], reason=refusal.reason, message=refusal.message[:LONGEST_TEXT]
+    )
+
+
+def _describe_option(option: PlannedOption) -> ChosenOption:
+    return ChosenOption(
+        name=option.name,
+        accelerator=option.accelerator,
+        machine_type=option.machine_type,
+        devices=option.devices,
+        consumption=option.consumption.value,
+        zones=option.zones,
+        engine=f"{option.engine} {option.engine_version}",
+        image=option.image,
+        precision=option.precision,
+        kv_cache_precision=option.kv_cache_precision,
+        tensor_parallel=option.tensor_parallel,
+        pipeline_parallel=option.pipeline_parallel,
+        context_length=option.context_length,
+        max_context_length=option.max_context_length,
+        max_concurrency=option.max_concurrency,
+        kv_cache_tokens=option.kv_cache_tokens,
+        memory_per_device=_describe_memory(option.memory),
+        startup_seconds=option.startup.total_s,
+        hourly_cost=describe_money(option.hourly_cost),
+        price_note=option.price_note[:LONGEST_TEXT],
+        tier=option.tier.value,
+        evidence=option.evidence[:LONGEST_TEXT],
+    )
+
+
+def _describe_memory(memory: MemoryBudget) -> MemoryPlan:
+    return MemoryPlan(
+        device=_gibibytes(memory.device_bytes),
+        reserved=_gibibytes(memory.reserved_bytes),
+        weights=_gibibytes(memory.weights_bytes),
+        activations=_gibibytes(memory.activations_bytes),
+        overhead=_gibibytes(memory.overhead_bytes),
+        kv_cache=_gibibytes(memory.kv_cache_bytes),
+    )
+
+
+def _gibibytes(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.1f} GiB"

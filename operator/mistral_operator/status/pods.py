@@ -1,0 +1,65 @@
+"""What a model's pods say, reduced to what the checks need."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mistral_operator.api.names import REVISION_LABEL
+
+_Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One replica's pod."""
+
+    name: str
+    uid: str
+    revision: str
+    scheduled: bool
+    scheduling_message: str
+    """Why it isn't scheduled, in the scheduler's words."""
+    ready: bool
+    terminating: bool
+    running: bool
+    """Its engine's container has been started and has not ended."""
+    waiting_reason: str
+    waiting_message: str
+    restarts: int
+    last_exit: str
+    """How the engine's container ended last: reason, exit code and last words; empty when it never did."""
+
+
+def view_pods(pods: Iterable[_Object]) -> tuple[PodView, ...]:
+    """Read every pod that has not finished, by name."""
+    alive = (pod for pod in pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"})
+    return tuple(sorted((_view(pod) for pod in alive), key=lambda pod: pod.name))
+
+
+def _view(pod: _Object) -> PodView:
+    metadata, status = pod["metadata"], pod.get("status", {})
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    container: _Object = next(iter(status.get("containerStatuses") or ()), {})
+    waiting = container.get("state", {}).get("waiting") or {}
+    return PodView(
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
+        scheduled=bool(pod.get("spec", {}).get("nodeName")),
+        scheduling_message=conditions.get("PodScheduled", {}).get("message", ""),
+        ready=conditions.get("Ready", {}).get("status") == "True" and "deletionTimestamp" not in metadata,
+        terminating="deletionTimestamp" in metadata,
+        running="running" in container.get("state", {}),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        restarts=int(container.get("restartCount", 0)),
+        last_exit=_last_exit(container),
+    )
+
+
+def _last_exit(container: _Object) -> str:
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+    if not ended:
+        return ""
+    words = ended.get("message", "").strip()
+    return f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode', '?')}" + (f": {words}" if words else "")

@@ -1,0 +1,55 @@
+"""What happened, in order: a revision was planned, its pool stood, its nodes came, it started, it served."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from mistral_operator.api.status import TimelineEntry
+from mistral_operator.status.findings import Finding, format_time, read_condition
+from mistral_operator.status.situation import Situation
+
+LONGEST = 20
+"""Entries that are kept; the oldest go first."""
+_FIRST_PHASE = "Planned"
+
+
+def extend_timeline(
+    situation: Situation, findings: Mapping[str, Finding], previous: Sequence[TimelineEntry], now: datetime
+) -> tuple[TimelineEntry, ...]:
+    """Add the phases that the present revision has reached since `previous` was written."""
+    if not situation.revision:
+        return tuple(previous)
+    known = _reached_before(situation, previous)
+    fresh = (
+        TimelineEntry(time=format_time(now), reason=phase, message=message)
+        for phase, (reached, message) in _phases(situation, findings).items()
+        if reached and phase not in known
+    )
+    return (*previous, *fresh)[-LONGEST:]
+
+
+def _reached_before(situation: Situation, previous: Sequence[TimelineEntry]) -> frozenset[str]:
+    """Phases noted since the revision was planned; none when another one was planned after it."""
+    starts = [index for index, entry in enumerate(previous) if entry.reason == _FIRST_PHASE]
+    if not starts or not _is_about(previous[starts[-1]], situation.revision):
+        return frozenset()
+    return frozenset(entry.reason for entry in previous[starts[-1] :])
+
+
+def _is_about(entry: TimelineEntry, revision: str) -> bool:
+    return (entry.message or "").startswith(f"Revision {revision}:")
+
+
+def _phases(situation: Situation, findings: Mapping[str, Finding]) -> Mapping[str, tuple[bool, str]]:
+    pods = situation.current_pods
+    scheduled = sum(1 for pod in pods if pod.scheduled)
+    return {
+        _FIRST_PHASE: (True, f"Revision {situation.revision}: {findings['Accepted'].message}"[:1000]),
+        "NodePoolReady": (_is_pool_ready(situation), "The node pool stands; nodes come with the replicas."),
+        "NodesReady": (scheduled > 0, "The first replica has its node."),
+        "Started": (any(pod.running for pod in pods), "The engine runs and loads the weights."),
+        "Serving": (any(pod.ready for pod in pods), "The first replica answers."),
+    }
+
+
+def _is_pool_ready(situation: Situation) -> bool:
+    return situation.claim is not None and read_condition(situation.claim, "Ready").get("status") == "True"
