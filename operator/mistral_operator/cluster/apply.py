@@ -1,7 +1,5 @@
 """Server-side apply of what the operator renders, and only of what differs from what is there."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -11,8 +9,7 @@ from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import Conflict, Invalid
 from mistral_operator.cluster.kinds import Kind, kind_of
 from mistral_operator.cluster.store import Key, Store
-
-Json = dict[str, Any]
+from mistral_operator.manifests.identity import seal
 
 _MERGE_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "containers": (("name",),),
@@ -59,16 +56,16 @@ class Applier:
         kind = kind_of(manifest)
         shelf = self._store[kind]
         key = _key(manifest)
-        wanted = manifest_hash(manifest)
+        sealed = manifest if _seal_of(manifest) else seal(dict(manifest))
+        wanted = _seal_of(sealed)
         meta = shelf.meta(key)
         if meta is not None:
             if self._settled.get((kind, key)) == (meta.version, wanted):
                 return False
-            if is_in_sync(manifest, shelf.get(key) or {}):
+            if is_in_sync(sealed, shelf.get(key) or {}):
                 self._settled[kind, key] = (meta.version, wanted)
                 return False
-        stamped = with_hash(manifest, wanted)
-        answer = await (self._create(stamped) if meta is None else self._client.apply(stamped))
+        answer = await (self._create(sealed) if meta is None else self._client.apply(sealed))
         shelf.put(answer, own=True)
         self._settled[kind, key] = (int(answer["metadata"]["resourceVersion"]), wanted)
         return True
@@ -77,44 +74,33 @@ class Applier:
         """Drops what is remembered of an object that is gone."""
         self._settled.pop((kind, key), None)
 
-    async def _create(self, stamped: Json) -> Json:
+    async def _create(self, sealed: Mapping[str, Any]) -> Json:
         """Applies an object that isn't known to exist: without force a stranger's fields stand in the way.
 
         A POST would be no better: an object made by POST refuses later changes of immutable kinds by another manager.
         """
         try:
-            return await self._client.apply(stamped, force=False)
+            return await self._client.apply(sealed, force=False)
         except Conflict:
-            kind = kind_of(stamped)
-            key = _key(stamped)
+            kind = kind_of(sealed)
+            key = _key(sealed)
             there = await self._client.get(kind, key.name, key.namespace)
-            if there is not None and not _same_owner(stamped, there):
+            if there is not None and not _same_owner(sealed, there):
                 raise NameTaken(
                     409,
                     "NameTaken",
                     f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
                     "remove it, or choose another name for the model",
                 ) from None
-        return await self._client.apply(stamped)
+        return await self._client.apply(sealed)
 
 
-def manifest_hash(manifest: Mapping[str, Any]) -> str:
-    """A hash of the manifest as rendered, the same on every machine; 16 hexadecimal digits."""
-    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(canonical).hexdigest()[:16]
+def is_in_sync(sealed: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the live object has every field as the sealed manifest says.
 
-
-def with_hash(manifest: Mapping[str, Any], applied_hash: str) -> Json:
-    """The manifest with its hash in an annotation, by which fields that a later one drops are noticed."""
-    metadata = manifest["metadata"]
-    annotations = {**(metadata.get("annotations") or {}), APPLIED_HASH_ANNOTATION: applied_hash}
-    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
-
-
-def is_in_sync(manifest: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    """Whether the live object was made from this very manifest and still has every field as the manifest says."""
-    annotations = live.get("metadata", {}).get("annotations") or {}
-    return annotations.get(APPLIED_HASH_ANNOTATION) == manifest_hash(manifest) and covers(live, manifest)
+    The seal, a hash in an annotation, is one of them: a field that an earlier manifest had shows by its difference.
+    """
+    return covers(live, sealed)
 
 
 def covers(live: Any, wanted: Any, field: str = "") -> bool:
@@ -164,6 +150,10 @@ def parse_quantity(text: str) -> Decimal:
         if text.endswith(suffix):
             return Decimal(text[: -len(suffix)]) * factor
     return Decimal(text)
+
+
+def _seal_of(manifest: Mapping[str, Any]) -> str:
+    return str((manifest["metadata"].get("annotations") or {}).get(APPLIED_HASH_ANNOTATION, ""))
 
 
 def _key(manifest: Mapping[str, Any]) -> Key:

@@ -1,0 +1,144 @@
+"""How objects are kept in the store, found again, and handed to `core.sync` as what was observed of one model."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL
+from mistral_operator.cluster.apply import controller_of
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, DEPLOYMENT, EVENT, MODEL, POD, REVISION, Kind
+from mistral_operator.cluster.store import Meta, Rules, Store
+from mistral_operator.core.types import Observed
+from mistral_operator.planning.types import ClusterProfile
+
+Json = dict[str, Any]
+
+OWNER: Final = "owner"
+"""Index: uid of the controlling owner."""
+MODEL_NAME: Final = "model"
+"""Index: name of the model, from the label."""
+CLAIM_NAME: Final = "claim"
+"""Index of ControllerRevisions: the claim that their pods need."""
+UID: Final = "uid"
+"""Index of Pods: their own uid."""
+NAME: Final = "name"
+"""Index of NodePoolClaims: their own name."""
+INVOLVED: Final = "involved"
+"""Index of Events: uid of the object that they are about."""
+
+AUTOSCALER_EVENTS: Final = "involvedObject.kind=Pod,source=cluster-autoscaler"
+"""Why the cluster autoscaler adds no node is told nowhere but in its Events on the pending pods."""
+
+_EVENTS_PER_POD: Final = 10
+
+
+def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> Observed:
+    """All that the store knows about a model, nothing being asked of the API server."""
+    uid, key = model["metadata"]["uid"], model["metadata"]
+    children = tuple(child for kind in CHILDREN for child in store[kind].find(OWNER, uid))
+    mine = f"{key['namespace']}/{key['name']}"
+    pods = tuple(store[POD].find(MODEL_NAME, mine))
+    return Observed(
+        cluster=cluster,
+        children=children,
+        pods=pods,
+        pod_events=tuple(_events_on(store, pods)),
+        claims=tuple(_claims_of(store, uid)),
+    )
+
+
+def claims_needed_by(store: Store, model_uid: str) -> list[str]:
+    """Names of the claims that the model's revisions refer to."""
+    return sorted({meta.first(CLAIM_NAME) for meta in store[REVISION].find_metas(OWNER, model_uid)} - {""})
+
+
+def _claims_of(store: Store, model_uid: str) -> Iterable[Json]:
+    found = (store[CLAIM].find(NAME, name) for name in claims_needed_by(store, model_uid))
+    return (claim for claims in found for claim in claims)
+
+
+def _events_on(store: Store, pods: Iterable[Mapping[str, Any]]) -> list[Json]:
+    events = [event for pod in pods for event in store[EVENT].find(INVOLVED, pod["metadata"]["uid"])[-_EVENTS_PER_POD:]]
+    return sorted(events, key=_event_time)
+
+
+def _event_time(event: Mapping[str, Any]) -> str:
+    """RFC 3339 in UTC, so that text sorts as time."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
+
+
+def _labels(body: Json) -> Mapping[str, str]:
+    labels: Mapping[str, str] = body["metadata"].get("labels") or {}
+    return labels
+
+
+def _model_index(body: Json) -> list[str]:
+    """Models are namespaced, and so is the index: `namespace/name`."""
+    name = _labels(body).get(MODEL_LABEL)
+    return [f"{body['metadata']['namespace']}/{name}"] if name else []
+
+
+def _owner_index(body: Json) -> list[str]:
+    uid = controller_of(body).get("uid")
+    return [str(uid)] if uid else []
+
+
+def _uid_index(body: Json) -> list[str]:
+    return [str(body["metadata"]["uid"])]
+
+
+def _claim_index(body: Json) -> list[str]:
+    name = _labels(body).get(CLAIM_LABEL)
+    return [name] if name else []
+
+
+def _slim_pod(pod: Json) -> Json:
+    """A pod's spec is that of its revision; what happens to it is in its status."""
+    spec = pod.get("spec") or {}
+    kept = {name: spec[name] for name in ("nodeName", "nodeSelector") if name in spec}
+    return {**pod, "spec": kept}
+
+
+def _slim_event(event: Json) -> Json:
+    unused = ("source", "reportingComponent", "reportingInstance", "related", "action", "series")
+    return {name: value for name, value in event.items() if name not in unused}
+
+
+def _digest_of_object(body: Json) -> object:
+    """Everything but the version, and the times that are rewritten without a change."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "resourceVersion"}
+    return {**body, "metadata": metadata}
+
+
+def _digest_of_deployment(deployment: Json) -> object:
+    status = deployment.get("status") or {}
+    conditions = [{k: v for k, v in c.items() if k != "lastUpdateTime"} for c in status.get("conditions") or ()]
+    return _digest_of_object({**deployment, "status": {**status, "conditions": conditions}})
+
+
+def _digest_of_claim(claim: Json) -> object:
+    """Who else uses the claim, and how many nodes they have, is of no interest to a model."""
+    status = {name: value for name, value in (claim.get("status") or {}).items() if name not in ("users", "nodes")}
+    return _digest_of_object({**claim, "status": status})
+
+
+_CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
+
+RULES: Final[Mapping[Kind, Rules]] = {
+    MODEL: Rules(digest=_digest_of_object),
+    CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_of_claim),
+    **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_object) for kind in CHILDREN},
+    DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_deployment),
+    REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_object),
+    POD: Rules(indexes={MODEL_NAME: _model_index, UID: _uid_index}, slim=_slim_pod, digest=_digest_of_object),
+    EVENT: Rules(
+        indexes={INVOLVED: lambda body: [str(body["involvedObject"].get("uid", ""))]},
+        slim=_slim_event,
+        digest=_digest_of_object,
+    ),
+}
+"""The kinds that the operator keeps, and how."""
+
+
+def changed(old: Meta | None, new: Meta | None) -> bool:
+    """Whether something changed that reconcilers care about."""
+    return old is None or new is None or old.digest != new.digest or old.uid != new.uid

@@ -1,0 +1,100 @@
+"""Which model or claim has to be looked at again when an object changes."""
+
+import random
+from typing import Final
+
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, POD, REVISION
+from mistral_operator.cluster.store import Key, Meta, Store
+from mistral_operator.controller.observation import (
+    CLAIM_NAME,
+    INVOLVED,
+    MODEL_NAME,
+    OWNER,
+    UID,
+    changed,
+    claims_needed_by,
+)
+from mistral_operator.controller.queue import KeyedQueue
+
+_COALESCE_S: Final = 0.1
+"""Workloads change in bursts: one look after a tenth of a second sees them all."""
+_PER_SECOND: Final = 100
+"""At most so many models a second are looked at again on account of one change that concerns them all."""
+
+
+class Router:
+    """Listens to the store and adds keys to the queues: models by (namespace, name), claims by name."""
+
+    def __init__(self, store: Store, models: KeyedQueue[Key], claims: KeyedQueue[str]) -> None:
+        self._store = store
+        self._models = models
+        self._claims = claims
+        self._rng = random.Random()  # noqa: S311
+        store[MODEL].listen(self._on_model)
+        store[CLAIM].listen(self._on_claim)
+        store[EVENT].listen(self._on_event)
+        for kind in (*CHILDREN, POD):
+            store[kind].listen(self._on_child)
+        store[REVISION].listen(self._on_revision)
+
+    def look_at_everything(self) -> None:
+        """Has each model and claim looked at once more, spread over time."""
+        self._spread(self._store[MODEL].keys())
+        for key in self._store[CLAIM].keys():
+            self._claims.add(key.name)
+
+    def _on_model(self, old: Meta | None, new: Meta | None) -> None:
+        meta = new or old
+        if meta is None or not changed(old, new):
+            return
+        if new is not None and new.own and old is not None and old.generation == new.generation:
+            return  # Our own status.
+        self._models.add(meta.key)
+        for replaced in (old, new):
+            if replaced is not None:
+                self._add_claims(replaced.uid)
+
+    def _on_child(self, old: Meta | None, new: Meta | None) -> None:
+        if not changed(old, new) or (new is not None and new.own and old is None):
+            return  # What we have just created ourselves tells us nothing.
+        for meta in (old, new):
+            if meta is not None:
+                self._add_model_of(meta)
+
+    def _on_revision(self, old: Meta | None, new: Meta | None) -> None:
+        if changed(old, new):
+            for name in {meta.first(CLAIM_NAME) for meta in (old, new) if meta is not None} - {""}:
+                self._claims.add(name)
+
+    def _on_claim(self, old: Meta | None, new: Meta | None) -> None:
+        meta = new or old
+        if meta is None:
+            return
+        self._claims.add_after(meta.key.name, 0.0 if old is None or new is None else _COALESCE_S)
+        if changed(old, new) and not (new is not None and old is None and new.own):
+            self._spread(self._models_using(meta.key.name))
+
+    def _on_event(self, _old: Meta | None, new: Meta | None) -> None:
+        if new is None:
+            return  # Events are forgotten after an hour; what they said has long been read.
+        for pod in self._store[POD].find_metas(UID, new.first(INVOLVED)):
+            self._add_model_of(pod)
+
+    def _add_model_of(self, meta: Meta) -> None:
+        namespace, _, name = meta.first(MODEL_NAME).partition("/")
+        if name:
+            self._models.add_after(Key(namespace, name), _COALESCE_S)
+
+    def _add_claims(self, model_uid: str) -> None:
+        for name in claims_needed_by(self._store, model_uid):
+            self._claims.add(name)
+
+    def _models_using(self, claim: str) -> list[Key]:
+        revisions = self._store[REVISION].find_metas(CLAIM_NAME, claim)
+        names = {meta.first(MODEL_NAME) for meta in revisions if meta.first(OWNER)}
+        return [Key(*name.split("/", 1)) for name in sorted(names) if name]
+
+    def _spread(self, keys: list[Key] | tuple[Key, ...]) -> None:
+        longest_s = len(keys) / _PER_SECOND
+        for key in keys:
+            self._models.add_after(key, _COALESCE_S + self._rng.uniform(0.0, longest_s))
