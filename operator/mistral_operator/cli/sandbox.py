@@ -1,0 +1,82 @@
+"""`sandbox up`: a GKE on this machine, in the foreground."""
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+import click
+
+from mistral_operator.cli.local import LocalStack, StackError, install_crds
+from mistral_operator.cli.narrator import Narrator
+from mistral_operator.cli.output import Style, facts, say
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.sandbox.processes import ProcessGroup
+
+
+@click.group()
+def sandbox() -> None:
+    """A GKE on this machine: a real control plane, a simulated cloud, stand-ins for kubelets and engines."""
+
+
+@sandbox.command()
+@click.option("--directory", type=click.Path(path_type=Path), help="Where its files go. A temporary one when left out.")
+@click.option(
+    "--scenario", type=click.Path(path_type=Path, exists=True), help="Stock, quota and failures of the cloud, as YAML."
+)
+@click.option(
+    "--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="Divides simulated delays."
+)
+@click.option("--with-operator", is_flag=True, help="Also install the CRDs and run the operator.")
+def up(directory: Path | None, scenario: Path | None, speed: float, with_operator: bool) -> None:
+    """Start the sandbox and keep it until Ctrl-C; print the kubeconfig's path for kubectl, helm and other clients."""
+    place = directory or Path(tempfile.mkdtemp(prefix="mistral-sandbox-"))
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(_stay(place.resolve(), scenario, speed, with_operator))
+    except StackError as error:
+        raise click.ClickException(f"{error}\nLogs are in {place}") from None
+
+
+async def _stay(directory: Path, scenario: Path | None, speed: float, with_operator: bool) -> None:
+    narrator = Narrator()
+    with ProcessGroup() as processes:
+        stack = LocalStack(directory, processes)
+        try:
+            narrator.tell("sandbox", f"starting in {directory}")
+            info = await stack.start_sandbox(scenario=scenario, speed=speed, waiting=narrator.await_)
+            if with_operator:
+                client = await ApiClient.connect(info.kubeconfig)
+                try:
+                    await install_crds(client)
+                finally:
+                    await client.close()
+                await stack.start_operator(info)
+            narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)
+            narrator.show(facts([
+                ("kubeconfig", f"export KUBECONFIG={info.kubeconfig}"),
+                ("GKE", f"{info.container_api} (simulated; project {info.project}, {info.location}, cluster {info.cluster})"),
+                ("services", f"{info.front_url}/NAMESPACE/SERVICE/v1/…"),
+                ("cloud", f"{info.control_url}/state"),
+                ("logs", str(directory)),
+            ]))  # fmt: skip
+            if not await wait_for_signal(stack):
+                stack.check()
+            say("Stopping.")
+        finally:
+            await stack.stop()
+
+
+async def wait_for_signal(stack: LocalStack) -> bool:
+    """True when SIGINT or SIGTERM came, False when a part of the stack ended before."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    waits = [asyncio.create_task(asked.wait()), asyncio.create_task(stack.wait_for_end())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return asked.is_set()
