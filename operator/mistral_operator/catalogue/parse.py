@@ -154,7 +154,9 @@ def _checkpoint(reader: Reader) -> Checkpoint:
 
 
 def _model_engine(reader: Reader) -> ModelEngine:
-    result = ModelEngine(since=reader.text("since"), flags=reader.texts("flags"))
+    result = ModelEngine(
+        since=reader.text("since"), flags=reader.texts("flags"), tool_calling=reader.texts("tool_calling")
+    )
     reader.done()
     return result
 
@@ -267,6 +269,7 @@ def _memory(reader: Reader) -> MemoryRule:
         context_margin=reader.decimal("context_margin"),
         full_sequences=reader.whole("full_sequences"),
         sequence_tokens=reader.whole("sequence_tokens"),
+        least_context=reader.whole("least_context"),
     )
     reader.done()
     if result.context_margin >= 1:

@@ -103,7 +103,9 @@ class ModelEngine:
     since: str
     """First version of the engine that loads the model."""
     flags: tuple[str, ...]
-    """The model's own flags: file layout, tokenizer, parsers."""
+    """The model's own flags: file layout, tokenizer, limits."""
+    tool_calling: tuple[str, ...]
+    """Flags that turn the parsing of tool calls on; empty for a model that was not trained for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,8 @@ class MemoryRule:
     """Sequences of full length that the default context leaves room for."""
     sequence_tokens: int
     """Tokens of KV cache for each sequence that is admitted to the batch."""
+    least_context: int
+    """Tokens below which a context is not chosen by default."""
 
 
 @dataclass(frozen=True, slots=True)

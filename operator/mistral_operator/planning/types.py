@@ -35,7 +35,7 @@ class ClusterProfile:
     zones: tuple[str, ...]
     version: str = ""
     custom_metrics: bool = False
-    """True when the API server serves `custom.metrics.k8s.io`, so that a HorizontalPodAutoscaler can read engine metrics."""
+    """True when the API server serves `custom.metrics.k8s.io`: a HorizontalPodAutoscaler can read engine metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,8 @@ class PlannedOption:
     """Date, region and source of the price."""
     tier: Tier
     evidence: str
+    notes: tuple[str, ...] = ()
+    """What a reader should know about this option: a lowered context, a format that the device only stores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""Estimates of start-up time and cost: no promises, for their constants are data with an `unverified` mark."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+from mistral_operator.catalogue.types import GIB, Accelerator, Engine, MachineShape
+from mistral_operator.planning.types import Consumption, Settings, StartupEstimate
+
+
+def estimate_startup(
+    engine: Engine, accelerator: Accelerator, checkpoint_bytes: int, device_weights: int
+) -> StartupEstimate:
+    """Seconds by phase from no node to ready, with nothing cached. `device_weights` are the bytes on one device."""
+    rule = engine.startup
+    return StartupEstimate(
+        node_s=accelerator.node_start_s,
+        image_s=_ceil(rule.image_gib / Fraction(rule.image_gib_s)),
+        weights_s=_ceil(Fraction(checkpoint_bytes, GIB) / Fraction(rule.weights_gib_s)),
+        compile_s=rule.compile_s + _ceil(Fraction(device_weights, GIB) * Fraction(rule.compile_s_per_gib)),
+    )
+
+
+def price_machine(
+    accelerator: Accelerator, shape: MachineShape, consumption: Consumption, region: str, settings: Settings
+) -> tuple[Decimal | None, str]:
+    """US dollars an hour for one machine, None when no price is known, and a note on where the price comes from."""
+    own = settings.prices.get(shape.machine_type, {}).get(consumption.value)
+    if own is not None:
+        return own, "from the operator's settings"
+    listed = shape.prices.get(consumption.value)
+    if listed is None:
+        return None, f"no price known for {shape.machine_type} as {consumption.value}"
+    price = accelerator.price
+    elsewhere = f"; not the price of {region}" if region and region != price.region else ""
+    return listed, f"list price of {price.region} on {price.date} ({price.source}), unverified{elsewhere}"
+
+
+def _ceil(value: Fraction) -> int:
+    return -int(-value // 1)

@@ -1,0 +1,66 @@
+"""What one replica asks of its node besides devices: CPU, memory, shared memory.
+
+GKE keeps a part of every node for itself (its documented brackets), and its own pods take some more; what a container
+asks for must stay below the rest, or its pod is never scheduled.
+"""
+
+from dataclasses import dataclass
+
+from mistral_operator.catalogue.types import GIB, Engine, MachineShape
+from mistral_operator.planning.fit import Misfit
+from mistral_operator.planning.units import gib_text
+
+RESERVED_MEMORY_BRACKETS = ((4, 25), (4, 20), (8, 10), (112, 6))
+"""GKE's reservation: of the first 4 GiB 25 %, of the next 4 GiB 20 % and so on; of everything above 2 %."""
+RESERVED_ABOVE_PERCENT = 2
+EVICTION_MIB = 100
+SYSTEM_PODS_GIB = 1
+"""Estimate of what GKE's own pods on a GPU node ask for."""
+KERNEL_PERCENT = 3
+"""Estimate of the machine's memory that the kernel keeps from the node's capacity."""
+CPU_PERCENT = 90
+
+
+@dataclass(frozen=True, slots=True)
+class HostRequest:
+    """What one replica's container asks for."""
+
+    cpu: int
+    memory_gib: int
+    shared_memory_bytes: int
+
+
+def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> HostRequest | Misfit:
+    """Ask for nearly the whole machine, or say that it is too small for loading the checkpoint."""
+    rule = engine.host
+    shared_gib = rule.shared_memory_parallel_gib if shape.devices > 1 else rule.shared_memory_gib
+    available_gib = allocatable_memory_gib(shape.memory_gib)
+    processes_gib = rule.base_gib + rule.device_gib * shape.devices + shared_gib
+    needed_bytes = processes_gib * GIB + checkpoint_bytes
+    if needed_bytes > available_gib * GIB:
+        return Misfit(
+            "HostMemoryTooSmall",
+            f"loading needs {gib_text(needed_bytes)} of host memory (checkpoint {gib_text(checkpoint_bytes)}, processes"
+            f" and shared memory {processes_gib} GiB), and {shape.machine_type} leaves {available_gib} of"
+            f" {shape.memory_gib} GiB",
+        )
+    return HostRequest(allocatable_cpu(shape.cpu), available_gib, shared_gib * GIB)
+
+
+def allocatable_cpu(cpu: int) -> int:
+    """Whole CPUs that one container may ask for."""
+    return max(1, min(cpu - 1, cpu * CPU_PERCENT // 100))
+
+
+def allocatable_memory_gib(memory_gib: int) -> int:
+    """Whole GiB that one container may ask for."""
+    capacity_mib = memory_gib * 1024 * (100 - KERNEL_PERCENT) // 100
+    reserved_mib = 0
+    rest_mib = capacity_mib
+    for bracket_gib, percent in RESERVED_MEMORY_BRACKETS:
+        part_mib = min(rest_mib, bracket_gib * 1024)
+        reserved_mib += part_mib * percent // 100
+        rest_mib -= part_mib
+    reserved_mib += rest_mib * RESERVED_ABOVE_PERCENT // 100
+    free_mib = capacity_mib - reserved_mib - EVICTION_MIB - SYSTEM_PODS_GIB * 1024
+    return max(0, free_mib // 1024)

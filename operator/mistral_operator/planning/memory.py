@@ -1,0 +1,84 @@
+"""Bytes that a model needs on each device of one replica: weights, KV cache, activations, overhead.
+
+Weights follow from the dimensions: linear layers at the chosen precision; embeddings, head, norms and the vision tower
+in 16 bit. Tensor parallelism divides everything but norms and expert routers; key and value heads are copied once there
+are more devices than heads. The KV cache rule is vLLM's (vllm/config/model.py); the activation figure is an estimate.
+"""
+
+from fractions import Fraction
+
+from mistral_operator.catalogue.types import Architecture, Batching, MemoryRule
+from mistral_operator.planning.units import gib_bytes
+
+SIXTEEN_BIT = 2
+LOGIT_BYTES = 4
+BYTES_PER_PARAMETER = {"bf16": 2, "fp8": 1}
+
+
+def device_weights_bytes(architecture: Architecture, precision: str, tensor_parallel: int = 1) -> int:
+    """Bytes of weights on each of `tensor_parallel` devices; with one device, of the whole model."""
+    linear = BYTES_PER_PARAMETER[precision]
+    attention = _attention_parameters(architecture, tensor_parallel)
+    feed_forward = Fraction(_feed_forward_parameters(architecture), tensor_parallel)
+    layers = architecture.layers * (
+        (attention + feed_forward) * linear + _replicated_parameters(architecture) * SIXTEEN_BIT
+    )
+    tables = 1 if architecture.tied_embeddings else 2
+    embeddings = Fraction(tables * architecture.vocabulary * architecture.hidden, tensor_parallel)
+    vision = Fraction(architecture.vision.parameters if architecture.vision else 0, tensor_parallel)
+    return -int(-(layers + (embeddings + vision + architecture.hidden) * SIXTEEN_BIT) // 1)
+
+
+def kv_cache_bytes_per_token(architecture: Architecture, precision: str, tensor_parallel: int = 1) -> int:
+    """Bytes of KV cache that one token takes on each device."""
+    return (
+        2
+        * architecture.layers
+        * _device_kv_heads(architecture, tensor_parallel)
+        * (architecture.head_dim * BYTES_PER_PARAMETER[precision])
+    )
+
+
+def activation_bytes(architecture: Architecture, rule: MemoryRule, batch: Batching, tensor_parallel: int = 1) -> int:
+    """Estimate of the peak of a forward pass over a full batch, on each device.
+
+    The largest layer's tensors for all batched tokens (gate, up and product of the feed-forward, hidden states,
+    residuals) times the rule's factor, the logits of all sequences, and the largest images where the model sees.
+    """
+    experts = architecture.experts
+    width = experts.active * experts.intermediate if experts else architecture.intermediate
+    elements = 3 * Fraction(width, tensor_parallel) + 6 * architecture.hidden
+    layer = batch.tokens * elements * SIXTEEN_BIT * Fraction(rule.activation_factor)
+    logits = batch.sequences * architecture.vocabulary * LOGIT_BYTES
+    vision = gib_bytes(rule.vision_gib) if architecture.vision else 0
+    return -int(-layer // 1) + logits + vision
+
+
+def overhead_bytes(rule: MemoryRule, devices: int) -> int:
+    """Estimate of contexts, captured graphs and communication buffers on each device."""
+    parallel = rule.communication_gib if devices > 1 else 0
+    return gib_bytes(rule.context_gib + rule.graphs_gib + parallel)
+
+
+def _attention_parameters(architecture: Architecture, tensor_parallel: int) -> Fraction:
+    """Query, key, value and output projections of one layer on one device."""
+    queries = Fraction(2 * architecture.heads * architecture.head_dim * architecture.hidden, tensor_parallel)
+    keys = 2 * _device_kv_heads(architecture, tensor_parallel) * architecture.head_dim * architecture.hidden
+    return queries + keys
+
+
+def _device_kv_heads(architecture: Architecture, tensor_parallel: int) -> int:
+    return max(1, architecture.kv_heads // tensor_parallel)
+
+
+def _feed_forward_parameters(architecture: Architecture) -> int:
+    """Gate, up and down projections of one layer, of all experts."""
+    experts = architecture.experts
+    width = experts.count * experts.intermediate if experts else architecture.intermediate
+    return 3 * architecture.hidden * width
+
+
+def _replicated_parameters(architecture: Architecture) -> int:
+    """Norms and expert router of one layer, which every device holds."""
+    router = architecture.experts.count * architecture.hidden if architecture.experts else 0
+    return 2 * architecture.hidden + router

@@ -1,0 +1,152 @@
+"""Plan a model: from its spec to the ladder of options, or to a refusal that says what to write instead. Pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mistral_operator.api.common import dollars
+from mistral_operator.api.engine import Engine
+from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
+from mistral_operator.catalogue.types import Catalogue, Model
+from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
+from mistral_operator.planning.memory import device_weights_bytes
+from mistral_operator.planning.resolve import (
+    ResolvedEngine,
+    Weights,
+    check_license,
+    resolve_demand,
+    resolve_engine,
+    resolve_model,
+    resolve_weights,
+)
+from mistral_operator.planning.types import ClusterProfile, Plan, PlannedOption, PlanRefused, Refusal, Settings
+from mistral_operator.planning.units import dollars_text
+from mistral_operator.planning.wishes import Wish, read_wishes
+
+MOST_OPTIONS = 5
+MOST_REFUSALS = 8
+EXPERIMENTAL = "ExperimentalNotAllowed"
+
+
+def plan_model(
+    model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+) -> Plan | PlanRefused:
+    """Choose hardware, layout and engine settings for one model. Same input, same output."""
+    spec = model.spec
+    refused = _check_supported(spec)
+    if refused:
+        return refused
+    resolved = resolve_model(spec.model or "", catalogue)
+    if isinstance(resolved, PlanRefused):
+        return resolved
+    entry, variant = resolved
+    refused = check_license(entry, spec)
+    if refused:
+        return refused
+    weights = resolve_weights(entry, variant, spec)
+    if isinstance(weights, PlanRefused):
+        return weights
+    engine = resolve_engine(entry, spec.engine or Engine(), catalogue, settings.images)
+    if isinstance(engine, PlanRefused):
+        return engine
+    return _plan_hardware(spec, entry, weights, engine, catalogue, cluster, settings)
+
+
+def _plan_hardware(
+    spec: MistralModelSpec,
+    entry: Model,
+    weights: Weights,
+    engine: ResolvedEngine,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    settings: Settings,
+) -> Plan | PlanRefused:
+    demand = resolve_demand(entry, engine.engine, spec.engine or Engine())
+    if isinstance(demand, PlanRefused):
+        return demand
+    wishes = read_wishes(spec, catalogue, cluster)
+    if isinstance(wishes, PlanRefused):
+        return wishes
+    limit = spec.capacity.max_hourly_cost if spec.capacity else None
+    task = Task(
+        model=entry,
+        engine=engine,
+        demand=demand,
+        checkpoint_bytes=device_weights_bytes(entry.architecture, weights.precision),
+        allow_experimental=spec.allow_experimental,
+        max_hourly_cost=dollars(limit) if limit is not None else None,
+        catalogue=catalogue,
+        cluster=cluster,
+        settings=settings,
+    )
+    options, refusals = choose(task, wishes)
+    if not options:
+        return _refuse_all(task, refusals)
+    return Plan(
+        model_id=entry.id,
+        display_name=entry.name,
+        repository=weights.repository,
+        revision=weights.revision,
+        served_name=(spec.endpoint.served_name if spec.endpoint else None) or entry.id,
+        engine_flags=engine.flags,
+        weights_bytes=task.checkpoint_bytes,
+        license_id=entry.license.id,
+        options=options[:MOST_OPTIONS],
+        refusals=refusals[:MOST_REFUSALS],
+    )
+
+
+def _refuse_all(task: Task, refusals: tuple[Refusal, ...]) -> PlanRefused:
+    """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
+    telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED) or refusals
+    experimental = [item for item in telling if item.reason == EXPERIMENTAL]
+    reason = EXPERIMENTAL if experimental else "NothingFits"
+    shown = experimental[:1] or telling[:3]
+    arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in shown)
+    return PlanRefused(
+        reason, f"no hardware is left for {task.model.name}: {arithmetic}. {_suggest(task)}", refusals[:MOST_REFUSALS]
+    )
+
+
+def _suggest(task: Task) -> str:
+    """Name the cheapest hardware that would do without the user's limits, or say that there is none."""
+    free = replace(task, max_hourly_cost=None)
+    attempts: tuple[tuple[Task, str], ...] = (
+        (free, ""),
+        (replace(free, cluster=replace(task.cluster, location="", zones=())), " in another region"),
+        (
+            replace(free, demand=replace(task.demand, context_length=None, concurrency=None)),
+            " with its default context",
+        ),
+        (replace(free, allow_experimental=True), " with spec.allowExperimental: true"),
+    )
+    for attempt, condition in attempts:
+        options, _ = choose(attempt, (Wish(),))
+        if options:
+            return f"The cheapest that would do{condition}: {_describe(options[0])}"
+    return (
+        f"Nothing in the catalogue holds {task.model.name} at {task.demand.precision}; write spec.engine.precision: FP8"
+    )
+
+
+def _describe(option: PlannedOption) -> str:
+    cost = dollars_text(option.hourly_cost) if option.hourly_cost is not None else "price unknown"
+    return (
+        f"{option.devices} × {option.accelerator} ({option.machine_type}, {cost});"
+        f" write spec.capacity.options: [{{machineType: {option.machine_type}}}], or leave spec.capacity out"
+    )
+
+
+_UNSUPPORTED: tuple[tuple[str, Callable[[MistralModelSpec], bool]], ...] = (
+    ("customModel", lambda spec: spec.custom_model is not None),
+    ("engine.adapters", lambda spec: bool(spec.engine and spec.engine.adapters)),
+    ("engine.speculative", lambda spec: spec.engine is not None and spec.engine.speculative is not None),
+    ("optimizeFor", lambda spec: spec.optimize_for not in (None, OptimizeFor.COST)),
+)
+"""Fields that the planner would have to consume and does not yet."""
+
+
+def _check_supported(spec: MistralModelSpec) -> PlanRefused | None:
+    for field, used in _UNSUPPORTED:
+        if used(spec):
+            return PlanRefused("NotYetSupported", f"spec.{field} is not yet supported; remove it")
+    return None

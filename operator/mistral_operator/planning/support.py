@@ -1,0 +1,47 @@
+"""How sure we are that a model runs on an engine and an accelerator."""
+
+from dataclasses import dataclass
+
+from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, Model, SupportRule
+from mistral_operator.planning.types import Tier
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A tier and what it rests on."""
+
+    tier: Tier
+    evidence: str
+
+
+def judge(
+    catalogue: Catalogue, model: Model, engine: Engine, accelerator: Accelerator, devices: int, precision: str
+) -> Verdict:
+    """Apply the first support rule that matches one replica on `devices` devices."""
+    memory_bytes = devices * accelerator.usable_bytes
+    for rule in catalogue.support.rules:
+        if _covers(rule, model, engine, accelerator, precision) and _enough(rule, model, precision, memory_bytes):
+            return Verdict(Tier(rule.tier), f"{rule.evidence} ({rule.source}){_memory_note(rule, model, precision)}")
+    return Verdict(Tier(catalogue.support.default_tier), catalogue.support.default_evidence)
+
+
+def _covers(rule: SupportRule, model: Model, engine: Engine, accelerator: Accelerator, precision: str) -> bool:
+    return (
+        model.id in rule.models
+        and engine.id in rule.engines
+        and accelerator.id in rule.accelerators
+        and precision in rule.precisions
+    )
+
+
+def _enough(rule: SupportRule, model: Model, precision: str, memory_bytes: int) -> bool:
+    if not rule.enough_memory:
+        return True
+    documented_gb = model.documented_memory_gb.get(precision)
+    return documented_gb is not None and memory_bytes >= documented_gb * GIGABYTE
+
+
+def _memory_note(rule: SupportRule, model: Model, precision: str) -> str:
+    return f": {model.documented_memory_gb[precision]} GB at {precision}" if rule.enough_memory else ""

@@ -1,0 +1,30 @@
+"""Sizes, counts and money as people read them."""
+
+from decimal import Decimal
+
+from mistral_operator.catalogue.types import GIB
+
+
+def gib_bytes(gib: Decimal | int) -> int:
+    """GiB as whole bytes, rounded down."""
+    return int(gib * GIB)
+
+
+def gib_text(size_bytes: int) -> str:
+    """Bytes as `13.5 GiB`."""
+    return f"{size_bytes / GIB:.1f} GiB"
+
+
+def tokens_text(tokens: int) -> str:
+    """Tokens as `32,768 tokens`."""
+    return f"{tokens:,} token{'' if tokens == 1 else 's'}"
+
+
+def dollars_text(amount: Decimal) -> str:
+    """Dollars an hour as `$4.00/h`."""
+    return f"${amount:.2f}/h"
+
+
+def round_down(value: int, step: int) -> int:
+    """The largest multiple of `step` that is not larger than `value`."""
+    return value // step * step

@@ -1,0 +1,130 @@
+"""The rungs that a user asked for, in their order; one that leaves everything open where none was."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from mistral_operator.api.capacity import CapacityOption
+from mistral_operator.api.model import MistralModelSpec
+from mistral_operator.catalogue.types import Accelerator, Catalogue, MachineShape
+from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One rung: what is fixed of it. None or empty leaves it to the planner."""
+
+    accelerator: str | None = None
+    devices: int | None = None
+    machine_type: str | None = None
+    consumption: Consumption = Consumption.ON_DEMAND
+    zones: tuple[str, ...] = ()
+
+    @property
+    def pins_layout(self) -> bool:
+        """True when the user chose the number of devices, and so the price of a slow interconnect."""
+        return self.devices is not None or self.machine_type is not None
+
+    def mismatch(self, accelerator: Accelerator, shape: MachineShape) -> str:
+        """Say what the user fixed differently from this shape; empty when it matches."""
+        if self.machine_type not in (None, shape.machine_type):
+            return f"machineType is {self.machine_type}"
+        if self.accelerator not in (None, accelerator.id):
+            return f"accelerator is {self.accelerator}"
+        if self.devices not in (None, shape.devices):
+            return f"devices is {self.devices}"
+        return ""
+
+
+def read_wishes(
+    spec: MistralModelSpec, catalogue: Catalogue, cluster: ClusterProfile
+) -> tuple[Wish, ...] | PlanRefused:
+    """Read `spec.capacity.options`; refuse what the catalogue or the cluster does not have."""
+    asked = spec.capacity.options if spec.capacity else ()
+    if not asked:
+        return (Wish(),)
+    wishes = []
+    for index, option in enumerate(asked):
+        field = f"spec.capacity.options[{index}]"
+        refused = (
+            _check_supported(option, field)
+            or _check_known(option, field, catalogue)
+            or _check_shape(option, field, catalogue)
+            or _check_zones(option, field, cluster)
+        )
+        if refused:
+            return refused
+        consumption = Consumption(option.consumption.value) if option.consumption else Consumption.ON_DEMAND
+        wishes.append(Wish(option.accelerator, option.devices, option.machine_type, consumption, tuple(option.zones)))
+    return tuple(wishes)
+
+
+def _check_supported(option: CapacityOption, field: str) -> PlanRefused | None:
+    unsupported = [
+        name
+        for name, value in (
+            ("topology", option.topology),
+            ("reservation", option.reservation),
+            ("replicas", option.replicas),
+        )
+        if value is not None
+    ]
+    if unsupported:
+        return PlanRefused("NotYetSupported", f"{field}.{unsupported[0]} is not yet supported; remove it")
+    if option.consumption and option.consumption.value not in tuple(Consumption):
+        return PlanRefused(
+            "NotYetSupported",
+            f"{field}.consumption: {option.consumption} is not yet supported; write {' or '.join(Consumption)}",
+        )
+    return None
+
+
+def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
+    if option.accelerator and option.accelerator not in catalogue.accelerators:
+        offered = _offer(option.accelerator, list(catalogue.accelerators))
+        return PlanRefused(
+            "UnknownAccelerator", f"{field}.accelerator: {option.accelerator} is not in the catalogue; write {offered}"
+        )
+    if option.machine_type and catalogue.machine(option.machine_type) is None:
+        machine_types = [shape.machine_type for item in catalogue.accelerators.values() for shape in item.machines]
+        offered = _offer(option.machine_type, machine_types)
+        return PlanRefused(
+            "UnknownMachineType", f"{field}.machineType: {option.machine_type} is not in the catalogue; write {offered}"
+        )
+    return None
+
+
+def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
+    """Check that some machine has all that was fixed together."""
+    wish = Wish(option.accelerator, option.devices, option.machine_type)
+    pairs = [(item, shape) for item in catalogue.accelerators.values() for shape in item.machines]
+    if any(not wish.mismatch(*pair) for pair in pairs):
+        return None
+    if option.machine_type:
+        found = catalogue.machine(option.machine_type)
+        assert found is not None  # _check_known ran before
+        accelerator, shape = found
+        return PlanRefused(
+            "UnknownMachineType",
+            f"{field}: {shape.machine_type} has {shape.devices} × {accelerator.id};"
+            " write that as accelerator and devices, or remove machineType",
+        )
+    counts = sorted({shape.devices for item, shape in pairs if option.accelerator in (None, item.id)})
+    return PlanRefused(
+        "UnknownMachineType",
+        f"{field}.devices: no machine has {option.devices} × {option.accelerator or 'of any accelerator'};"
+        f" write one of {', '.join(map(str, counts))}",
+    )
+
+
+def _check_zones(option: CapacityOption, field: str, cluster: ClusterProfile) -> PlanRefused | None:
+    strangers = [zone for zone in option.zones if cluster.zones and zone not in cluster.zones]
+    if not strangers:
+        return None
+    return PlanRefused(
+        "ZoneNotInCluster",
+        f"{field}.zones: {', '.join(strangers)} is no zone of the cluster; write some of {', '.join(cluster.zones)}",
+    )
+
+
+def _offer(name: str, known: list[str]) -> str:
+    return " or ".join(get_close_matches(name, known, n=3, cutoff=0.5) or known)
