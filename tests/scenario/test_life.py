@@ -1,0 +1,196 @@
+"""One model from the first look to ready, through `sync` alone."""
+
+from dataclasses import replace
+
+import pytest
+from tests.support.world import World, autoscaler_event, make_model
+
+
+def test_a_new_model_gets_a_revision_first_then_what_serves_it() -> None:
+    world = World()
+    outcome = world.step()
+    assert [m["kind"] for m in outcome.manifests] == [
+        "ControllerRevision",
+        "Service",
+        "Deployment",
+        "PodDisruptionBudget",
+    ]
+    assert [claim["kind"] for claim in outcome.claims] == ["NodePoolClaim"]
+    assert world.condition("Accepted")["status"] == "True"
+    assert world.condition("Ready")["status"] == "False"
+    assert world.model["status"]["summary"]["ready"] == "0/1"
+
+
+def test_pods_select_the_claim_and_never_a_pool() -> None:
+    world = World()
+    world.step()
+    claim = next(iter(world.claims))
+    selector = world.deployment["spec"]["template"]["spec"]["nodeSelector"]
+    assert selector["serving.mistral-operator.dev/shape"] == claim
+    assert world.claim_of(world.revisions[0]) == claim
+    assert "cloud.google.com/gke-nodepool" not in selector
+    assert len(claim) <= 37
+
+
+def test_it_is_ready_only_when_a_replica_answers() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    world.start_pod()
+    world.step()
+    assert world.condition("CapacityReady")["status"] == "True"
+    assert world.condition("Ready")["status"] == "False"
+    world.make_ready()
+    world.step()
+    assert world.condition("Ready") | {"lastTransitionTime": ""} == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Serving",
+        "message": "1 of 1 replicas answer.",
+        "lastTransitionTime": "",
+        "observedGeneration": 1,
+    }
+    assert world.condition("Reconciling")["status"] == "False"
+    phases = [entry["reason"] for entry in world.model["status"]["timeline"]]
+    assert phases == ["Planned", "NodePoolReady", "NodesReady", "Started", "Serving"]
+
+
+def test_the_same_inputs_give_the_same_outcome_and_a_settled_status_stays() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    world.start_pod()
+    world.make_ready()
+    world.step()
+    settled = world.step().status
+    assert world.decide() == world.decide()
+    assert world.step().status == settled
+    assert world.decide().events == ()
+    assert world.decide().prune == ()
+
+
+def test_a_lost_status_is_made_again_and_nothing_else_changes() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    world.start_pod()
+    world.make_ready()
+    before = world.step()
+    del world.model["status"]
+    after = world.step()
+    assert after.manifests == before.manifests
+    assert after.claims == before.claims
+    assert {c["type"]: c["reason"] for c in after.status["conditions"]} == {
+        c["type"]: c["reason"] for c in before.status["conditions"]
+    }
+
+
+def test_a_changed_catalogue_or_operator_changes_no_running_pod_template() -> None:
+    world = World()
+    before = world.step()
+    other = World(model=world.model, children=world.children, claims=world.claims)
+    other.settings = replace(other.settings, operator_version="9.9.9", images={"vllm-gpu": "example.com/vllm:new"})
+    after = other.step()
+    assert after.manifests == before.manifests
+    assert after.claims == before.claims
+
+
+def test_another_spec_makes_a_new_revision_and_keeps_the_old_one_while_its_pods_run() -> None:
+    world = World()
+    world.step()
+    world.start_pod("chat-old")
+    world.make_ready()
+    world.step()
+    old = world.revisions[0]["metadata"]["name"]
+    world.change(engine={"contextLength": 4096})
+    outcome = world.step()
+    assert [r["revision"] for r in world.revisions] == [1, 2]
+    assert outcome.prune == ()
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("WorkloadReady")["reason"] in {"RollingOut", "Starting"}
+    del world.pods["chat-old"]
+    world.start_pod("chat-new")
+    world.make_ready()
+    assert [ref.name for ref in world.step().prune] == [old]
+    assert [r["revision"] for r in world.revisions] == [2]
+
+
+def test_going_back_to_an_earlier_spec_uses_its_revision_again_as_the_newest() -> None:
+    world = World()
+    world.step()
+    world.start_pod("chat-first")
+    template = world.deployment["spec"]["template"]
+    world.change(engine={"contextLength": 4096})
+    world.step()
+    world.start_pod("chat-second")
+    world.change(engine={})
+    world.step()
+    assert world.deployment["spec"]["template"] == template
+    assert [r["revision"] for r in world.revisions] == [2, 3]
+
+
+def test_scaling_changes_replicas_and_no_revision() -> None:
+    world = World()
+    world.step()
+    world.change(replicas=3)
+    world.step()
+    assert world.deployment["spec"]["replicas"] == 3
+    assert len(world.revisions) == 1
+
+
+@pytest.mark.parametrize(("spec", "reason"), [({"replicas": 0}, "ScaledToZero"), ({"suspend": True}, "Suspended")])
+def test_nothing_wanted_is_said_as_such(spec: dict[str, object], reason: str) -> None:
+    world = World(model=make_model(**spec))
+    world.step()
+    assert world.deployment["spec"]["replicas"] == 0
+    assert world.condition("Ready")["reason"] == reason
+    assert world.condition("Ready")["status"] == ("True" if reason == "ScaledToZero" else "False")
+
+
+def test_a_spend_limit_caps_the_replicas_and_says_so() -> None:
+    world = World(model=make_model(replicas=4, capacity={"maxHourlyCost": "2.00"}))
+    world.step()
+    price = float(world.model["status"]["plan"]["chosen"]["hourlyCost"])
+    assert world.deployment["spec"]["replicas"] == int(2.00 / price) < 4
+    assert world.condition("Degraded")["reason"] == "HourlyCostLimit"
+
+
+def test_a_refused_edit_keeps_what_runs() -> None:
+    world = World()
+    before = world.step()
+    world.change(model="no-such-model")
+    after = world.step()
+    assert world.condition("Accepted") | {"message": ""} == world.condition("Accepted") | {
+        "message": "",
+        "status": "False",
+        "reason": "UnknownModel",
+    }
+    assert after.manifests == before.manifests
+    assert after.prune == ()
+
+
+def test_a_stock_out_in_the_autoscalers_events_is_quoted() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    pod = world.start_pod(node="")
+    world.events = [
+        autoscaler_event(pod, "TriggeredScaleUp", "pod triggered scale-up", "2026-11-23T12:00:01Z"),
+        autoscaler_event(pod, "FailedScaleUp", "GCE out of resources in us-central1-a", "2026-11-23T12:00:05Z"),
+        autoscaler_event(pod, "NotTriggerScaleUp", "1 in backoff after failed scale-up", "2026-11-23T12:00:09Z"),
+    ]
+    world.step()
+    capacity = world.condition("CapacityReady")
+    assert (capacity["status"], capacity["reason"]) == ("False", "StockedOut")
+    assert "GCE out of resources in us-central1-a" in capacity["message"]
+    assert world.condition("Ready")["reason"] == "StockedOut"
+
+
+def test_a_strangers_revision_is_not_ours() -> None:
+    world = World()
+    world.step()
+    stolen = world.revisions[0]
+    stolen["metadata"]["ownerReferences"][0]["uid"] = "someone-else"
+    outcome = world.decide()
+    assert outcome.prune == ()
+    assert outcome.manifests[0]["revision"] == 1

@@ -1,0 +1,217 @@
+"""What a model says when something is wrong: the pod's or the cloud's own words, and what to write instead."""
+
+from typing import Any
+
+import pytest
+from tests.support.world import CLUSTER, World, make_model
+
+from mistral_operator.planning.types import ClusterProfile
+
+
+def _world_with_pod(**spec: Any) -> World:
+    world = World(model=make_model(**spec))
+    world.step()
+    world.provision()
+    world.start_pod()
+    return world
+
+
+def _container(world: World, **container: Any) -> None:
+    world.pods["chat-0"]["status"]["containerStatuses"] = [{"name": "vllm", "restartCount": 0, **container}]
+    world.step()
+
+
+def test_a_missing_token_secret_is_said_with_the_command_that_makes_it() -> None:
+    token = {"huggingFace": {"tokenSecretRef": {"name": "hf", "key": "token"}}}
+    world = _world_with_pod(weights=token)
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "hf" not found'}
+    _container(world, state={"waiting": waiting})
+    weights = world.condition("WeightsReady")
+    assert (weights["status"], weights["reason"]) == ("False", "TokenSecretMissing")
+    assert 'secret "hf" not found' in weights["message"]
+    assert "kubectl -n team-a create secret generic hf --from-file=token=" in weights["message"]
+    assert world.condition("Ready")["reason"] == "TokenSecretMissing"
+    assert world.condition("Stalled")["status"] == "True"
+
+
+def test_the_token_reaches_the_pod_by_reference_only() -> None:
+    world = World(model=make_model(weights={"huggingFace": {"tokenSecretRef": {"name": "hf", "key": "t"}}}))
+    world.step()
+    env = world.deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    token = next(variable for variable in env if variable["name"] == "HF_TOKEN")
+    assert token == {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "t"}}}
+
+
+def test_refused_access_is_told_from_the_engines_last_words() -> None:
+    world = _world_with_pod()
+    ended = {"reason": "Error", "exitCode": 1, "message": "401 Client Error: Unauthorized for url"}
+    _container(world, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": ended})
+    assert world.condition("WeightsReady")["reason"] == "AccessRefused"
+    assert "401 Client Error" in world.condition("Ready")["message"]
+
+
+@pytest.mark.parametrize(
+    ("container", "reason"),
+    [
+        ({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}, "ImagePullFailed"),
+        (
+            {
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "message": "CUDA out of memory"}},
+            },
+            "OutOfMemory",
+        ),
+        (
+            {"state": {"terminated": {"reason": "Error", "exitCode": 2, "message": "unrecognized arguments"}}},
+            "CrashLooping",
+        ),
+        ({"state": {"running": {}}}, "Starting"),
+    ],
+)
+def test_a_replica_that_does_not_start_explains_itself(container: dict[str, Any], reason: str) -> None:
+    world = _world_with_pod()
+    _container(world, **container)
+    assert world.condition("WorkloadReady")["reason"] == reason
+    assert world.condition("Ready")["status"] == "False"
+
+
+def test_the_claims_own_trouble_is_the_models() -> None:
+    world = World()
+    world.step()
+    world.start_pod(node="")
+    claim = next(iter(world.claims.values()))
+    words = "Insufficient quota NVIDIA_L4_GPUS in us-central1"
+    claim["status"] = {
+        "conditions": [{"type": "Ready", "status": "False", "reason": "QuotaExceeded", "message": words}]
+    }
+    world.step()
+    assert world.condition("CapacityReady")["reason"] == "QuotaExceeded"
+    assert words in world.condition("CapacityReady")["message"]
+
+
+def test_one_missing_replica_degrades_and_stays_ready() -> None:
+    world = World(model=make_model(replicas=2))
+    world.step()
+    world.provision()
+    world.start_pod("chat-0")
+    world.make_ready()
+    world.start_pod("chat-1", node="")
+    world.step()
+    assert world.condition("Ready")["reason"] == "ServingPartially"
+    assert world.condition("Degraded")["status"] == "True"
+    assert world.condition("Reconciling")["status"] == "True"
+    assert world.model["status"]["summary"]["ready"] == "1/2"
+
+
+def test_a_terminating_replica_is_not_ready() -> None:
+    world = _world_with_pod()
+    world.make_ready()
+    world.pods["chat-0"]["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+    world.step()
+    assert world.condition("Ready")["status"] == "False"
+    assert world.condition("EndpointReady")["reason"] == "NoReadyReplica"
+
+
+def test_an_autoscaler_without_metrics_says_so() -> None:
+    world = World(model=make_model(scaling={"maxReplicas": 3}))
+    world.step()
+    world.step()
+    assert ("HorizontalPodAutoscaler", "chat") in world.children
+    target = world.children["HorizontalPodAutoscaler", "chat"]["spec"]["scaleTargetRef"]
+    assert target["kind"] == "MistralModel"
+    assert world.condition("AutoscalingReady")["reason"] == "NoMetricsAdapter"
+
+
+def test_an_autoscaler_quotes_its_own_trouble() -> None:
+    cluster = ClusterProfile(
+        CLUSTER.provider, CLUSTER.project, CLUSTER.location, CLUSTER.cluster, CLUSTER.zones, custom_metrics=True
+    )
+    world = World(model=make_model(scaling={"maxReplicas": 3}), cluster=cluster)
+    world.step()
+    trouble = {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "no metrics"}
+    world.children["HorizontalPodAutoscaler", "chat"]["status"] = {"conditions": [trouble]}
+    world.step()
+    assert world.condition("AutoscalingReady")["reason"] == "FailedGetPodsMetric"
+
+
+def test_leaving_out_scaling_removes_the_autoscaler() -> None:
+    world = World(model=make_model(scaling={"maxReplicas": 3}))
+    world.step()
+    del world.model["spec"]["scaling"]
+    assert [ref.kind for ref in world.step().prune] == ["HorizontalPodAutoscaler"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"variant": "base"}, "spec.variant"),
+        ({"servingClassName": "gold"}, "spec.servingClassName"),
+        ({"upgradePolicy": "Auto"}, "spec.upgradePolicy: Auto"),
+        ({"optimizeFor": "Latency"}, "spec.optimizeFor: Latency"),
+        ({"weights": {"gcs": {"uri": "gs://models/x"}}}, "spec.weights.gcs"),
+        ({"engine": {"type": "JetStreamMaxText"}}, "spec.engine.type: JetStreamMaxText"),
+        ({"engine": {"version": "0.30.0"}}, "spec.engine.version"),
+        ({"engine": {"adapters": [{"name": "a", "repository": "o/a"}]}}, "spec.engine.adapters"),
+        ({"capacity": {"provisioner": "ComputeClass"}}, "spec.capacity.provisioner: ComputeClass"),
+        ({"capacity": {"options": [{"accelerator": "l4"}, {"accelerator": "a100-80"}]}}, "spec.capacity.options[1]"),
+        ({"capacity": {"options": [{"consumption": "FlexStart"}]}}, "options[0].consumption: FlexStart"),
+        ({"scaling": {"maxReplicas": 2, "autoscaler": "KEDA"}}, "spec.scaling.autoscaler: KEDA"),
+        ({"scaling": {"maxReplicas": 2, "target": {"runningRequests": 4}}}, "spec.scaling.target.runningRequests"),
+        ({"scaling": {"maxReplicas": 2, "scaleToZero": {"idleAfter": "10m"}}}, "spec.scaling.scaleToZero"),
+        ({"rollout": {"canary": {"percent": 10, "hold": "5m"}}}, "spec.rollout.canary"),
+        ({"endpoint": {"apiKeySecretRef": {"name": "k"}}}, "spec.endpoint.apiKeySecretRef"),
+        ({"monitoring": {"mode": "PodMonitor"}}, "spec.monitoring"),
+    ],
+)
+def test_a_field_that_is_not_built_yet_is_refused_by_name(spec: dict[str, Any], path: str) -> None:
+    world = World(model=make_model(**spec))
+    outcome = world.step()
+    accepted = world.condition("Accepted")
+    assert accepted["reason"] == "NotYetSupported"
+    assert path in accepted["message"]
+    assert outcome.manifests == outcome.claims == ()
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"extraArgs": ["--port=9"]},
+        {"extraArgs": ["--max-model-len", "4096"]},
+        {"env": [{"name": "TMPDIR", "value": "/x"}]},
+        {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
+    ],
+)
+def test_what_the_plan_decides_can_not_be_given_twice(engine: dict[str, Any]) -> None:
+    world = World(model=make_model(engine=engine))
+    outcome = world.step()
+    assert world.condition("Accepted")["reason"] == "FieldConflict"
+    assert outcome.manifests == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({"model": "mistral-7b-v0.4"}, "UnknownModel", "mistral-7b-v0.3"),
+        ({"model": "codestral-22b-v0.1"}, "LicenseNotAccepted", "spec.license.accept"),
+        (
+            {"model": "mistral-small-3.2-24b-2506", "capacity": {"options": [{"accelerator": "l4", "devices": 1}]}},
+            "NothingFits",
+            "GiB",
+        ),
+    ],
+)
+def test_what_can_not_be_served_is_refused_and_nothing_is_made(spec: dict[str, Any], reason: str, words: str) -> None:
+    world = World(model=make_model(**spec))
+    outcome = world.step()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", reason)
+    assert words in accepted["message"]
+    assert outcome.manifests == outcome.claims == outcome.prune == ()
+    assert world.condition("Stalled")["status"] == "True"
+
+
+def test_an_event_is_noted_once_per_change_of_reason() -> None:
+    world = World()
+    first = world.step()
+    assert "Planned" in {note.reason for note in first.events}
+    assert world.step().events == ()

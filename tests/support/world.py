@@ -1,0 +1,156 @@
+"""A cluster of plain dictionaries for one model: `sync`'s outcomes are applied to it, and pods are moved by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.api.names import API_VERSION, CLAIM_LABEL, MODEL_LABEL, REVISION_LABEL
+from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.core.sync import sync
+from mistral_operator.core.types import Observed, Outcome
+from mistral_operator.planning.types import ClusterProfile, Settings
+
+UID = "11111111-2222-3333-4444-555555555555"
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+CLUSTER = ClusterProfile(
+    provider="GKE",
+    project="sandbox",
+    location="us-central1",
+    cluster="sandbox",
+    zones=("us-central1-a", "us-central1-b", "us-central1-c"),
+)
+SETTINGS = Settings(operator_version="0.1.0")
+
+
+def make_model(name: str = "chat", *, generation: int = 1, **spec: Any) -> dict[str, Any]:
+    """A live MistralModel; a 7B model unless `spec` says otherwise."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "MistralModel",
+        "metadata": {"name": name, "namespace": "team-a", "uid": UID, "generation": generation},
+        "spec": {"replicas": 1, **({} if "model" in spec else {"model": "mistral-7b-v0.3"}), **spec},
+    }
+
+
+@dataclass
+class World:
+    """What the API server has of one model."""
+
+    model: dict[str, Any] = field(default_factory=make_model)
+    catalogue: Catalogue = field(default_factory=load_catalogue)
+    settings: Settings = SETTINGS
+    cluster: ClusterProfile = CLUSTER
+    now: datetime = START
+    children: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    claims: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def change(self, **spec: Any) -> None:
+        """Edit the spec, as a user does."""
+        self.model["spec"].update(spec)
+        self.model["metadata"]["generation"] += 1
+
+    def decide(self) -> Outcome:
+        """Call `sync` with what is there now, and change nothing."""
+        observed = Observed(
+            cluster=self.cluster,
+            children=tuple(self.children.values()),
+            pods=tuple(self.pods.values()),
+            pod_events=tuple(self.events),
+            claims=tuple(self.claims.values()),
+        )
+        return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
+
+    def step(self) -> Outcome:
+        """Call `sync` and apply what it says."""
+        outcome = self.decide()
+        for manifest in outcome.manifests:
+            key = (manifest["kind"], manifest["metadata"]["name"])
+            uid = self.children.get(key, manifest)["metadata"].get("uid", f"uid-{manifest['kind']}-{key[1]}")
+            self.children[key] = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+        for claim in outcome.claims:
+            self.claims.setdefault(claim["metadata"]["name"], claim)
+        for unwanted in outcome.prune:
+            del self.children[unwanted.kind, unwanted.name]
+        self.model["status"] = outcome.status
+        self.now += timedelta(seconds=1)
+        return outcome
+
+    @property
+    def deployment(self) -> dict[str, Any]:
+        """The Deployment as applied."""
+        return self.children["Deployment", self.model["metadata"]["name"]]
+
+    @property
+    def revisions(self) -> list[dict[str, Any]]:
+        """The ControllerRevisions, oldest first."""
+        found = [child for child in self.children.values() if child["kind"] == "ControllerRevision"]
+        return sorted(found, key=lambda revision: revision["revision"])
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """One condition of the model's status."""
+        return next(c for c in self.model["status"]["conditions"] if c["type"] == kind)
+
+    def start_pod(self, name: str = "chat-0", **status: Any) -> dict[str, Any]:
+        """Make a pod from the Deployment's template; it has a node unless `node` is empty."""
+        template = self.deployment["spec"]["template"]
+        node = status.pop("node", "node-1")
+        pod = {
+            "metadata": {"name": name, "uid": f"uid-{name}", "labels": dict(template["metadata"]["labels"])},
+            "spec": {"nodeName": node} if node else {},
+            "status": {"phase": "Running" if node else "Pending", **status},
+        }
+        self.pods[name] = pod
+        return pod
+
+    def make_ready(self, *names: str) -> None:
+        """Let pods answer their probes."""
+        for name in names or tuple(self.pods):
+            self.pods[name]["status"] |= {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{"name": "vllm", "ready": True, "restartCount": 0, "state": {"running": {}}}],
+            }
+
+    def provision(self) -> None:
+        """Let every claim's node pool stand."""
+        for claim in self.claims.values():
+            claim["status"] = {
+                "state": "Ready",
+                "conditions": [{"type": "Ready", "status": "True", "reason": "PoolReady"}],
+            }
+
+    def claim_of(self, revision: Mapping[str, Any]) -> str:
+        """The claim that a revision's label names."""
+        return str(revision["metadata"]["labels"][CLAIM_LABEL])
+
+
+def autoscaler_event(
+    pod: Mapping[str, Any], reason: str, message: str, at: str = "2026-11-23T12:00:10Z"
+) -> dict[str, Any]:
+    """An Event of the cluster autoscaler on `pod`."""
+    return {
+        "metadata": {"name": f"{pod['metadata']['name']}.{reason}.{at}"},
+        "involvedObject": {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": at,
+        "source": {"component": "cluster-autoscaler"},
+    }
+
+
+__all__ = [
+    "CLUSTER",
+    "MODEL_LABEL",
+    "REVISION_LABEL",
+    "SETTINGS",
+    "START",
+    "UID",
+    "World",
+    "autoscaler_event",
+    "make_model",
+]
