@@ -46,6 +46,12 @@ def unused_for_s(claim: NodePoolClaim, *, now: datetime) -> float:
     return max(0.0, (now - since).total_seconds())
 
 
+def was_ready(claim: NodePoolClaim) -> bool:
+    """What the status says already."""
+    condition = _known_conditions(claim).get("Ready")
+    return condition is not None and condition["status"] == "True"
+
+
 def _user(user: ClaimUser) -> dict[str, Any]:
     return {"namespace": user.namespace, "name": user.name, "nodes": user.nodes}
 

@@ -12,11 +12,11 @@ from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, Pool
 
 
 class Call(StrEnum):
-    """What was asked of the cloud."""
+    """What was asked of the cloud; the values stand in the status."""
 
-    CREATE = "create"
-    RESIZE = "resize"
-    DELETE = "delete"
+    CREATE = "CREATE_NODE_POOL"
+    RESIZE = "SET_NODE_POOL_AUTOSCALING"
+    DELETE = "DELETE_NODE_POOL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RunningOperation:
 
 @dataclass(frozen=True, slots=True)
 class FailedCall:
-    """The last call, or operation, that failed, and when it may be tried again."""
+    """A call, or the operation it began, that failed, and when it may be tried again."""
 
     call: Call
     finding: CloudFinding
@@ -55,7 +55,10 @@ class Seen:
     """Revisions (`namespace/name`) that name the claim without a living model: their pods may still run."""
     pool: PoolView | None = None
     operation: RunningOperation | None = None
-    failure: FailedCall | None = None
+    failures: tuple[FailedCall, ...] = ()
+    """The last failure of each call, the latest one last; forgotten once the pool is as it should be."""
+    blind: CloudFinding | None = None
+    """Set when the cloud couldn't be asked: then `pool` and `operation` say nothing."""
     nodes: int = 0
     """Node objects of the pool."""
     facts: NodeFacts = field(default_factory=NodeFacts)
@@ -73,6 +76,8 @@ class ClaimSettings:
     fastest_poll_s: float = 1.0
     slowest_poll_s: float = 10.0
     """Bounds of the time between two looks at an operation; it is looked at less often as it grows older."""
+    unsettled_s: float = 5.0
+    """Time between two looks at something that ends without an operation of ours."""
     resync_s: float = 60.0
     """Time between two looks at a pool that is as it should be."""
 

@@ -33,9 +33,6 @@ from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import SUPPORTED_CONSUMPTION, differences, is_own, pool_name, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 
-_UNSETTLED_S: Final = 5.0
-"""Time between two looks at something that ends without an operation of ours."""
-
 
 class _Case(NamedTuple):
     claim: NodePoolClaim
@@ -62,8 +59,13 @@ class _Case(NamedTuple):
 
     def failed(self, call: Call) -> FailedCall | None:
         """The failure of such a call that isn't to be repeated yet."""
-        failure = self.seen.failure
-        return failure if failure and failure.call is call and self.now < failure.retry_at else None
+        waiting = (failure for failure in self.seen.failures if failure.call is call and self.now < failure.retry_at)
+        return next(waiting, None)
+
+    @property
+    def last_finding(self) -> CloudFinding | None:
+        """What the cloud refused last, while the pool isn't as it should be."""
+        return self.seen.failures[-1].finding if self.seen.failures else None
 
 
 def sync_claim(claim: NodePoolClaim, seen: Seen, settings: ClaimSettings, now: datetime) -> ClaimOutcome:
@@ -85,6 +87,19 @@ def sync_claim(claim: NodePoolClaim, seen: Seen, settings: ClaimSettings, now: d
     )
 
 
+def _stay_blind(case: _Case) -> Decision | None:
+    """Without an answer nothing is known: a pool that was ready still is, until the cloud says otherwise."""
+    finding = case.seen.blind
+    if finding is None:
+        return None
+    ready = claim_status.was_ready(case.claim)
+    known = case.claim.status.get("state")
+    state = ClaimState(known) if known in set(ClaimState) else ClaimState.PENDING
+    words = f"GKE can't be asked about node pool {case.pool_name}. {_tell(finding, case)}"
+    wait_s = case.settings.unsettled_s
+    return Decision(state, finding.reason, words, ready=ready, degraded=finding, requeue_after_s=wait_s)
+
+
 def _await_operation(case: _Case) -> Decision | None:
     """Nothing else is asked of a pool while it is worked on: GKE would refuse it."""
     operation = case.seen.operation
@@ -92,7 +107,7 @@ def _await_operation(case: _Case) -> Decision | None:
         return None
     poll_s = _poll_s(operation.view.started_at, case)
     told = f"{case.pool_name} (operation {operation.view.name})"
-    failure = case.seen.failure.finding if case.seen.failure else None
+    failure = case.last_finding
     if operation.call is Call.CREATE:
         words = f"GKE is creating node pool {told}."
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
@@ -114,7 +129,7 @@ def _release(case: _Case) -> Decision | None:
         return _let_go(case)
     if pool.status in (PoolStatus.STOPPING, PoolStatus.PROVISIONING, PoolStatus.RECONCILING):
         words = f"Waits until GKE is done with node pool {pool.name}, which is {pool.status}."
-        return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=_UNSETTLED_S)
+        return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=case.settings.unsettled_s)
     words = f"No model uses the claim any more; node pool {pool.name} is being deleted."
     return _call(case, Call.DELETE, DeletePool(pool.name, cause=None), ClaimState.RELEASING, "Releasing", words)
 
@@ -184,7 +199,7 @@ def _create(case: _Case) -> Decision | None:
     if not case.seen.users:
         held = ", ".join(case.seen.held_by[:3])
         words = f"No living model uses the claim, but {held} still names it; delete that revision to release the claim."
-        return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=_UNSETTLED_S)
+        return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=case.settings.unsettled_s)
     spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts)
     words = f"Node pool {spec.name} is about to be created."
     return _call(case, Call.CREATE, CreatePool(spec), ClaimState.PROVISIONING, "PoolCreating", words)
@@ -195,10 +210,10 @@ def _follow_provisioning(case: _Case) -> Decision | None:
     status = _pool(case).status
     if status in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN):
         words = f"GKE is creating node pool {case.pool_name}."
-        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, requeue_after_s=_UNSETTLED_S)
+        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, requeue_after_s=case.settings.unsettled_s)
     if status is PoolStatus.STOPPING:
         words = f"GKE is deleting node pool {case.pool_name}; it is made again after that while a model needs it."
-        return Decision(ClaimState.RELEASING, "PoolDeleting", words, requeue_after_s=_UNSETTLED_S)
+        return Decision(ClaimState.RELEASING, "PoolDeleting", words, requeue_after_s=case.settings.unsettled_s)
     return None
 
 
@@ -247,11 +262,12 @@ def _follow_pool(case: _Case) -> Decision:
         words = f"GKE is working on node pool {pool.name}, an upgrade or a repair perhaps; it can be used meanwhile."
     if unhealthy:
         words = f"{words} {_tell(unhealthy, case)}"
-    wait_s = case.settings.resync_s if pool.status is not PoolStatus.RECONCILING else _UNSETTLED_S
+    wait_s = case.settings.resync_s if pool.status is not PoolStatus.RECONCILING else case.settings.unsettled_s
     return Decision(ClaimState.READY, "PoolReady", words, ready=True, degraded=unhealthy, requeue_after_s=wait_s)
 
 
 _POLICIES: Final[tuple[Callable[[_Case], Decision | None], ...]] = (
+    _stay_blind,
     _await_operation,
     _release,
     _finish_deletion,
@@ -279,7 +295,7 @@ def _call(
         told = f"{_tell(finding, case)} Tried again at {failure.retry_at:%H:%M:%S} UTC."
         told_reason = reason if ready else finding.reason
         return Decision(state, told_reason, told, ready=ready, degraded=finding, requeue_after_s=wait_s)
-    last = case.seen.failure.finding if case.seen.failure else None
+    last = case.last_finding
     if not case.seen.may_call:
         words = f"{message} It waits its turn: other operations on node pools of the cluster are under way."
         wait_s = case.settings.fastest_poll_s
@@ -292,9 +308,9 @@ def _cause(pool: PoolView, case: _Case) -> CloudFinding:
     known = [finding for finding in pool.findings if not finding.outcome_unknown]
     if known:
         return known[0]
-    failure = case.seen.failure
-    if failure and failure.call is Call.CREATE and not failure.finding.outcome_unknown:
-        return failure.finding
+    failed = [failure.finding for failure in case.seen.failures if failure.call is Call.CREATE]
+    if failed and not failed[0].outcome_unknown:
+        return failed[0]
     text = pool.findings[0].text if pool.findings else f"node pool {pool.name} has status {pool.status}"
     return CloudFinding("PoolFailed", text, retryable=False)
 

@@ -6,8 +6,7 @@ worth repeating.
 """
 
 from collections.abc import Awaitable
-from enum import StrEnum
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import google.auth.exceptions
@@ -23,14 +22,11 @@ from mistral_operator.capacity.port import (
     Accelerator,
     Bounds,
     ClusterView,
-    OperationKind,
     OperationView,
     PoolSpec,
     PoolStatus,
     PoolView,
 )
-
-_E = TypeVar("_E", bound=StrEnum)
 
 READ_DEADLINE_S: Final = 30.0
 WRITE_DEADLINE_S: Final = 60.0
@@ -208,7 +204,7 @@ def _pool_view(pool: Any) -> PoolView:
     by_totals = scaling.enabled and scaling.total_max_node_count
     return PoolView(
         name=pool.name,
-        status=_member(PoolStatus, pool.status, PoolStatus.UNKNOWN),
+        status=_pool_status(pool.status),
         machine_type=pool.config.machine_type,
         accelerators=tuple(
             Accelerator(type=found.accelerator_type, count=found.accelerator_count)
@@ -223,10 +219,10 @@ def _pool_view(pool: Any) -> PoolView:
     )
 
 
-def _member(enum: type[_E], value: Any, unknown: _E) -> _E:
-    """Our member for one of Google's; values newer than the client arrive as bare integers."""
+def _pool_status(value: Any) -> PoolStatus:
+    """Our member for Google's; values newer than the client arrive as bare integers."""
     name = getattr(value, "name", "")
-    return next((member for member in enum if member.value == name), unknown)
+    return next((member for member in PoolStatus if member.value == name), PoolStatus.UNKNOWN)
 
 
 def _condition_error(condition: Any) -> CloudError:
@@ -245,8 +241,6 @@ def _operation_view(operation: Any) -> OperationView:
     failed = bool(error.code or error.message)
     return OperationView(
         name=operation.name,
-        kind=_member(OperationKind, operation.operation_type, OperationKind.OTHER),
-        target=operation.target_link.rpartition("/nodePools/")[2] if "/nodePools/" in operation.target_link else "",
         done=operation.status == container_v1.Operation.Status.DONE,
         finding=classify(code_pb2.Code.Name(error.code), error.message).finding if failed else None,
         started_at=operation.start_time,

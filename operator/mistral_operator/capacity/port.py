@@ -20,15 +20,6 @@ class PoolStatus(StrEnum):
     ERROR = "ERROR"
 
 
-class OperationKind(StrEnum):
-    """What an operation of ours does; other operations are `OTHER`."""
-
-    CREATE = "CREATE_NODE_POOL"
-    DELETE = "DELETE_NODE_POOL"
-    RESIZE = "SET_NODE_POOL_SIZE"
-    OTHER = "OTHER"
-
-
 @dataclass(frozen=True, slots=True)
 class Accelerator:
     """GPUs of one node."""
@@ -86,9 +77,6 @@ class OperationView:
     """Work of the cloud that goes on after the call returned."""
 
     name: str
-    kind: OperationKind
-    target: str
-    """Name of the node pool; empty when the operation is about something else."""
     done: bool
     finding: CloudFinding | None
     """Set when the operation failed. Mind that a failed operation is `done` too."""

@@ -1,0 +1,222 @@
+"""The one way to a cluster's node pools: one list for all claims, one change at a time, and a memory of what failed.
+
+GKE serialises work on a cluster and answers the rest with FAILED_PRECONDITION, so changes go through here one after
+the other, with few operations under way; how few is learned from its answers. All memory may be lost at any time:
+pools, their labels and the claims' status are enough to find everything again.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation
+from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, NotFoundError
+from mistral_operator.capacity.port import Bounds, NodePools, OperationView, PoolSpec, PoolView
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_S: Final = {
+    "ClusterBusy": (2.0, 60.0),
+    "CloudUnavailable": (4.0, 60.0),
+    "AlreadyExists": (1.0, 60.0),
+    "RequestsThrottled": (5.0, 120.0),
+    "PermissionDenied": (30.0, 300.0),
+}
+"""Reason → first and longest wait before the call is repeated."""
+_OTHER_BACKOFF_S: Final = (60.0, 900.0)
+"""Stock-outs, quotas and refused requests: nothing changes soon, and each try may take GKE many minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPace:
+    """How fast the cloud is asked."""
+
+    list_interval_s: float = 5.0
+    """Age up to which one list of the pools is good for everybody."""
+    change_interval_s: float = 0.2
+    """Least time between two changes."""
+    max_operations: int = 4
+    """Operations under way at once; users have seen GKE refuse more than 5."""
+    backoff_scale: float = 1.0
+    """Multiplies every wait after a failure; below 1 where the cloud is a simulated, faster one."""
+
+
+class CloudPools:
+    """Node pools of one cluster for all claims. Pools are known by name; a claim has one."""
+
+    def __init__(
+        self,
+        pools: NodePools,
+        *,
+        pace: CloudPace | None = None,
+        guard: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rng: random.Random | None = None,
+    ) -> None:
+        """`guard` is called before each change; it raises when this process may not change anything any more."""
+        self._pools = pools
+        self._pace = pace or CloudPace()
+        self._guard = guard
+        self._clock = clock
+        self._now = now
+        self._rng = rng or random.Random()  # noqa: S311
+        self._list = _PoolList(pools, clock)
+        self._changed_at: dict[str, float] = {}
+        self._changing = asyncio.Lock()
+        self._next_change_at = float("-inf")
+        self._limit = float(self._pace.max_operations)
+        self._running: dict[str, RunningOperation] = {}
+        self._ended: dict[str, str] = {}
+        self._failures: dict[str, dict[Call, FailedCall]] = {}
+        self._failed_times: dict[tuple[str, Call], int] = {}
+        self._untold: set[str] = set()
+        """Pools whose last create ended without a failure being noted."""
+
+    @property
+    def may_change(self) -> bool:
+        """False while as many operations of ours are under way as GKE bears."""
+        return len(self._running) < max(1, int(self._limit))
+
+    async def find(self, name: str) -> PoolView | None:
+        """The pool, from a list that is younger than its last change and than the list interval. Raises CloudError."""
+        oldest = max(self._changed_at.get(name, float("-inf")), self._clock() - self._pace.list_interval_s)
+        return (await self._list.newer_than(oldest, self._pace.list_interval_s)).get(name)
+
+    def failures(self, name: str) -> tuple[FailedCall, ...]:
+        """The last failure of each call, the latest one last."""
+        return tuple(self._failures.get(name, {}).values())
+
+    async def follow(self, name: str, recorded: RunningOperation | None) -> RunningOperation | None:
+        """How the pool's operation stands, asked anew; None when none is under way.
+
+        `recorded` is the one that the claim's status tells of, for a process that has just started.
+        """
+        running = self._running.get(name)
+        if running is None and recorded is not None and self._ended.get(name) != recorded.view.name:
+            running = recorded
+        if running is None:
+            return None
+        try:
+            view = await self._pools.get_operation(running.view.name)
+        except NotFoundError:
+            self._end(name, running)
+            return None
+        except CloudError as error:
+            log.info("Operation %s on node pool %s can't be read: %s", running.view.name, name, error.text)
+            self._running[name] = running
+            return running
+        if view.done:
+            self._end(name, running)
+            if view.finding is not None:
+                self._note_failure(name, running.call, view.finding)
+            return None
+        self._running[name] = running = RunningOperation(running.call, view)
+        return running
+
+    async def create(self, spec: PoolSpec) -> bool:
+        """Begin to create a pool. False when that can't be done now; why not is among the failures."""
+        begun = await self._change(spec.name, Call.CREATE, lambda: self._pools.create_pool(spec))
+        if begun:
+            self._untold.add(spec.name)
+        return begun
+
+    async def resize(self, name: str, bounds: Bounds) -> bool:
+        """Begin to change a pool's bounds; see `create`."""
+        return await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds))
+
+    async def delete(self, name: str, *, cause: CloudFinding | None) -> bool:
+        """Begin to delete a pool; see `create`. `cause` is why a pool that is wanted has failed."""
+        known = self._failures.get(name, {}).get(Call.CREATE)
+        if cause is not None and (name in self._untold or known is None or known.finding.outcome_unknown):
+            self._note_failure(name, Call.CREATE, cause)
+        return await self._change(name, Call.DELETE, lambda: self._pools.delete_pool(name))
+
+    def settle(self, name: str) -> None:
+        """The pool is as it should be: forget what failed before."""
+        self._failures.pop(name, None)
+        for call in Call:
+            self._failed_times.pop((name, call), None)
+
+    def forget(self, name: str) -> None:
+        """The claim is gone."""
+        self.settle(name)
+        for memory in (self._running, self._ended, self._changed_at):
+            memory.pop(name, None)
+        self._untold.discard(name)
+
+    async def _change(self, name: str, call: Call, begin: Callable[[], Awaitable[OperationView]]) -> bool:
+        async with self._changing:
+            if not self.may_change:
+                return False
+            await asyncio.sleep(self._next_change_at - self._clock())
+            self._guard()
+            try:
+                view = await begin()
+            except CloudError as error:
+                self._note_failure(name, call, error.finding)
+                if isinstance(error, BusyError):
+                    self._limit = max(1.0, self._limit / 2)
+                return False
+            finally:
+                # Also when it failed or was cancelled: it may have taken effect all the same.
+                self._changed_at[name] = self._clock()
+                self._next_change_at = self._clock() + self._pace.change_interval_s
+        log.info("Node pool %s: %s is operation %s", name, call, view.name)
+        self._running[name] = RunningOperation(call, view)
+        return True
+
+    def _end(self, name: str, running: RunningOperation) -> None:
+        self._running.pop(name, None)
+        self._ended[name] = running.view.name
+        self._changed_at[name] = self._clock()
+        self._limit = min(float(self._pace.max_operations), self._limit + 1.0 / self._limit)
+
+    def _note_failure(self, name: str, call: Call, finding: CloudFinding) -> None:
+        log.warning("Node pool %s: %s failed: %s: %s", name, call, finding.reason, finding.text)
+        times = self._failed_times[name, call] = self._failed_times.get((name, call), 0) + 1
+        first_s, longest_s = _BACKOFF_S.get(finding.reason, _OTHER_BACKOFF_S)
+        wait_s = min(longest_s, first_s * 2 ** min(times - 1, 16)) * self._rng.uniform(0.5, 1.0)
+        retry_at = self._now() + timedelta(seconds=wait_s * self._pace.backoff_scale)
+        failures = self._failures.setdefault(name, {})
+        failures.pop(call, None)
+        failures[call] = FailedCall(call, finding, retry_at)
+        self._untold.discard(name)
+
+
+class _PoolList:
+    """The cluster's pools, listed once for everybody who asks at about the same time."""
+
+    def __init__(self, pools: NodePools, clock: Callable[[], float]) -> None:
+        self._pools = pools
+        self._clock = clock
+        self._listing = asyncio.Lock()
+        self._by_name: dict[str, PoolView] = {}
+        self._listed_at = float("-inf")
+        self._error: CloudError | None = None
+        self._failed_at = float("-inf")
+
+    async def newer_than(self, moment: float, rest_s: float) -> dict[str, PoolView]:
+        """All pools by name, from a list that began after `moment`.
+
+        After a list that failed, its error is everybody's for `rest_s`. Raises CloudError.
+        """
+        async with self._listing:
+            if self._listed_at > moment:
+                return self._by_name
+            if self._error is not None and self._clock() - self._failed_at < rest_s:
+                raise type(self._error)(self._error.text)
+            began = self._clock()
+            try:
+                found = await self._pools.list_pools()
+            except CloudError as error:
+                self._error, self._failed_at = error, began
+                raise
+            self._error = None
+            self._by_name, self._listed_at = {pool.name: pool for pool in found}, began
+            return self._by_name

@@ -1,0 +1,203 @@
+"""The claim reconciler: looks at one NodePoolClaim, asks `sync_claim` what to do, does it, and looks again.
+
+Nothing that it remembers is needed: killed anywhere, the next process finds finalizers, pools and their labels.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND, CLAIM_LABEL
+from mistral_operator.capacity.claim_types import (
+    Action,
+    AddFinalizer,
+    Call,
+    ClaimOutcome,
+    ClaimSettings,
+    ClaimUser,
+    CreatePool,
+    DeleteClaim,
+    DeletePool,
+    RemoveFinalizer,
+    RunningOperation,
+    Seen,
+    SetAutoscaling,
+)
+from mistral_operator.capacity.claims import sync_claim
+from mistral_operator.capacity.cloud import CloudPools
+from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.pools import NodeFacts, pool_name
+from mistral_operator.capacity.port import OperationView
+from mistral_operator.cluster.client import ListResult
+from mistral_operator.cluster.errors import NotFound
+from mistral_operator.cluster.kinds import CLAIM, REVISION, Kind
+from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.claim_users import count_nodes, divide_revisions, find_users
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+_MOST_STEPS: Final = 5
+"""Actions in one go; whatever needs more is looked at again a moment later."""
+
+
+class ClaimClient(Protocol):
+    """What the reconciler needs of `cluster.client.ApiClient`."""
+
+    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
+        """Objects of a kind as they are now."""
+        ...
+
+    async def merge_patch(self, kind: Kind, name: str, namespace: str, body: Mapping[str, Any]) -> Json:
+        """JSON merge patch."""
+        ...
+
+    async def apply_status(self, manifest: Mapping[str, Any]) -> Json:
+        """Server-side apply of the whole status."""
+        ...
+
+    async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "") -> bool:
+        """Delete that very object."""
+        ...
+
+
+class ClaimReconciler:
+    """Works on claims, each by one worker at a time. Raises ApiError where the API server fails; the queue retries."""
+
+    def __init__(
+        self,
+        *,
+        client: ClaimClient,
+        store: Store,
+        cloud: CloudPools,
+        settings: ClaimSettings,
+        facts: Callable[[NodePoolClaim], NodeFacts],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._cloud = cloud
+        self._settings = settings
+        self._facts = facts
+        self._now = now
+
+    async def reconcile(self, name: str) -> float | None:
+        """Do what is to be done about the claim now; answers the seconds after which to look again."""
+        body = self._store[CLAIM].get(Key("", name))
+        if body is None:
+            self._cloud.forget(pool_name(name))
+            return None
+        for _ in range(_MOST_STEPS):
+            claim = NodePoolClaim.model_validate(body)
+            outcome = await self._decide(claim)
+            if outcome.action is None:
+                break
+            changed = await self._do(outcome.action, body)
+            if changed is None:
+                return None
+            body = changed
+        if outcome.settled:
+            self._cloud.settle(pool_name(name))
+        await self._write_status(body, outcome)
+        return outcome.requeue_after_s if outcome.action is None else self._settings.fastest_poll_s
+
+    async def _decide(self, claim: NodePoolClaim) -> ClaimOutcome:
+        seen = await self._observe(claim)
+        return sync_claim(claim, seen, self._settings, self._now())
+
+    async def _observe(self, claim: NodePoolClaim) -> Seen:
+        name, pool = claim.metadata.name, pool_name(claim.metadata.name)
+        operation, found, blind = None, None, None
+        try:
+            operation = await self._cloud.follow(pool, _recorded_operation(claim))
+            found = await self._cloud.find(pool) if operation is None else None
+        except CloudError as error:
+            blind = error.finding
+        # Asked after the cloud: whoever came to use the claim meanwhile counts.
+        users, held_by = await self._find_users(name)
+        return Seen(
+            users=users,
+            held_by=held_by,
+            pool=found,
+            operation=operation,
+            failures=self._cloud.failures(pool),
+            blind=blind,
+            nodes=count_nodes(self._store, name),
+            facts=self._facts(claim),
+            may_call=self._cloud.may_change,
+        )
+
+    async def _find_users(self, claim: str) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
+        """The users; that there are none is believed only of a list that was just read from the API server."""
+        users = find_users(self._store, claim)
+        if users:
+            return users, ()
+        listed = await self._client.list(REVISION, label_selector=f"{CLAIM_LABEL}={claim}")
+        return divide_revisions(self._store, listed.items)
+
+    async def _do(self, action: Action, body: Json) -> Json | None:
+        """The claim after the action, or None when there is nothing more to do about it now."""
+        metadata = body["metadata"]
+        match action:
+            case AddFinalizer():
+                return await self._patch_finalizers(body, [*metadata.get("finalizers", ()), CLAIM_FINALIZER])
+            case RemoveFinalizer():
+                await self._let_go(body)
+                return None
+            case DeleteClaim():
+                await self._client.delete(CLAIM, metadata["name"], uid=metadata["uid"])
+                return None  # Its deletionTimestamp brings it back, by the watch.
+            case CreatePool(spec):
+                await self._cloud.create(spec)
+            case SetAutoscaling(name, bounds):
+                await self._cloud.resize(name, bounds)
+            case DeletePool(name, cause):
+                await self._cloud.delete(name, cause=cause)
+        return body
+
+    async def _let_go(self, body: Json) -> None:
+        rest = [name for name in body["metadata"].get("finalizers", ()) if name != CLAIM_FINALIZER]
+        try:
+            await self._patch_finalizers(body, rest)
+        except NotFound:
+            log.info("NodePoolClaim %s has gone already", body["metadata"]["name"])
+        self._cloud.forget(pool_name(body["metadata"]["name"]))
+
+    async def _patch_finalizers(self, body: Json, finalizers: list[str]) -> Json:
+        """The list is replaced as a whole, so only if nobody has changed it meanwhile; raises Conflict otherwise.
+
+        A patch, not server-side apply: that would create a claim which is gone by now.
+        """
+        metadata = body["metadata"]
+        version = metadata["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        changed = await self._client.merge_patch(CLAIM, metadata["name"], "", patch)
+        if finalizers:
+            self._store[CLAIM].put(changed, own=True)
+        return changed
+
+    async def _write_status(self, body: Json, outcome: ClaimOutcome) -> None:
+        status = outcome.status
+        if status is None or status == body.get("status"):
+            return
+        name = body["metadata"]["name"]
+        manifest = {"apiVersion": API_VERSION, "kind": CLAIM_KIND, "metadata": {"name": name}, "status": status}
+        try:
+            written = await self._client.apply_status(manifest)
+        except NotFound:
+            log.info("NodePoolClaim %s has gone before its status was written", name)
+            return
+        self._store[CLAIM].put(written, own=True)
+
+
+def _recorded_operation(claim: NodePoolClaim) -> RunningOperation | None:
+    """The operation that the status tells of."""
+    recorded = claim.status.get("operation") or {}
+    call = next((call for call in Call if call.value == recorded.get("type")), None)
+    if call is None or not recorded.get("name"):
+        return None
+    view = OperationView(name=recorded["name"], done=False, finding=None, started_at=recorded.get("startedAt", ""))
+    return RunningOperation(call, view)
