@@ -7,7 +7,7 @@ from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
 from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue, Model
-from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
+from mistral_operator.planning.choose import Task, choose
 from mistral_operator.planning.memory import device_weights_bytes
 from mistral_operator.planning.resolve import (
     ResolvedEngine,
@@ -24,7 +24,18 @@ from mistral_operator.planning.wishes import Wish, read_wishes
 
 MOST_OPTIONS = 5
 MOST_REFUSALS = 8
+MOST_TOLD = 2
 EXPERIMENTAL = "ExperimentalNotAllowed"
+NEAREST_FIRST = (
+    "ExceedsHourlyCost",
+    "PriceUnknown",
+    EXPERIMENTAL,
+    "HostMemoryTooSmall",
+    "ContextExceedsMemory",
+    "WeightsExceedMemory",
+    "InterconnectTooSlow",
+)
+"""Reasons in the reverse order of the checks: what fails late has passed everything before."""
 
 
 def plan_model(
@@ -97,14 +108,22 @@ def _plan_hardware(
 
 def _refuse_all(task: Task, refusals: tuple[Refusal, ...]) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
-    telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED) or refusals
-    experimental = [item for item in telling if item.reason == EXPERIMENTAL]
-    reason = EXPERIMENTAL if experimental else "NothingFits"
-    shown = experimental[:1] or telling[:3]
-    arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in shown)
+    telling = _most_telling(refusals)
+    reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
+    arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
     return PlanRefused(
         reason, f"no hardware is left for {task.model.name}: {arithmetic}. {_suggest(task)}", refusals[:MOST_REFUSALS]
     )
+
+
+def _most_telling(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
+    """The cheapest refusal of each reason; those that came closest to fitting first."""
+    by_reason: dict[str, Refusal] = {}
+    for refusal in refusals:
+        by_reason.setdefault(refusal.reason, refusal)
+    told = tuple(by_reason[reason] for reason in NEAREST_FIRST if reason in by_reason)
+    others = tuple(item for reason, item in by_reason.items() if reason not in NEAREST_FIRST)
+    return told + others
 
 
 def _suggest(task: Task) -> str:

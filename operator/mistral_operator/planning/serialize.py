@@ -1,0 +1,82 @@
+"""A plan as JSON that survives any reader: money and bytes as strings, the rest as whole numbers, texts and lists.
+
+`plan_from_dict(plan_to_dict(plan)) == plan`, exactly; a record of an older operator gets defaults for newer fields.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from mistral_operator.planning.types import (
+    Consumption,
+    MemoryBudget,
+    Plan,
+    PlannedOption,
+    Refusal,
+    StartupEstimate,
+    Tier,
+)
+
+
+class PlanFormatError(ValueError):
+    """A stored plan can't be read; the message says which part."""
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """Write a plan as JSON."""
+    return {
+        **asdict(plan),
+        "engine_flags": list(plan.engine_flags),
+        "weights_bytes": str(plan.weights_bytes),
+        "options": [option_to_dict(option) for option in plan.options],
+        "refusals": [asdict(refusal) for refusal in plan.refusals],
+    }
+
+
+def option_to_dict(option: PlannedOption) -> dict[str, Any]:
+    """Write one option as JSON."""
+    return {
+        **asdict(option),
+        "consumption": option.consumption.value,
+        "tier": option.tier.value,
+        "zones": list(option.zones),
+        "notes": list(option.notes),
+        "memory": {name: str(value) for name, value in asdict(option.memory).items()},
+        "shm_bytes": str(option.shm_bytes),
+        "hourly_cost": None if option.hourly_cost is None else str(option.hourly_cost),
+    }
+
+
+def plan_from_dict(data: Mapping[str, Any]) -> Plan:
+    """Read a plan; raise PlanFormatError when the record is not one."""
+    try:
+        return Plan(
+            **{
+                **data,
+                "engine_flags": tuple(data["engine_flags"]),
+                "weights_bytes": int(data["weights_bytes"]),
+                "options": tuple(option_from_dict(item) for item in data["options"]),
+                "refusals": tuple(Refusal(**item) for item in data["refusals"]),
+            }
+        )
+    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        raise PlanFormatError(f"this is no plan that this version can read: {error!r}") from error
+
+
+def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
+    """Read one option; raises what the parts raise."""
+    cost = data["hourly_cost"]
+    return PlannedOption(
+        **{
+            **data,
+            "consumption": Consumption(data["consumption"]),
+            "tier": Tier(data["tier"]),
+            "zones": tuple(data["zones"]),
+            "notes": tuple(data.get("notes", ())),
+            "memory": MemoryBudget(**{name: int(value) for name, value in data["memory"].items()}),
+            "startup": StartupEstimate(**data["startup"]),
+            "shm_bytes": int(data["shm_bytes"]),
+            "hourly_cost": None if cost is None else Decimal(cost),
+        }
+    )
