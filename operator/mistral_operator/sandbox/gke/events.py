@@ -1,0 +1,104 @@
+"""Kubernetes Events as the cluster autoscaler writes them: one object for each text, its count going up."""
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mistral_operator.sandbox.kube import Kube, KubeError
+
+from .pace import Pace
+from .pools import PodRef
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "cluster-autoscaler"
+REPEAT_S = 60.0
+"""In simulated seconds: the same text about the same object is not written again before."""
+LONGEST_MESSAGE = 250
+"""GKE cuts the messages of FailedScaleUp here."""
+FAILURES = {"GCE_STOCKOUT": "GCE out of resources", "GCE_QUOTA_EXCEEDED": "GCE quota exceeded"}
+
+
+@dataclass(slots=True)
+class _Written:
+    name: str
+    count: int
+    at_s: float
+
+
+def failed_scale_up(zones: list[str], codes: list[str]) -> str:
+    """GKE's message for pods whose nodes didn't come."""
+    causes = ", ".join(dict.fromkeys(FAILURES.get(code, "Internal error") for code in codes))
+    text = f"Node scale up in zones {', '.join(dict.fromkeys(zones))} associated with this pod failed: {causes}."
+    return f"{text} Pod is at risk of not being scheduled."[:LONGEST_MESSAGE]
+
+
+class EventWriter:
+    """Writes events one after the other in a task of its own; a failed write is logged, as client-go does."""
+
+    def __init__(self, kube: Kube, pace: Pace) -> None:
+        self._kube = kube
+        self._pace = pace
+        self._written: dict[str, _Written] = {}
+        self._queue: asyncio.Queue[tuple[dict[str, str], str, str, str]] = asyncio.Queue()
+
+    def on_pod(self, pod: PodRef, kind: str, reason: str, message: str) -> None:
+        """`kind` is Normal or Warning."""
+        involved = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
+        self._queue.put_nowait((involved, kind, reason, message))
+
+    def on_node(self, name: str, kind: str, reason: str, message: str) -> None:
+        """Events about nodes live in the namespace `default`, with the node's name as uid."""
+        involved = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": name}
+        self._queue.put_nowait((involved, kind, reason, message))
+
+    async def run(self) -> None:
+        """Write what comes, for ever."""
+        while True:
+            item = await self._queue.get()
+            try:
+                await self._write(*item)
+            except KubeError as error:
+                log.debug("an event of the autoscaler was lost: %s", error)
+
+    async def _write(self, involved: dict[str, str], kind: str, reason: str, message: str) -> None:
+        key = "|".join((involved["uid"], reason, message))
+        known, now_s = self._written.get(key), self._pace.now_s()
+        if known and now_s - known.at_s < REPEAT_S:
+            return
+        namespace = involved.get("namespace", "default")
+        path = f"/api/v1/namespaces/{namespace}/events"
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if known:
+            try:
+                await self._kube.merge_patch(f"{path}/{known.name}", {"count": known.count + 1, "lastTimestamp": now})
+                self._written[key] = _Written(known.name, known.count + 1, now_s)
+                return
+            except KubeError as error:
+                if error.status != 404:
+                    raise
+        name = f"{involved['name'][:200]}.{hashlib.sha256(f'{key}{now_s}'.encode()).hexdigest()[:16]}"
+        await self._kube.create(path, _event(name, namespace, involved, kind, reason, message, now))
+        self._written[key] = _Written(name, 1, now_s)
+
+
+def _event(
+    name: str, namespace: str, involved: dict[str, str], kind: str, reason: str, message: str, now: str
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace},
+        "involvedObject": involved,
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }

@@ -1,0 +1,153 @@
+"""The life of virtual machines: asked for, in stock or not, booted, joined as nodes, removed."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Coroutine, Sequence
+from random import Random
+from typing import Any, Protocol
+
+from .pace import Pace
+from .pools import Instance, InstanceState, PodRef, Pool, instance_name
+from .scenario import Scenario
+from .stock import Shortage, Warehouse
+from .template import has_driver
+
+log = logging.getLogger(__name__)
+
+
+class NodePort(Protocol):
+    """The cluster's side of a machine. Every call retries until it succeeds."""
+
+    async def join(self, pool: Pool, instance: Instance) -> None:
+        """The machine's kubelet registers its node, Ready, without GPUs."""
+
+    async def show_gpus(self, pool: Pool, instance: Instance) -> None:
+        """The driver is installed: the node has GPUs now."""
+
+    async def relabel(self, pool: Pool, instance: Instance) -> None:
+        """The pool's labels or taints changed in place."""
+
+    async def warn(self, instance: Instance, grace_s: float) -> None:
+        """The machine goes down soon: its node stops taking pods, and its pods get so many real seconds to end."""
+
+    async def drain(self, instance: Instance, limit_s: float) -> None:
+        """Cordon the node and evict its pods; budgets hold it up for `limit_s` real seconds at most."""
+
+    async def leave(self, instance: Instance) -> None:
+        """Node and pods are gone."""
+
+
+class Fleet:
+    """All machines. Only the event loop's thread touches it."""
+
+    def __init__(self, scenario: Scenario, pace: Pace, warehouse: Warehouse, nodes: NodePort) -> None:
+        self._scenario = scenario
+        self._pace = pace
+        self._random = Random(scenario.seed)
+        self._addresses = itertools.count(2)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.warehouse = warehouse
+        self.nodes = nodes
+
+    def place(self, pool: Pool, zone: str, wanted_by: Sequence[PodRef] = ()) -> Instance:
+        """Enter an instance into a pool's books: it counts from now on. `obtain` does the rest."""
+        high, low = divmod(next(self._addresses), 250)
+        instance = Instance(
+            instance_name(self._scenario, pool, zone, self._random),
+            pool.want(zone),
+            f"10.128.{high % 250}.{low + 1}",
+            tuple(wanted_by),
+        )
+        pool.instances[instance.name] = instance
+        return instance
+
+    async def obtain(self, pool: Pool, instance: Instance, report_s: float = 0) -> Shortage | None:
+        """Get the machine. On a shortage, known after `report_s` more seconds, the instance is off the books again."""
+        try:
+            await self._pace.wait(self._scenario.delays_s.instance_creation)
+            if instance.state is not InstanceState.CREATING:
+                return None  # removed meanwhile
+            shortage = self.warehouse.take(instance.want)
+            if shortage is None:
+                instance.state = InstanceState.BOOTING
+                instance.task = self.spawn(self._boot(pool, instance))
+                return None
+            await self._pace.wait(report_s)
+        except asyncio.CancelledError:
+            if instance.state is InstanceState.CREATING:
+                pool.instances.pop(instance.name, None)
+            raise
+        pool.instances.pop(instance.name, None)
+        return shortage
+
+    async def start_at_once(self, pool: Pool, zone: str) -> None:
+        """A machine that ran before the simulation began."""
+        instance = self.place(pool, zone)
+        self.warehouse.occupy(instance.want)
+        await self.nodes.join(pool, instance)
+        instance.state = InstanceState.RUNNING
+        if instance.want.machine.gpus:
+            await self.nodes.show_gpus(pool, instance)
+            instance.gpus_ready = True
+
+    async def remove(self, pool: Pool, instance: Instance, drain_s: float = 0) -> None:
+        """Take a machine down, after a drain of at most `drain_s` simulated seconds."""
+        had_machine = instance.state is not InstanceState.CREATING
+        if instance.state is InstanceState.STOPPING:
+            return
+        instance.state = InstanceState.STOPPING
+        if instance.task:
+            instance.task.cancel()
+        if drain_s:
+            await self.nodes.drain(instance, drain_s / self._pace.speed)
+        await self._pace.wait(self._scenario.delays_s.node_deletion)
+        await self.nodes.leave(instance)
+        if had_machine:
+            self.warehouse.give_back(instance.want)
+        pool.instances.pop(instance.name, None)
+
+    async def reclaim(self, pool: Pool, instance: Instance) -> None:
+        """Google takes a spot machine back: a notice, then it is gone. Its instance group asks for another one."""
+        notice_s = self._scenario.delays_s.spot_notice
+        await self.nodes.warn(instance, notice_s / self._pace.speed)
+        await self._pace.wait(notice_s)
+        await self.crash(pool, instance)
+
+    async def crash(self, pool: Pool, instance: Instance) -> None:
+        """A machine is gone without a word."""
+        if pool.instances.pop(instance.name, None) is None or instance.state is InstanceState.STOPPING:
+            return
+        if instance.task:
+            instance.task.cancel()
+        instance.state = InstanceState.STOPPING
+        self.warehouse.give_back(instance.want)
+        await self.nodes.leave(instance)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that ends with the fleet."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    async def close(self) -> None:
+        """End all tasks."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a task of the simulated GKE failed", exc_info=error)
+
+    async def _boot(self, pool: Pool, instance: Instance) -> None:
+        delays = self._scenario.delays_s
+        await self._pace.wait(delays.node_boot)
+        await self.nodes.join(pool, instance)
+        instance.state = InstanceState.RUNNING
+        if has_driver(pool):
+            await self._pace.wait(delays.driver_installation)
+            await self.nodes.show_gpus(pool, instance)
+            instance.gpus_ready = True

@@ -1,0 +1,149 @@
+"""Node pools and their virtual machines, as the cloud knows them."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+from google.cloud import container_v1
+
+from .machines import MachineType, machine_types
+from .scenario import Scenario
+from .stock import Want
+
+NodePoolPb = container_v1.NodePool.pb()
+PoolStatus = container_v1.NodePool.Status
+LocationPolicy = container_v1.NodePoolAutoscaling.LocationPolicy
+
+NAME_PART = 20
+"""Instance groups carry so many characters of the cluster's name, and of the pool's."""
+ALPHABET = "0123456789bcdfghjklmnpqrstvwxz"
+
+
+class InstanceState(StrEnum):
+    """CREATING has no machine yet; BOOTING has one without a node; STOPPING is on its way out."""
+
+    CREATING = "CREATING"
+    BOOTING = "BOOTING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """A pod for which a machine was asked."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """One virtual machine."""
+
+    name: str
+    want: Want
+    address: str
+    wanted_by: tuple[PodRef, ...] = ()
+    state: InstanceState = InstanceState.CREATING
+    gpus_ready: bool = False
+    idle_since_s: float | None = None
+    marked: bool = False
+    """The autoscaler is about to take it down."""
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def zone(self) -> str:
+        return self.want.zone
+
+    @property
+    def stays(self) -> bool:
+        return self.state is not InstanceState.STOPPING and not self.marked
+
+    @property
+    def usable(self) -> bool:
+        """Its node has everything that pods may ask for."""
+        return self.state is InstanceState.RUNNING and (self.gpus_ready or not self.want.machine.gpus)
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """A node pool: the API's message, and the instances of its managed instance groups (one in each zone)."""
+
+    message: Any
+    instances: dict[str, Instance] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return str(self.message.name)
+
+    @property
+    def machine(self) -> MachineType:
+        return machine_types()[self.message.config.machine_type]
+
+    @property
+    def spot(self) -> bool:
+        return bool(self.message.config.spot or self.message.config.preemptible)
+
+    @property
+    def zones(self) -> Sequence[str]:
+        return list(self.message.locations)
+
+    @property
+    def autoscaled(self) -> bool:
+        return bool(self.message.autoscaling.enabled)
+
+    @property
+    def deleting(self) -> bool:
+        return bool(self.message.status == PoolStatus.STOPPING)
+
+    def want(self, zone: str) -> Want:
+        """A machine of this pool."""
+        return Want(zone, self.machine, self.spot)
+
+    def size(self, zone: str | None = None) -> int:
+        """Instances that are there or on their way and are to stay, in one zone or in all."""
+        return sum(1 for i in self.instances.values() if i.stays and zone in (None, i.zone))
+
+    def room(self, zone: str) -> int:
+        """So many instances the autoscaler may add in this zone."""
+        bounds = self.message.autoscaling
+        if bounds.total_max_node_count:
+            return max(0, int(bounds.total_max_node_count) - self.size())
+        return max(0, int(bounds.max_node_count) - self.size(zone))
+
+    def spare(self, zone: str) -> int:
+        """So many instances the autoscaler may remove in this zone."""
+        bounds = self.message.autoscaling
+        if bounds.total_max_node_count:
+            return max(0, self.size() - int(bounds.total_min_node_count))
+        return max(0, self.size(zone) - int(bounds.min_node_count))
+
+    def maximum(self) -> int:
+        """The autoscaler's upper bound for one instance group, as its events print it."""
+        bounds = self.message.autoscaling
+        return int(bounds.total_max_node_count or bounds.max_node_count)
+
+
+def group_name(scenario: Scenario, pool: str, zone: str) -> str:
+    """The managed instance group of a pool in a zone."""
+    digest = hashlib.sha256(f"{scenario.cluster}/{pool}/{zone}".encode()).hexdigest()[:8]
+    return f"gke-{scenario.cluster[:NAME_PART].rstrip('-')}-{pool[:NAME_PART].rstrip('-')}-{digest}"
+
+
+def group_url(scenario: Scenario, pool: str, zone: str) -> str:
+    """The instance group's address in the Compute API, as the autoscaler's events print it."""
+    base = f"https://www.googleapis.com/compute/v1/projects/{scenario.project}/zones/{zone}/instanceGroups"
+    return f"{base}/{group_name(scenario, pool, zone)}-grp"
+
+
+def instance_name(scenario: Scenario, pool: Pool, zone: str, random: Random) -> str:
+    """A name that no instance of the pool has."""
+    while True:
+        name = f"{group_name(scenario, pool.name, zone)}-{''.join(random.choices(ALPHABET, k=4))}"
+        if name not in pool.instances:
+            return name

@@ -1,0 +1,208 @@
+"""What GKE accepts for ordinary node pools. Functions raise RpcError; texts are Google's where they are known."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from google.cloud import container_v1
+
+from .errors import invalid, not_yet
+from .machines import MachineType, machine_types
+from .pools import NodePoolPb
+from .scenario import Scenario
+
+POOL_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+RESOURCE_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+RESOURCE_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+NODE_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
+MOST_RESOURCE_LABELS = 64
+MOST_NODES = 1000
+TPU_MACHINES = ("ct", "tpu")
+
+Reservation = container_v1.ReservationAffinity.Type
+Effect = container_v1.NodeTaint.Effect
+
+
+def check_new_pool(scenario: Scenario, pool: Any) -> None:
+    """A CreateNodePool request's pool; its locations are filled in already."""
+    if not POOL_NAME.fullmatch(pool.name):
+        raise invalid(
+            f'Invalid value for field "node_pool.name": "{pool.name}". A name has at most 40 characters: '
+            "lower-case letters, digits and hyphens; it starts with a letter and doesn't end with a hyphen."
+        )
+    _check_supported(pool)
+    machine = check_machine(scenario, pool.config.machine_type, pool.locations)
+    _check_accelerators(machine, pool.config)
+    _check_hardware(machine, pool.config)
+    check_labels(pool.config.labels)
+    check_taints(pool.config.taints)
+    check_resource_labels(pool.config.resource_labels)
+    _check_spot(pool.config)
+    _check_placement(pool)
+    if pool.autoscaling.enabled:
+        check_autoscaling(pool.autoscaling)
+    check_size(pool.initial_node_count, pool)
+
+
+def check_locations(scenario: Scenario, zones: Sequence[str]) -> None:
+    """A pool's zones are zones of the cluster."""
+    for zone in zones:
+        if zone not in scenario.zones:
+            raise invalid(
+                f'Invalid value for field "node_pool.locations": "{zone}" is not a zone of the cluster '
+                f"({', '.join(scenario.zones)})."
+            )
+    if len(set(zones)) != len(zones):
+        raise invalid('Invalid value for field "node_pool.locations": duplicate zones.')
+
+
+def check_machine(scenario: Scenario, name: str, zones: Sequence[str]) -> MachineType:
+    """The machine type exists in every zone."""
+    if name.startswith(TPU_MACHINES):
+        raise not_yet(f"TPU node pools ({name})")
+    check_locations(scenario, zones)
+    machine = machine_types().get(name)
+    for zone in zones:
+        if machine is None or not machine.offered_in(zone):
+            raise invalid(f"Machine type with name '{name}' does not exist in zone '{zone}'.")
+    if machine is None:
+        raise invalid(f"Machine type with name '{name}' does not exist.")
+    return machine
+
+
+def check_autoscaling(bounds: Any) -> None:
+    """Per-zone bounds or totals, never both; 0 ≤ min ≤ max, 1 ≤ max."""
+    totals = bounds.total_min_node_count or bounds.total_max_node_count
+    zonal = bounds.min_node_count or bounds.max_node_count
+    if totals and zonal:
+        raise invalid(
+            "Node pool autoscaling: total_min_node_count and total_max_node_count can't be used together with "
+            "min_node_count and max_node_count."
+        )
+    low, high = bounds.min_node_count, bounds.max_node_count
+    if totals:
+        low, high = bounds.total_min_node_count, bounds.total_max_node_count
+    if low < 0 or high < low:
+        raise invalid(f"Node pool autoscaling: minimum {low} must be at least 0 and not greater than maximum {high}.")
+    if high < 1:
+        raise invalid(f"Node pool autoscaling: maximum node count {high} must be at least 1.")
+    if high > MOST_NODES:
+        raise invalid(f"Node pool autoscaling: maximum node count {high} must be at most {MOST_NODES}.")
+
+
+def check_size(per_zone: int, pool: Any) -> None:
+    """A size (nodes in each zone) that fits the pool's autoscaling bounds; size 0 is always good."""
+    if per_zone < 0 or per_zone > MOST_NODES:
+        raise invalid(f"Invalid node count {per_zone}: it must be between 0 and {MOST_NODES}.")
+    bounds = pool.autoscaling
+    if not bounds.enabled or per_zone == 0:
+        return
+    high = bounds.total_max_node_count or bounds.max_node_count * len(pool.locations)
+    if per_zone * len(pool.locations) > high:
+        raise invalid(f"Initial node count {per_zone} is outside of the autoscaling bounds (at most {high} nodes).")
+
+
+def check_labels(labels: Any) -> None:
+    """Kubernetes label values."""
+    for key, value in labels.items():
+        if not NODE_LABEL_VALUE.fullmatch(value):
+            raise invalid(f'Invalid node label "{key}": "{value}" is not a valid Kubernetes label value.')
+
+
+def check_taints(taints: Any) -> None:
+    """Taints have a key and an effect, and no pair of those twice."""
+    seen = set()
+    for taint in taints:
+        if not taint.key or taint.effect == Effect.EFFECT_UNSPECIFIED:
+            raise invalid(f'Invalid node taint "{taint.key}": key and effect are required.')
+        if (taint.key, taint.effect) in seen:
+            raise invalid(f'Invalid node taint "{taint.key}": key and effect must be unique.')
+        seen.add((taint.key, taint.effect))
+
+
+def check_resource_labels(labels: Any) -> None:
+    """Google Cloud's labels: lower case, digits, _ and -, at most 63 characters, at most 64 of them."""
+    if len(labels) > MOST_RESOURCE_LABELS:
+        raise invalid(f"Too many resource labels: {len(labels)}, at most {MOST_RESOURCE_LABELS}.")
+    for key, value in labels.items():
+        if not RESOURCE_LABEL_KEY.fullmatch(key):
+            raise invalid(
+                f'Invalid resource label key "{key}": up to 63 lower-case letters, digits, _ and -, a letter first.'
+            )
+        if not RESOURCE_LABEL_VALUE.fullmatch(value):
+            raise invalid(
+                f'Invalid resource label value "{value}" of "{key}": up to 63 lower-case letters, digits, _ and -.'
+            )
+
+
+def default_pool(pool: Any, scenario: Scenario) -> Any:
+    """A copy of the request's pool with what GKE fills in by itself."""
+    full = NodePoolPb()
+    full.CopyFrom(pool)
+    if not full.locations:
+        full.locations.extend(scenario.zones)
+    full.config.machine_type = full.config.machine_type or "e2-medium"
+    full.config.disk_size_gb = full.config.disk_size_gb or 100
+    full.config.image_type = full.config.image_type or "COS_CONTAINERD"
+    full.max_pods_constraint.max_pods_per_node = full.max_pods_constraint.max_pods_per_node or 110
+    full.version = full.version or scenario.version
+    if full.autoscaling.enabled and not full.autoscaling.location_policy:
+        # GKE's default: ANY for spot, BALANCED otherwise.
+        policies = container_v1.NodePoolAutoscaling.LocationPolicy
+        full.autoscaling.location_policy = policies.ANY if full.config.spot else policies.BALANCED
+    return full
+
+
+def _check_supported(pool: Any) -> None:
+    config = pool.config
+    asked = {
+        "flex-start (config.flex_start)": config.flex_start,
+        "queued provisioning (queued_provisioning)": pool.queued_provisioning.enabled,
+        "a maximum run duration (config.max_run_duration)": config.HasField("max_run_duration"),
+        "TPU topologies (placement_policy.tpu_topology)": pool.placement_policy.tpu_topology,
+        "workload policies (placement_policy.policy_name)": pool.placement_policy.policy_name,
+        "best-effort provisioning (best_effort_provisioning)": pool.best_effort_provisioning.enabled,
+        "specific reservations (config.reservation_affinity)": config.reservation_affinity.consume_reservation_type
+        == Reservation.SPECIFIC_RESERVATION
+        and not config.spot,
+        "GPU partitions and sharing (config.accelerators)": any(
+            a.gpu_partition_size or a.HasField("gpu_sharing_config") for a in config.accelerators
+        ),
+    }
+    for feature, used in asked.items():
+        if used:
+            raise not_yet(feature)
+
+
+def _check_accelerators(machine: MachineType, config: Any) -> None:
+    asked = [(a.accelerator_type, a.accelerator_count) for a in config.accelerators]
+    if not machine.gpus and asked:
+        raise invalid(f"Machine type {machine.name} can't have accelerators; it was asked for {asked[0][0]}.")
+    if machine.gpus and asked != [(machine.accelerator, machine.gpus)]:
+        given = ", ".join(f"{count} x {kind}" for kind, count in asked) or "none"
+        raise invalid(
+            f"Accelerators don't match the machine type: {machine.name} has {machine.gpus} x {machine.accelerator}, "
+            f"the request has {given}."
+        )
+
+
+def _check_hardware(machine: MachineType, config: Any) -> None:
+    if machine.gvnic and not config.gvnic.enabled:
+        raise invalid(f"Machine type {machine.name} requires gVNIC: config.gvnic.enabled must be true.")
+    disk = config.boot_disk.disk_type or config.disk_type
+    if machine.hyperdisk and disk != "hyperdisk-balanced":
+        raise invalid(f"[{disk or 'pd-balanced'}, {machine.name}] features are not compatible for creating instance.")
+
+
+def _check_spot(config: Any) -> None:
+    reservation = config.reservation_affinity.consume_reservation_type
+    if config.spot and reservation in (Reservation.ANY_RESERVATION, Reservation.SPECIFIC_RESERVATION):
+        raise invalid("Spot VMs can't consume reservations: config.spot excludes config.reservation_affinity.")
+    if config.spot and config.preemptible:
+        raise invalid("Only one of config.spot and config.preemptible can be true.")
+
+
+def _check_placement(pool: Any) -> None:
+    policy = pool.placement_policy
+    if policy.type == container_v1.NodePool.PlacementPolicy.Type.COMPACT and len(pool.locations) != 1:
+        raise invalid("Compact placement needs a node pool in exactly one zone.")

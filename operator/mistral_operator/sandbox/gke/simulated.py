@@ -1,0 +1,103 @@
+"""The simulated GKE, put together: the gRPC service, the machines, the autoscaler and the control API."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Self
+
+from mistral_operator.sandbox.kube import Kube
+
+from .autoscaler import Autoscaler
+from .cloud import Cloud
+from .control import ControlApi
+from .events import EventWriter
+from .faults import Faults
+from .fleet import Fleet, NodePort
+from .nodes import KubeNodes
+from .operations import Operations
+from .pace import Pace
+from .pools import Instance, Pool
+from .scenario import Scenario
+from .server import ClusterManager
+from .stock import Warehouse
+
+
+class GkeApi:
+    """The cloud's half: API, pools and machines, whose nodes go wherever `nodes` puts them. Needs no API server."""
+
+    def __init__(self, scenario: Scenario, nodes: NodePort, speed: float = 1.0) -> None:
+        self.pace = Pace(speed)
+        self.warehouse = Warehouse(scenario.project, scenario.stock, scenario.quota)
+        self.fleet = Fleet(scenario, self.pace, self.warehouse, nodes)
+        self.operations = Operations(scenario, self.pace)
+        self.cloud = Cloud(scenario, self.pace, self.fleet, self.operations)
+        # Not the fleet's generator: names of nodes must not depend on how many calls there were.
+        self.faults = Faults(scenario.faults, Random(scenario.seed))
+        self.manager = ClusterManager(self.cloud, self.faults, self.pace)
+        self.autoscaler: Autoscaler | None = None
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        await self.cloud.open()
+        self.address = await self.manager.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.manager.stop()
+        await self.operations.close()
+        await self.fleet.close()
+
+    async def lose(self, pool: Pool, instance: Instance, *, notice: bool) -> None:
+        """A machine goes, with a spot notice or without a word; its instance group asks for another one."""
+        await (self.fleet.reclaim if notice else self.fleet.crash)(pool, instance)
+        if pool.deleting or self.cloud.pools.get(pool.name) is not pool:
+            return
+        if pool.autoscaled and self.autoscaler:
+            self.autoscaler.lost(pool, instance.zone)
+        else:
+            self.fleet.spawn(self.cloud.refill(pool, instance.zone))
+
+
+class SimulatedGke:
+    """A GKE over the API server of `kubeconfig`. `address` is gRPC's `host:port`, `control_url` the tests' HTTP API.
+
+    `speed` divides every delay of the scenario. Everything lives in memory and ends with this context.
+    """
+
+    def __init__(self, kubeconfig: Path, scenario: Scenario, speed: float = 1.0) -> None:
+        self._kubeconfig = kubeconfig
+        self._scenario = scenario
+        self._speed = speed
+        self._stack = AsyncExitStack()
+        self.address = ""
+        self.control_url = ""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        kube = await self._stack.enter_async_context(Kube(self._kubeconfig))
+        nodes = KubeNodes(kube, self._scenario)
+        api = await self._stack.enter_async_context(GkeApi(self._scenario, nodes, self._speed))
+        events = EventWriter(kube, api.pace)
+        api.autoscaler = Autoscaler(api.cloud, kube, nodes, events, api.pace)
+        control = ControlApi(api)
+        self.control_url = await control.start()
+        self._stack.push_async_callback(control.stop)
+        self.address = api.address
+        for work in (nodes.run(), events.run(), api.autoscaler.watch(), api.autoscaler.run()):
+            self._stack.push_async_callback(_cancel, asyncio.create_task(work))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,209 @@
+"""What a machine's Node object looks like: labels, taints, and what of the machine is left for pods."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.cloud import container_v1
+
+from .machines import MachineType, region_of
+from .pools import Instance, Pool
+from .scenario import Scenario
+from .stock import Want
+
+Effect = container_v1.NodeTaint.Effect
+Driver = container_v1.GPUDriverInstallationConfig.GPUDriverVersion
+
+GPU = "nvidia.com/gpu"
+EFFECTS = {
+    Effect.NO_SCHEDULE: "NoSchedule",
+    Effect.PREFER_NO_SCHEDULE: "PreferNoSchedule",
+    Effect.NO_EXECUTE: "NoExecute",
+}
+DRIVERS = {Driver.DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
+
+KI = 1024
+MI = 1024 * KI
+GI = 1024 * MI
+KERNEL_SHARE = 0.024
+"""About so much of a machine's memory never shows up as the node's capacity (seen on g2-standard-4)."""
+# GKE's reservation for its own daemons: of each slice of memory (GiB) or CPU (cores) this share.
+MEMORY_SLICES = ((4, 0.25), (4, 0.20), (8, 0.10), (112, 0.06), (float("inf"), 0.02))
+CPU_SLICES = ((1, 0.06), (1, 0.01), (2, 0.005), (float("inf"), 0.0025))
+EVICTION_MEMORY = 100 * MI
+LOCAL_SSD = 375 * 10**9
+LARGEST_DISK_RESERVATION = 100 * GI
+
+
+def node_labels(scenario: Scenario, pool: Pool, want: Want, hostname: str) -> dict[str, str]:
+    """GKE's labels and the pool's own."""
+    machine, zone, region = want.machine, want.zone, region_of(want.zone)
+    labels = {
+        "beta.kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/instance-type": machine.name,
+        "beta.kubernetes.io/os": "linux",
+        "cloud.google.com/gke-boot-disk": pool.message.config.boot_disk.disk_type or "pd-balanced",
+        "cloud.google.com/gke-container-runtime": "containerd",
+        "cloud.google.com/gke-cpu-scaling-level": str(machine.vcpu),
+        "cloud.google.com/gke-max-pods-per-node": str(_max_pods(pool)),
+        "cloud.google.com/gke-memory-gb-scaling-level": str(machine.memory_gib),
+        "cloud.google.com/gke-nodepool": pool.name,
+        "cloud.google.com/gke-os-distribution": "cos",
+        "cloud.google.com/gke-provisioning": "spot" if want.spot else "standard",
+        "cloud.google.com/machine-family": machine.family,
+        "failure-domain.beta.kubernetes.io/region": region,
+        "failure-domain.beta.kubernetes.io/zone": zone,
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": hostname,
+        "kubernetes.io/os": "linux",
+        "node.kubernetes.io/instance-type": machine.name,
+        "topology.gke.io/zone": zone,
+        "topology.kubernetes.io/region": region,
+        "topology.kubernetes.io/zone": zone,
+    }
+    if want.spot:
+        labels["cloud.google.com/gke-spot"] = "true"
+    if machine.gpus:
+        labels["cloud.google.com/gke-accelerator"] = machine.accelerator
+        labels["cloud.google.com/gke-accelerator-count"] = str(machine.gpus)
+        driver = DRIVERS.get(_driver(pool))
+        if driver:
+            labels["cloud.google.com/gke-gpu-driver-version"] = driver
+    return labels | dict(pool.message.config.labels)
+
+
+def node_taints(pool: Pool) -> list[dict[str, str]]:
+    """GKE's GPU taint and the pool's own. Spot pools get none (on Standard clusters)."""
+    taints = [{"key": GPU, "value": "present", "effect": "NoSchedule"}] if pool.machine.gpus else []
+    return taints + [{"key": t.key, "value": t.value, "effect": EFFECTS[t.effect]} for t in pool.message.config.taints]
+
+
+def has_driver(pool: Pool) -> bool:
+    """Whether GKE installs a GPU driver, without which no GPU ever shows; False for machines without GPUs."""
+    return _driver(pool) in DRIVERS
+
+
+def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
+    """The node's whole resources, GPUs included."""
+    memory = int(machine.memory_gib * GI * (1 - KERNEL_SHARE))
+    whole = {
+        "cpu": str(machine.vcpu),
+        "memory": f"{memory // KI}Ki",
+        "ephemeral-storage": f"{_disk_bytes(pool, machine) // KI}Ki",
+        "pods": str(_max_pods(pool)),
+        "hugepages-1Gi": "0",
+        "hugepages-2Mi": "0",
+    }
+    return whole | ({GPU: str(machine.gpus)} if machine.gpus else {})
+
+
+def allocatable(pool: Pool, machine: MachineType) -> dict[str, str]:
+    """What is left for pods."""
+    whole = capacity(pool, machine)
+    memory = int(whole["memory"].removesuffix("Ki")) * KI
+    memory -= int(_share(machine.memory_gib, MEMORY_SLICES) * GI) + EVICTION_MEMORY
+    disk = _disk_bytes(pool, machine)
+    # Half of the disk, or 35 % and 6 GiB, or 100 GiB: the least of them; and 10 % for eviction.
+    disk_reserved = min(disk // 2, int(disk * 0.35) + 6 * GI, LARGEST_DISK_RESERVATION) + disk // 10
+    return whole | {
+        "cpu": f"{int(machine.vcpu * 1000 - _share(machine.vcpu, CPU_SLICES) * 1000)}m",
+        "memory": f"{memory // KI}Ki",
+        "ephemeral-storage": str(disk - disk_reserved),
+    }
+
+
+def node_manifest(scenario: Scenario, pool: Pool, instance: Instance) -> dict[str, Any]:
+    """The Node as its kubelet registers it: Ready, without GPUs."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": instance.name,
+            "labels": node_labels(scenario, pool, instance.want, instance.name),
+        },
+        "spec": {
+            "providerID": f"gce://{scenario.project}/{instance.zone}/{instance.name}",
+            "taints": node_taints(pool),
+        },
+        "status": node_status(scenario, pool, instance, gpus=False),
+    }
+
+
+def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, gpus: bool) -> dict[str, Any]:
+    """A healthy node's status; conditions come without times."""
+    machine = instance.want.machine
+    return {
+        "capacity": _visible(capacity(pool, machine), gpus),
+        "allocatable": _visible(allocatable(pool, machine), gpus),
+        "addresses": [
+            {"type": "InternalIP", "address": instance.address},
+            {"type": "Hostname", "address": instance.name},
+        ],
+        "nodeInfo": {
+            "architecture": "amd64",
+            "bootID": instance.name,
+            "containerRuntimeVersion": "containerd://2.1.0 (simulated)",
+            "kernelVersion": "6.12.0+",
+            "kubeProxyVersion": f"v{scenario.version}",
+            "kubeletVersion": f"v{scenario.version}",
+            "machineID": instance.name,
+            "operatingSystem": "linux",
+            "osImage": "Container-Optimized OS from Google (simulated)",
+            "systemUUID": instance.name,
+        },
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+    }
+
+
+def conditions(*, ready: bool, message: str, now: str) -> list[dict[str, str]]:
+    """A kubelet's conditions; `now` is RFC 3339 with seconds."""
+    pressures = {
+        "MemoryPressure": "KubeletHasSufficientMemory",
+        "DiskPressure": "KubeletHasNoDiskPressure",
+        "PIDPressure": "KubeletHasSufficientPID",
+    }
+    found = [(kind, "False", reason, "kubelet is healthy") for kind, reason in pressures.items()]
+    found.append(("Ready", "True" if ready else "False", "KubeletReady" if ready else "KubeletNotReady", message))
+    return [
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": text,
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+        }
+        for kind, status, reason, text in found
+    ]
+
+
+def _visible(resources: Mapping[str, str], gpus: bool) -> dict[str, str]:
+    return {name: amount for name, amount in resources.items() if gpus or name != GPU}
+
+
+def _driver(pool: Pool) -> Any:
+    accelerators = pool.message.config.accelerators
+    return accelerators[0].gpu_driver_installation_config.gpu_driver_version if accelerators else None
+
+
+def _max_pods(pool: Pool) -> int:
+    return int(pool.message.max_pods_constraint.max_pods_per_node)
+
+
+def _disk_bytes(pool: Pool, machine: MachineType) -> int:
+    """Pods' scratch space: local SSDs where the pool asks for them, else the boot disk."""
+    config = pool.message.config
+    ssds = int(config.ephemeral_storage_local_ssd_config.local_ssd_count)
+    if config.HasField("ephemeral_storage_local_ssd_config"):
+        ssds = ssds or machine.local_ssd
+    if ssds:
+        return ssds * LOCAL_SSD
+    return int(int(config.boot_disk.size_gb or config.disk_size_gb) * 10**9 * 0.97)
+
+
+def _share(amount: float, slices: tuple[tuple[float, float], ...]) -> float:
+    reserved = 0.0
+    for width, share in slices:
+        part = min(amount, width)
+        reserved += part * share
+        amount -= part
+    return reserved
