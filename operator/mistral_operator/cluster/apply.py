@@ -9,7 +9,7 @@ from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import Conflict, Invalid
 from mistral_operator.cluster.kinds import Kind, kind_of
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.manifests.identity import seal
+from mistral_operator.manifests.identity import hash_content
 
 _MERGE_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "containers": (("name",),),
@@ -56,16 +56,15 @@ class Applier:
         kind = kind_of(manifest)
         shelf = self._store[kind]
         key = _key(manifest)
-        sealed = manifest if _seal_of(manifest) else seal(dict(manifest))
-        wanted = _seal_of(sealed)
+        wanted = _seal_of(manifest) or hash_content(manifest, 16)
         meta = shelf.meta(key)
         if meta is not None:
             if self._settled.get((kind, key)) == (meta.version, wanted):
                 return False
-            if is_in_sync(sealed, shelf.get(key) or {}):
+            if is_in_sync(manifest, shelf.get(key) or {}):
                 self._settled[kind, key] = (meta.version, wanted)
                 return False
-        answer = await (self._create(sealed) if meta is None else self._client.apply(sealed))
+        answer = await (self._create(manifest) if meta is None else self._client.apply(manifest))
         shelf.put(answer, own=True)
         self._settled[kind, key] = (int(answer["metadata"]["resourceVersion"]), wanted)
         return True
@@ -74,33 +73,33 @@ class Applier:
         """Drops what is remembered of an object that is gone."""
         self._settled.pop((kind, key), None)
 
-    async def _create(self, sealed: Mapping[str, Any]) -> Json:
+    async def _create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Applies an object that isn't known to exist: without force a stranger's fields stand in the way.
 
         A POST would be no better: an object made by POST refuses later changes of immutable kinds by another manager.
         """
         try:
-            return await self._client.apply(sealed, force=False)
+            return await self._client.apply(manifest, force=False)
         except Conflict:
-            kind = kind_of(sealed)
-            key = _key(sealed)
+            kind = kind_of(manifest)
+            key = _key(manifest)
             there = await self._client.get(kind, key.name, key.namespace)
-            if there is not None and not _same_owner(sealed, there):
+            if there is not None and not _same_owner(manifest, there):
                 raise NameTaken(
                     409,
                     "NameTaken",
                     f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
                     "remove it, or choose another name for the model",
                 ) from None
-        return await self._client.apply(sealed)
+        return await self._client.apply(manifest)
 
 
-def is_in_sync(sealed: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    """Whether the live object has every field as the sealed manifest says.
+def is_in_sync(manifest: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the live object has every field as the manifest says.
 
-    The seal, a hash in an annotation, is one of them: a field that an earlier manifest had shows by its difference.
+    A sealed manifest has its hash in an annotation, and by that a field which an earlier manifest had shows too.
     """
-    return covers(live, sealed)
+    return covers(live, manifest)
 
 
 def covers(live: Any, wanted: Any, field: str = "") -> bool:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL
+from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL, SHAPE_LABEL
 from mistral_operator.cluster.apply import controller_of
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, DEPLOYMENT, EVENT, MODEL, POD, REVISION, Kind
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, DEPLOYMENT, EVENT, MODEL, NODE, POD, REVISION, Kind
 from mistral_operator.cluster.store import Meta, Rules, Store
 from mistral_operator.core.types import Observed
 from mistral_operator.planning.types import ClusterProfile
@@ -17,7 +17,7 @@ OWNER: Final = "owner"
 MODEL_NAME: Final = "model"
 """Index: name of the model, from the label."""
 CLAIM_NAME: Final = "claim"
-"""Index of ControllerRevisions: the claim that their pods need."""
+"""Index of ControllerRevisions: the claim that their pods need. Of Nodes: the claim whose pool they are in."""
 UID: Final = "uid"
 """Index of Pods: their own uid."""
 NAME: Final = "name"
@@ -91,11 +91,24 @@ def _claim_index(body: Json) -> list[str]:
     return [name] if name else []
 
 
+def _shape_index(body: Json) -> list[str]:
+    name = _labels(body).get(SHAPE_LABEL)
+    return [name] if name else []
+
+
 def _slim_pod(pod: Json) -> Json:
     """A pod's spec is that of its revision; what happens to it is in its status."""
     spec = pod.get("spec") or {}
     kept = {name: spec[name] for name in ("nodeName", "nodeSelector") if name in spec}
     return {**pod, "spec": kept}
+
+
+def _slim_node(node: Json) -> Json:
+    """Of a node only what a claim can be wrong about: labels, taints, devices, and whether it is ready."""
+    status = node.get("status") or {}
+    kept = {name: status[name] for name in ("allocatable", "capacity") if name in status}
+    conditions = [{k: c.get(k) for k in ("type", "status", "reason")} for c in status.get("conditions") or ()]
+    return {**node, "status": {**kept, "conditions": conditions}}
 
 
 def _slim_event(event: Json) -> Json:
@@ -130,6 +143,7 @@ RULES: Final[Mapping[Kind, Rules]] = {
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_deployment),
     REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_object),
     POD: Rules(indexes={MODEL_NAME: _model_index, UID: _uid_index}, slim=_slim_pod, digest=_digest_of_object),
+    NODE: Rules(indexes={CLAIM_NAME: _shape_index}, slim=_slim_node, digest=_digest_of_object),
     EVENT: Rules(
         indexes={INVOLVED: lambda body: [str(body["involvedObject"].get("uid", ""))]},
         slim=_slim_event,

@@ -3,7 +3,7 @@
 import random
 from typing import Final
 
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, POD, REVISION
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, POD, REVISION
 from mistral_operator.cluster.store import Key, Meta, Store
 from mistral_operator.controller.observation import (
     CLAIM_NAME,
@@ -35,13 +35,14 @@ class Router:
         store[EVENT].listen(self._on_event)
         for kind in (*CHILDREN, POD):
             store[kind].listen(self._on_child)
-        store[REVISION].listen(self._on_revision)
+        store[REVISION].listen(self._add_claim_of)
+        store[NODE].listen(self._add_claim_of)
 
     def look_at_everything(self) -> None:
         """Has each model and claim looked at once more, spread over time."""
         self._spread(self._store[MODEL].keys())
-        for key in self._store[CLAIM].keys():
-            self._claims.add(key.name)
+        for _, name in self._store[CLAIM].keys():  # noqa: SIM118 - not a dict
+            self._claims.add(name)
 
     def _on_model(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old
@@ -61,7 +62,7 @@ class Router:
             if meta is not None:
                 self._add_model_of(meta)
 
-    def _on_revision(self, old: Meta | None, new: Meta | None) -> None:
+    def _add_claim_of(self, old: Meta | None, new: Meta | None) -> None:
         if changed(old, new):
             for name in {meta.first(CLAIM_NAME) for meta in (old, new) if meta is not None} - {""}:
                 self._claims.add(name)

@@ -164,7 +164,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = _Backoffs()  # type: ignore[assignment]
+    settings.networking.error_backoffs = _Backoffs()
     # Nothing is ever stored on our objects; if it were, it should say whose it is.
     settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)

@@ -1,0 +1,171 @@
+"""The shell around `core.sync`: reads what the store knows of one model, and writes what should be.
+
+Everything is written by server-side apply, so that doing it again after a crash, at any point, changes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.cluster.apply import Applier
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound
+from mistral_operator.cluster.kinds import MODEL, REVISION, find_kind, kind_of
+from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.observation import observe
+from mistral_operator.core.failure import failed_status
+from mistral_operator.core.sync import sync
+from mistral_operator.core.types import Manifest, ObjectRef, Outcome
+from mistral_operator.planning.types import ClusterProfile, Settings
+
+Json = dict[str, Any]
+
+_PERMANENT_RETRY_S: Final = 600.0
+"""A request that the API server refuses as it is will hardly be taken later; the spec is what has to change."""
+_PATIENCE: Final = 3
+"""After so many failures in a row a missing right is told in the status; sooner, it may be passing."""
+
+log = logging.getLogger(__name__)
+
+
+class ModelReconciler:
+    """Reconciles one model at a time; keys are (namespace, name). It keeps nothing that the cluster doesn't have."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        store: Store,
+        recorder: Recorder,
+        *,
+        catalogue: Catalogue,
+        settings: Settings,
+        cluster: Callable[[], ClusterProfile],
+        failures: Callable[[Key], int],
+        on_ghost: Callable[[], None],
+    ) -> None:
+        """`cluster` is asked at each reconcile; `failures` says how often a key has failed in a row; `on_ghost` is
+        called when a model that the store has turns out to be gone.
+        """
+        self._client = client
+        self._store = store
+        self._recorder = recorder
+        self._catalogue = catalogue
+        self._settings = settings
+        self._cluster = cluster
+        self._failures = failures
+        self._on_ghost = on_ghost
+        self._applier = Applier(client, store)
+        self._claim_locks: dict[str, asyncio.Lock] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Makes the cluster what the model asks for; answers after how many seconds to look again, if at all.
+
+        Raises ApiError for what is worth another try.
+        """
+        body = self._store[MODEL].get(key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            return None  # Its objects go by their owner references, its claims are released by their own reconciler.
+        try:
+            model = MistralModel.model_validate(body)
+        except ValidationError as error:
+            return self._refuse(body, error)
+        try:
+            return await self._sync(model, body)
+        except NamespaceTerminating:
+            return None
+        except ApiError as error:
+            if not error.permanent and not self._is_lasting(error, key):
+                raise
+            await self._report(model, body, error)
+            if not error.permanent:
+                raise
+            return _PERMANENT_RETRY_S
+
+    async def _sync(self, model: MistralModel, body: Json) -> float | None:
+        observed = observe(self._store, body, self._cluster())
+        outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC))
+        await self._apply(outcome)
+        await self._prune(body["metadata"]["namespace"], outcome.prune)
+        await self._write_status(body, outcome.status)
+        for note in outcome.events:
+            self._recorder.record(body, note.type, note.reason, note.message)
+        return outcome.requeue_after_s
+
+    async def _apply(self, outcome: Outcome) -> None:
+        """Revisions first: they are what a claim is used by. Then claims, then all the rest at once."""
+        revisions = [manifest for manifest in outcome.manifests if kind_of(manifest) == REVISION]
+        others = [manifest for manifest in outcome.manifests if kind_of(manifest) != REVISION]
+        for revision in revisions:
+            await self._applier.apply_if_needed(revision)
+        await self._all(self._apply_claim(claim) for claim in outcome.claims)
+        await self._all(self._applier.apply_if_needed(manifest) for manifest in others)
+
+    async def _apply_claim(self, claim: Manifest) -> bool:
+        """Many models share a claim: the first one writes it, the others wait for that and see it in the store."""
+        lock = self._claim_locks.setdefault(claim["metadata"]["name"], asyncio.Lock())
+        async with lock:
+            return await self._applier.apply_if_needed(claim)
+
+    async def _all(self, writes: Iterable[Any]) -> None:
+        """Waits for all of them, also when some fail, and raises the failure that needs a person first."""
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        if failed:
+            raise min(failed, key=lambda error: not (isinstance(error, ApiError) and error.permanent))
+
+    async def _prune(self, namespace: str, unwanted: Iterable[ObjectRef]) -> None:
+        for ref in unwanted:
+            kind, key = find_kind(ref.api_version, ref.kind), Key(namespace, ref.name)
+            meta = self._store[kind].meta(key)
+            if meta is None or meta.deleting:
+                continue
+            await self._client.delete(kind, ref.name, namespace, uid=ref.uid)
+            # The watch tells of the deletion later; until then it must not be asked for again.
+            self._store[kind].remove(key, meta.version)
+            self._applier.forget(kind, key)
+            log.info("Removed %s %s, which is no longer wanted", ref.kind, ref.name)
+
+    async def _write_status(self, body: Json, status: Manifest) -> None:
+        """Writes the whole status if it differs; the uid makes sure that a namesake made since never gets it."""
+        if body.get("status") == status:
+            return
+        metadata = body["metadata"]
+        wanted = {
+            "apiVersion": MODEL.api_version,
+            "kind": MODEL.kind,
+            "metadata": {name: metadata[name] for name in ("name", "namespace", "uid")},
+            "status": status,
+        }
+        try:
+            answer = await self._client.apply_status(wanted)
+        except NotFound:
+            self._on_ghost()
+            return
+        self._store[MODEL].put(answer, own=True)
+
+    def _is_lasting(self, error: ApiError, key: Key) -> bool:
+        return isinstance(error, Forbidden) and self._failures(key) >= _PATIENCE
+
+    async def _report(self, model: MistralModel, body: Json, error: ApiError) -> None:
+        """Tells in the status what the API server refused, in its own words."""
+        log.error("Refused by the API server: %s", error)
+        self._recorder.record(body, "Warning", "ApplyFailed", error.message)
+        await self._write_status(body, failed_status(model, error.message, datetime.now(UTC)))
+
+    def _refuse(self, body: Json, error: ValidationError) -> float:
+        """The API server's schema would not let this in: it was stored under another version of the schema."""
+        first: Mapping[str, Any] = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = (
+            f"{where}: {first['msg']}. Apply the CustomResourceDefinitions of this version, then the object again."
+        )
+        log.error("Not a valid MistralModel: %s", message)
+        self._recorder.record(body, "Warning", "Invalid", message)
+        return _PERMANENT_RETRY_S
