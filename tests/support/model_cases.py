@@ -1,0 +1,156 @@
+"""MistralModels that must be refused, with the words of the refusal: once for the API server, once for files."""
+
+from typing import Any
+
+from mistral_operator.api.names import API_VERSION, MODEL_KIND
+
+Json = dict[str, Any]
+
+
+def model(spec: Json | None = None, name: str = "chat") -> Json:
+    """A MistralModel with `spec` on top of the smallest valid one."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": MODEL_KIND,
+        "metadata": {"name": name},
+        "spec": {"model": "mistral-7b-v0.3", **(spec or {})},
+    }
+
+
+def option(**fields: Any) -> Json:
+    return {"capacity": {"options": [fields]}}
+
+
+def env(**fields: Any) -> Json:
+    return {"engine": {"env": [fields]}}
+
+
+_DENSE = {
+    "kind": "Dense",
+    "layers": 32,
+    "hiddenSize": 4096,
+    "intermediateSize": 14336,
+    "attentionHeads": 32,
+    "keyValueHeads": 8,
+    "headDimension": 128,
+    "vocabularySize": 32768,
+    "maxContextLength": 32768,
+}
+
+
+def custom(**fields: Any) -> Json:
+    return {"model": None, "customModel": fields}
+
+
+_SCHEDULE = {"name": "night", "start": "0 20 * * *", "duration": "8h"}
+
+BROKEN_RULES: dict[str, tuple[Json, str]] = {
+    "a name over 40 characters": (model(name="a" * 41), "at most 40 characters"),
+    "neither model nor customModel": (model({"model": None}), "exactly one of spec.model"),
+    "both model and customModel": (model({"customModel": {"base": "mistral-7b-v0.3"}}), "exactly one of spec.model"),
+    "customModel without anything": (model(custom()), "exactly one of customModel.base"),
+    "customModel with both": (model(custom(base="x", architecture=_DENSE)), "exactly one of customModel.base"),
+    "experts in a dense model": (
+        model(custom(architecture=_DENSE | {"experts": 8, "activeExperts": 2})),
+        "write kind: Dense without them",
+    ),
+    "two sources of weights": (
+        model({"weights": {"huggingFace": {}, "gcs": {"uri": "gs://models/mistral"}}}),
+        "weights come from one place",
+    ),
+    "a cache in a bucket without uri": (
+        model({"weights": {"cache": {"mode": "Bucket"}}}),
+        "write mode: Bucket with uri",
+    ),
+    "a reserved variable": (model(env(name="HF_TOKEN", value="x")), "reserved for the operator"),
+    "a variable without value": (model(env(name="A")), "exactly one of value and valueFrom"),
+    "a variable with two values": (
+        model(env(name="A", value="x", valueFrom={"secretKeyRef": {"name": "s", "key": "k"}})),
+        "exactly one of value and valueFrom",
+    ),
+    "an adapter method without a draft model": (
+        model({"engine": {"speculative": {"method": "Eagle"}}}),
+        "write draftModel",
+    ),
+    "a reservation on spot": (
+        model(option(consumption="Spot", reservation="mine")),
+        "only with consumption: Reservation",
+    ),
+    "a reservation without consumption": (model(option(reservation="mine")), "only with consumption: Reservation"),
+    "Reservation without a name": (model(option(consumption="Reservation")), "write reservation: <name>"),
+    "a topology of nothing": (model(option(topology="2x4")), "topology needs the accelerator"),
+    "maxReplicas below minReplicas": (
+        model({"scaling": {"minReplicas": 3, "maxReplicas": 2}}),
+        "maxReplicas must not be below scaling.minReplicas",
+    ),
+    "minReplicas 0": (model({"scaling": {"minReplicas": 0, "maxReplicas": 2}}), "scaling.scaleToZero.idleAfter"),
+    "an autoscaler without a bound": (model({"scaling": {"autoscaler": "HPA"}}), "write scaling.maxReplicas"),
+    "a schedule upside down": (
+        model({"scaling": {"schedules": [_SCHEDULE | {"minReplicas": 3, "maxReplicas": 2}]}}),
+        "schedule's maxReplicas",
+    ),
+    "a gateway behind a plain Service": (
+        model({"endpoint": {"gateway": {"name": "outside"}}}),
+        "mode: Gateway or InferenceGateway",
+    ),
+    "our label on pods": (
+        model({"pod": {"labels": {"serving.mistral-operator.dev/model": "x"}}}),
+        "pod.labels: keys of serving.mistral-operator.dev belong to the operator",
+    ),
+    "our annotation on pods": (
+        model({"pod": {"annotations": {"serving.mistral-operator.dev/applied-hash": "x"}}}),
+        "pod.annotations: keys of serving.mistral-operator.dev belong to the operator",
+    ),
+    "our node label in the selector": (
+        model({"pod": {"nodeSelector": {"serving.mistral-operator.dev/shape": "x"}}}),
+        "pod.nodeSelector: keys of serving.mistral-operator.dev belong to the operator",
+    ),
+    "devices among the pod's resources": (
+        model({"pod": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}),
+        "write capacity.options[].devices",
+    ),
+    "a resource label in capitals": (
+        model({"resourceLabels": {"Team": "search"}}),
+        "keys of resourceLabels begin with",
+    ),
+    "a resource label of ours": (
+        model({"resourceLabels": {"mistral-operator-claim": "x"}}),
+        "keys of resourceLabels begin with",
+    ),
+}
+"""Rules across fields: refused by CEL on the API server and by `rules.violations` offline."""
+
+BROKEN_FIELDS: dict[str, tuple[Json, str]] = {
+    "an empty model": (model({"model": ""}), "spec.model"),
+    "a model with a space": (model({"model": "mistral 7b"}), "spec.model"),
+    "a context length as text": (model({"engine": {"contextLength": "32k"}}), "spec.engine.contextLength"),
+    "a tiny context length": (model({"engine": {"contextLength": 8}}), "spec.engine.contextLength"),
+    "an unknown precision": (model({"engine": {"precision": "fp8"}}), "spec.engine.precision"),
+    "negative replicas": (model({"replicas": -1}), "spec.replicas"),
+    "replicas as text": (model({"replicas": "2"}), "spec.replicas"),
+    "a malformed quantity": (
+        model({"pod": {"resources": {"requests": {"memory": "40 GB"}}}}),
+        "spec.pod.resources.requests",
+    ),
+    "a negative quantity": (model({"pod": {"resources": {"requests": {"cpu": -1}}}}), "spec.pod.resources.requests"),
+    "money as a number": (model({"capacity": {"maxHourlyCost": 12.5}}), "spec.capacity.maxHourlyCost"),
+    "money with a currency": (model({"capacity": {"maxHourlyCost": "12 USD"}}), "spec.capacity.maxHourlyCost"),
+    "a malformed duration": (model({"rollout": {"drainTimeout": "2 minutes"}}), "spec.rollout.drainTimeout"),
+    "a region as a zone": (model(option(zones=["us-central1"])), "spec.capacity.options[0].zones[0]"),
+    "an unknown consumption": (model(option(consumption="spot")), "spec.capacity.options[0].consumption"),
+    "too many zones": (model(option(zones=[f"us-central{n}-a" for n in range(9)])), "spec.capacity.options[0].zones"),
+    "a variable's name with a dash": (model(env(name="A-B", value="")), "spec.engine.env[0].name"),
+    "a license without acceptance": (model({"license": {}}), "spec.license.accept"),
+    "a Secret's name in capitals": (
+        model({"weights": {"huggingFace": {"tokenSecretRef": {"name": "Token"}}}}),
+        "spec.weights.huggingFace.tokenSecretRef.name",
+    ),
+}
+"""Types, patterns and bounds: refused by the schema and by the types; the words name the path."""
+
+UNKNOWN_FIELDS: dict[str, tuple[Json, str]] = {
+    "in the spec": (model({"modle": "x"}), "spec.modle"),
+    "in the engine": (model({"engine": {"gpuCount": 2}}), "spec.engine.gpuCount"),
+    "in an option": (model(option(gpu="l4")), "spec.capacity.options[0].gpu"),
+    "in the scaling target": (model({"scaling": {"target": {"cpu": 50}}}), "spec.scaling.target.cpu"),
+}
