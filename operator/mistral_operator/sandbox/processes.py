@@ -80,6 +80,10 @@ class ProcessGroup:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill all children and wait until they are gone; again is no error."""
         guard, self._guard = self._guard, None
         if guard is None or guard.stdin is None:
             return
@@ -87,6 +91,13 @@ class ProcessGroup:
         guard.wait()
         for child in self._children:
             child.popen.wait()
+
+    @property
+    def number(self) -> int:
+        """The process group's id, for what is started by other means than `spawn`."""
+        if self._guard is None:
+            raise RuntimeError("a ProcessGroup is used as a context manager")
+        return self._guard.pid
 
     def spawn(
         self,
@@ -98,8 +109,6 @@ class ProcessGroup:
         cwd: Path | None = None,
     ) -> Process:
         """Start a program without a shell, its output appended to `log`; `env` comes on top of this process's own."""
-        if self._guard is None:
-            raise RuntimeError("a ProcessGroup is used as a context manager")
         self._children = [child for child in self._children if child.running]
         with log.open("ab") as output:
             popen = subprocess.Popen(
@@ -109,7 +118,7 @@ class ProcessGroup:
                 stderr=subprocess.STDOUT,
                 env=os.environ | dict(env or {}),
                 cwd=cwd,
-                process_group=self._guard.pid,
+                process_group=self.number,
             )
         child = Process(name, popen, log)
         self._children.append(child)

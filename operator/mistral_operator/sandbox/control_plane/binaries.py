@@ -72,6 +72,9 @@ def _missing(directory: Path) -> list[str]:
 
 def _fill(directory: Path, target: Target, say: Say, sites: ReleaseSites) -> None:
     """Download or build into a directory beside the cache's, and rename that: nobody ever sees half of it."""
+    for left in directory.parent.glob(f".{directory.name}-*"):
+        # We hold the lock: whoever made these was killed.
+        shutil.rmtree(left, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         _obtain(work, target, say, sites)

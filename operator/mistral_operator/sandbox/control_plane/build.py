@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from mistral_operator.sandbox.processes import ProcessGroup
+
 from .versions import KUBERNETES_VERSION, NAMES
 
 MODULE = Path(__file__).parent.parent / "binaries"
@@ -83,9 +85,19 @@ def _run(go: str, args: list[str], state: Callable[[Progress], str], say: Callab
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
     started = time.monotonic()
     progress, output = Progress(), _Output()
-    with subprocess.Popen(
-        [go, *args], cwd=MODULE, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        ProcessGroup() as group,
+        subprocess.Popen(
+            [go, *args],
+            cwd=MODULE,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=group.number,
+        ) as process,
+    ):
         assert process.stdout
         assert process.stderr
         readers = [
@@ -95,21 +107,26 @@ def _run(go: str, args: list[str], state: Callable[[Progress], str], say: Callab
         for reader in readers:
             reader.start()
         try:
-            while True:
-                try:
-                    process.wait(REPORT_S)
-                    break
-                except subprocess.TimeoutExpired:
-                    minutes, seconds = divmod(int(time.monotonic() - started), 60)
-                    say(f"{state(progress)}, {minutes}:{seconds:02d} min")
-        finally:
-            # Also on Ctrl-C: leaving the block would wait for go to finish.
-            process.kill()
+            while (code := _wait(process)) is None:
+                minutes, seconds = divmod(int(time.monotonic() - started), 60)
+                say(f"{state(progress)}, {minutes}:{seconds:02d} min")
+        except BaseException:
+            # Ctrl-C: kill go with its compilers, or leaving the block would wait for them.
+            group.close()
+            raise
         for reader in readers:
             reader.join()
-    if process.returncode:
-        raise BuildError(f"`go {args[0]}` ended with {process.returncode}:\n" + "\n".join(progress.other))
+    if code:
+        raise BuildError(f"`go {args[0]}` ended with {code}:\n" + "\n".join(progress.other))
     return output.text
+
+
+def _wait(process: subprocess.Popen[str]) -> int | None:
+    """The exit code, or None when it still runs after a while."""
+    try:
+        return process.wait(REPORT_S)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 @dataclass(slots=True)

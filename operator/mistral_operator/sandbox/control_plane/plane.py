@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -82,13 +83,13 @@ class ControlPlane:
             self._spawn("kube-scheduler", components.scheduler_args())
             await self._wait_for_controllers()
         except BaseException:
-            self._group.__exit__()
+            self._group.close()
             raise
 
     async def stop(self) -> None:
         """Kill all processes: there is nothing to save."""
         self._processes.clear()
-        await asyncio.to_thread(self._group.__exit__)
+        await asyncio.to_thread(self._group.close)
 
     async def stop_api_server(self, *, kill: bool = False) -> None:
         """End only the API server: by SIGTERM as a rollout would, or by SIGKILL."""
@@ -133,6 +134,11 @@ class ControlPlane:
             answer = await kube.create(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", body)
         access = Access(admin.server, admin.ca_pem, token=answer["status"]["token"])
         return write_kubeconfig(path, access, namespace=namespace)
+
+    def check(self) -> None:
+        """Raises ControlPlaneError when a process has ended by itself."""
+        for process in self._processes.values():
+            self._check(process, math.inf, "")
 
     def _prepare_directory(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

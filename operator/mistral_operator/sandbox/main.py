@@ -1,0 +1,157 @@
+"""The whole sandbox in one process: control plane, simulated GKE, kubelet stand-in, service front."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from .control_plane import ControlPlane, ControlPlaneError
+from .control_plane.binaries import BinariesMissingError, find_binaries
+from .crds import install_crds
+from .gke.scenario import Scenario, ScenarioError, load_scenario
+from .gke.simulated import SimulatedGke
+from .kube import Kube
+from .kubeconfig import write_json
+from .processes import parent_gone
+
+WATCHDOG_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Where everything is; sandbox.json holds it for other processes."""
+
+    kubeconfig: str
+    container_api: str
+    front_url: str
+    control_url: str
+    project: str
+    location: str
+    cluster: str
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+
+
+class Sandbox:
+    """An async context manager; `description` is there, and sandbox.json written, when all of it answers.
+
+    `speed` divides every simulated delay. `crds` is a directory of definitions that are established before it is ready.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        scenario: Scenario | None = None,
+        speed: float = 1.0,
+        crds: Path | None = None,
+        say: Callable[[str], None] = _print,
+    ) -> None:
+        self.plane = ControlPlane(directory, say)
+        self.scenario = scenario or Scenario()
+        self.description: Description | None = None
+        self._speed = speed
+        self._crds = crds
+        self._stack = AsyncExitStack()
+
+    @property
+    def file(self) -> Path:
+        """sandbox.json, there as long as the sandbox is ready."""
+        return self.plane.directory / "sandbox.json"
+
+    async def __aenter__(self) -> Self:
+        self.file.unlink(missing_ok=True)
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.file.unlink(missing_ok=True)
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        await self._stack.enter_async_context(self.plane)
+        if self._crds:
+            async with Kube(self.plane.kubeconfig) as kube:
+                await install_crds(kube, self._crds)
+        gke = await self._stack.enter_async_context(SimulatedGke(self.plane.kubeconfig, self.scenario, self._speed))
+        self.description = Description(
+            kubeconfig=str(self.plane.kubeconfig),
+            container_api=f"http://{gke.address}",
+            front_url="",
+            control_url=gke.control_url,
+            project=self.scenario.project,
+            location=self.scenario.location,
+            cluster=self.scenario.cluster,
+        )
+        write_json(self.file, asdict(self.description))
+
+    async def run(self) -> None:
+        """Return when the process that started this one is gone. Raises ControlPlaneError when a part has ended."""
+        parent = asyncio.create_task(parent_gone())
+        try:
+            while not parent.done():
+                self.plane.check()
+                await asyncio.wait([parent], timeout=WATCHDOG_S)
+        finally:
+            parent.cancel()
+
+
+async def _stay(sandbox: Sandbox) -> None:
+    """Start it, tell where it is, and keep it until it is cancelled."""
+    started = time.monotonic()
+    async with sandbox:
+        assert sandbox.description
+        _print(f"sandbox ready after {time.monotonic() - started:.1f} s; everything in it is simulated but Kubernetes")
+        _print(f"  kubeconfig     {sandbox.description.kubeconfig}")
+        _print(f"  container API  {sandbox.description.container_api}")
+        _print(f"  service front  {sandbox.description.front_url}")
+        _print(f"  control API    {sandbox.description.control_url}")
+        await sandbox.run()
+
+
+async def _until_signal(sandbox: Sandbox) -> None:
+    work = asyncio.create_task(_stay(sandbox))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    await asyncio.wait([work])
+    if not work.cancelled():
+        work.result()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The process's exit code: 0 after a signal or the parent's end, 1 when a part failed, 2 for bad arguments."""
+    parser = argparse.ArgumentParser(prog="python -m mistral_operator.sandbox", description=__doc__)
+    parser.add_argument(
+        "--directory", type=Path, required=True, help="where its files go; an earlier run's are replaced"
+    )
+    parser.add_argument("--scenario", type=Path, help="stock, quota and failures of the simulated cloud (YAML)")
+    parser.add_argument("--speed", type=float, default=1.0, help="divides every simulated delay")
+    parser.add_argument("--crds", type=Path, help="a directory of custom resource definitions to establish first")
+    options = parser.parse_args(argv)
+    if options.speed <= 0:
+        parser.error("--speed must be above 0")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        scenario = load_scenario(options.scenario) if options.scenario else None
+        # Before there is an event loop, so that Ctrl-C also ends a build.
+        find_binaries(_print)
+        asyncio.run(_until_signal(Sandbox(options.directory, scenario, options.speed, options.crds)))
+    except (ScenarioError, OSError) as error:
+        parser.error(str(error))
+    except (ControlPlaneError, BinariesMissingError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
