@@ -33,6 +33,8 @@ from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import SUPPORTED_CONSUMPTION, differences, is_own, pool_name, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 
+MOST_NODES: Final = 1000
+
 
 class _Case(NamedTuple):
     claim: NodePoolClaim
@@ -54,8 +56,8 @@ class _Case(NamedTuple):
 
     @property
     def desired_max(self) -> int:
-        """GKE takes no upper bound of 0."""
-        return max(1, sum(user.nodes for user in self.seen.users))
+        """GKE takes no upper bound of 0, and none above what a pool may have."""
+        return min(MOST_NODES, max(1, sum(user.nodes for user in self.seen.users)))
 
     def failed(self, call: Call) -> FailedCall | None:
         """The failure of such a call that isn't to be repeated yet."""

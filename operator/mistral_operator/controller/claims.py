@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND, CLAIM_LABEL
+from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND, CLAIM_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.claim_types import (
     Action,
     AddFinalizer,
@@ -32,9 +32,9 @@ from mistral_operator.capacity.pools import NodeFacts, pool_name
 from mistral_operator.capacity.port import OperationView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
-from mistral_operator.cluster.kinds import CLAIM, REVISION, Kind
+from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claim_users import count_nodes, divide_revisions, find_users
+from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class ClaimReconciler:
         self._settings = settings
         self._facts = facts
         self._now = now
+        self._users = ClaimUsers(store)
 
     async def reconcile(self, name: str) -> float | None:
         """Do what is to be done about the claim now; answers the seconds after which to look again."""
@@ -132,11 +133,11 @@ class ClaimReconciler:
 
     async def _find_users(self, claim: str) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users; that there are none is believed only of a list that was just read from the API server."""
-        users = find_users(self._store, claim)
+        users = self._users.known(claim)
         if users:
             return users, ()
         listed = await self._client.list(REVISION, label_selector=f"{CLAIM_LABEL}={claim}")
-        return divide_revisions(self._store, listed.items)
+        return self._users.divide(listed.items)
 
     async def _do(self, action: Action, body: Json) -> Json | None:
         """The claim after the action, or None when there is nothing more to do about it now."""
@@ -155,8 +156,13 @@ class ClaimReconciler:
             case SetAutoscaling(name, bounds):
                 await self._cloud.resize(name, bounds)
             case DeletePool(name, cause):
-                await self._cloud.delete(name, cause=cause)
+                if cause is None or not await self._has_nodes(metadata["name"]):
+                    await self._cloud.delete(name, cause=cause)
         return body
+
+    async def _has_nodes(self, claim: str) -> bool:
+        """Asked of the API server: pods may serve on the nodes of a pool that failed."""
+        return bool((await self._client.list(NODE, label_selector=f"{SHAPE_LABEL}={claim}")).items)
 
     async def _let_go(self, body: Json) -> None:
         rest = [name for name in body["metadata"].get("finalizers", ()) if name != CLAIM_FINALIZER]
