@@ -88,7 +88,12 @@ class Cloud:
         rules.check_new_pool(self.scenario, message)
         self.operations.admit(message.name)
         pool = self._enter(message, PoolStatus.PROVISIONING)
-        return self.operations.start(Type.CREATE_NODE_POOL, pool.name, lambda: self._create(pool, failure))
+        return self.operations.start(
+            Type.CREATE_NODE_POOL,
+            pool.name,
+            lambda: self._create(pool, failure),
+            lambda: _set_status(pool, PoolStatus.ERROR),
+        )
 
     def update(self, request: Any, name: str, failure: Failure | None) -> Any:
         """UpdateNodePool: labels, taints, resource labels, zones and a few settings that change nothing here."""
@@ -145,7 +150,12 @@ class Cloud:
         self.operations.admit(name)
         before = pool.message.status
         pool.message.status = PoolStatus.STOPPING
-        return self.operations.start(Type.DELETE_NODE_POOL, name, lambda: self._delete(pool, before, failure))
+        return self.operations.start(
+            Type.DELETE_NODE_POOL,
+            name,
+            lambda: self._delete(pool, before, failure),
+            lambda: _set_status(pool, before),
+        )
 
     async def refill(self, pool: Pool, zone: str) -> None:
         """An instance group of fixed size lost a machine: try until there is one again."""
@@ -206,12 +216,8 @@ class Cloud:
         return self.operations.start(kind, pool.name, work)
 
     async def _create(self, pool: Pool, failure: Failure | None) -> Failure | None:
-        try:
-            await self._pace.wait(self.scenario.delays_s.operation)
-            failure = failure or await self._resize(pool, pool.message.initial_node_count)
-        except asyncio.CancelledError:
-            pool.message.status = PoolStatus.ERROR
-            raise
+        await self._pace.wait(self.scenario.delays_s.operation)
+        failure = failure or await self._resize(pool, pool.message.initial_node_count)
         if failure is None:
             pool.message.status = PoolStatus.RUNNING
         elif not failure.condition:
@@ -310,6 +316,10 @@ class Cloud:
 async def _end(work: Any, failure: Failure | None) -> Failure | None:
     """Do the work; an error from the scenario outweighs what it says."""
     return failure or await work
+
+
+def _set_status(pool: Pool, status: Any) -> None:
+    pool.message.status = status
 
 
 def _replace_map(target: Any, source: Any) -> None:

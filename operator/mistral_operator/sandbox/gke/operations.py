@@ -34,6 +34,7 @@ class Running:
 
     message: Any
     pool: str
+    on_abort: Callable[[], None] | None
     task: asyncio.Task[None] | None = None
 
 
@@ -68,8 +69,11 @@ class Operations:
             text = f'Too many operations: cluster "{cluster}" hits the concurrent operations quota {limit}, {LATER}'
             raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
-    def start(self, kind: Any, pool: str, work: Work) -> Any:
-        """Run `work` as an operation on a pool and return its message. Ask `admit` first."""
+    def start(self, kind: Any, pool: str, work: Work, on_abort: Callable[[], None] | None = None) -> Any:
+        """Run `work` as an operation on a pool and return its message; cancelled, it ends with `on_abort`.
+
+        Ask `admit` first.
+        """
         self._count += 1
         s = self._scenario
         parent = f"projects/{s.project}/locations/{s.location}"
@@ -84,7 +88,7 @@ class Operations:
             self_link=f"https://container.googleapis.com/v1/{parent}/operations/{name}",
             target_link=f"https://container.googleapis.com/v1/{parent}/clusters/{s.cluster}/nodePools/{pool}",
         )
-        running = Running(message, pool)
+        running = Running(message, pool, on_abort)
         self._by_name[name] = running
         running.task = asyncio.create_task(self._run(running, work), name=name)
         self._tasks.add(running.task)
@@ -120,6 +124,8 @@ class Operations:
         except asyncio.CancelledError:
             if message.status != Status.ABORTING:
                 raise
+            if running.on_abort:
+                running.on_abort()
             failure = Failure(grpc.StatusCode.CANCELLED, "Operation was aborted.")
         except Exception as error:
             log.exception("the operation %s failed inside the simulated GKE", message.name)

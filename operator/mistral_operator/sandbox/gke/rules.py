@@ -204,5 +204,5 @@ def _check_spot(config: Any) -> None:
 
 def _check_placement(pool: Any) -> None:
     policy = pool.placement_policy
-    if policy.type == container_v1.NodePool.PlacementPolicy.Type.COMPACT and len(pool.locations) != 1:
+    if policy.type_ == container_v1.NodePool.PlacementPolicy.Type.COMPACT and len(pool.locations) != 1:
         raise invalid("Compact placement needs a node pool in exactly one zone.")

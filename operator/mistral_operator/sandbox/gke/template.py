@@ -19,7 +19,7 @@ EFFECTS = {
     Effect.PREFER_NO_SCHEDULE: "PreferNoSchedule",
     Effect.NO_EXECUTE: "NoExecute",
 }
-DRIVERS = {Driver.DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
+DRIVERS = {Driver.GPU_DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
 
 KI = 1024
 MI = 1024 * KI
