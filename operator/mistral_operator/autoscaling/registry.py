@@ -12,8 +12,11 @@ AUTOSCALERS: Final[Mapping[str, Autoscaler]] = {scaler.name: scaler for scaler i
 
 
 def choose_autoscaler(model: MistralModel) -> Autoscaler:
-    """Take the asked one; without a word, an HPA where there is room to scale and none where there isn't."""
+    """Take the asked one; without a word, an HPA where there is room to scale and none where there isn't.
+
+    One that isn't built counts as none: a spec that asks for it is refused by name before anything is rendered.
+    """
     scaling = model.spec.scaling
     if scaling is None or scaling.max_replicas is None:
         return AUTOSCALERS["None"]
-    return AUTOSCALERS[scaling.autoscaler or "HPA"]
+    return AUTOSCALERS.get(scaling.autoscaler or "HPA", AUTOSCALERS["None"])

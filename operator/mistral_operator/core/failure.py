@@ -21,4 +21,4 @@ def failed_status(model: MistralModel, error_message: str, now: datetime, reason
         "observed_generation": model.metadata.generation,
         "summary": summary,
     }
-    return before.model_copy(update=update).model_dump(by_alias=True, exclude_none=True, mode="json")
+    return before.model_copy(update=update).model_dump(by_alias=True, exclude_defaults=True, mode="json")

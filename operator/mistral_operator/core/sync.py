@@ -48,7 +48,7 @@ def sync(model: MistralModel, observed: Observed, catalogue: Catalogue, settings
         manifests=manifests,
         claims=_render_claims(revision, retained),
         prune=tuple(_find_unwanted(model, observed, manifests, retained)) if revision else (),
-        status=status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
         requeue_after_s=None,
     )

@@ -56,11 +56,19 @@ class Revision:
 def hash_inputs(model: MistralModel, rung: str = "") -> str:
     """Hash the chosen inputs of planning; never the rendered output.
 
-    Defaults are left out, so that a field that a newer version adds changes no hash.
+    Defaults and empty parts are left out, so that a field that a newer version adds changes no hash.
     """
     spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-    inputs = {name: spec[name] for name in _INPUT_FIELDS if name in spec}
+    inputs = _without_empty({name: spec[name] for name in _INPUT_FIELDS if name in spec})
     return hash_content({"spec": inputs, "rung": rung})
+
+
+def _without_empty(value: Any) -> Any:
+    """`engine: {}` says no more than no engine at all."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_empty(item) for name, item in value.items()}
+    return {name: item for name, item in kept.items() if item not in ({}, [], "")}
 
 
 def new_revision(
