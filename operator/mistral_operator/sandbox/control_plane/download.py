@@ -104,4 +104,7 @@ def _download(address: str, path: Path, sha256: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    return str(error.reason if isinstance(error, urllib.error.URLError) else error) or type(error).__name__
+    # "HTTP Error 404: Not Found", but for the others the reason inside says more than the wrapper.
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        return str(error.reason)
+    return str(error) or type(error).__name__
