@@ -49,13 +49,13 @@ spec:
 
 def read_model(document: Mapping[str, Any], source: str) -> MistralModel:
     """Parse one object, or refuse it with everything that is wrong about it."""
-    faults = [f"{path}: there is no such field" for path in unknown_fields(MistralModel, document)]
+    faults = [f"{path}: there is no such field" for path in unknown_fields(document)]
     try:
         model = MistralModel.model_validate(document)
     except ValidationError as error:
         faults += [_word(detail) for detail in error.errors(include_url=False)]
     else:
-        faults += [_join(violation.path, violation.message) for violation in violations(model)]
+        faults += violations(model)
         if not model.metadata.name:
             faults.append("metadata.name is missing")
         if not faults:
@@ -73,8 +73,4 @@ def in_namespace(model: MistralModel, namespace: str) -> MistralModel:
 
 def _word(detail: Mapping[str, Any]) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
-    return _join(path, str(detail["msg"]))
-
-
-def _join(path: str, message: str) -> str:
-    return f"{path}: {message}" if path else message
+    return f"{path}: {detail['msg']}"

@@ -56,16 +56,11 @@ class LocalStack:
         """Start it and wait until all of it answers. `waiting` is told what the sandbox says meanwhile."""
         description = self.directory / "sandbox.json"
         description.unlink(missing_ok=True)
-        args = [
-            sys.executable,
-            "-m",
-            "mistral_operator.sandbox",
-            "--directory",
-            self.directory,
-            "--speed",
-            f"{speed:g}",
-        ]
-        process = self._spawn("sandbox", [*args, *(["--scenario", scenario] if scenario else [])])
+        args: list[str | Path] = [sys.executable, "-m", "mistral_operator.sandbox"]
+        args += ["--directory", self.directory, "--speed", f"{speed:g}"]
+        if scenario:
+            args += ["--scenario", scenario]
+        process = self._spawn("sandbox", args)
 
         async def described() -> bool:
             waiting(process.log_tail(1))
@@ -112,7 +107,7 @@ class LocalStack:
 
     async def wait_for_end(self) -> None:
         """Return when a part has ended."""
-        while all(process.running for process in self._running):
+        while all(process.running for process in self._running):  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
 
     def _spawn(self, name: str, args: list[str | Path]) -> Process:
@@ -146,7 +141,7 @@ async def install_crds(client: ApiClient) -> list[str]:
     for definition in definitions:
         await client.apply(definition, manager=_MANAGER)
     for definition in definitions:
-        while not await _is_served(client, str(definition["metadata"]["name"])):
+        while not await _is_served(client, str(definition["metadata"]["name"])):  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
     return [str(definition["spec"]["names"]["plural"]) for definition in definitions]
 

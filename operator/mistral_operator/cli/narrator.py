@@ -1,4 +1,4 @@
-"""Lines with the time since the start, for commands that take a while; on a terminal the last line says what is awaited."""
+"""Lines with the time since the start, for commands that take a while; a terminal also shows what is awaited."""
 
 import sys
 import time
@@ -27,6 +27,11 @@ class Narrator:
         self._clear()
         stamp = paint(f"{self.elapsed_s:6.1f} s", Style.QUIET)
         say(f"{stamp}  {topic.ljust(TOPIC_WIDTH)} {paint(text, style)}")
+
+    def show_line(self, text: str) -> None:
+        """One line that goes with the one before."""
+        self._clear()
+        say(text)
 
     def show(self, lines: list[str]) -> None:
         """A block of its own."""

@@ -39,7 +39,9 @@ class Cell:
 
 
 def paint(text: str, style: Style) -> str:
-    """Wrap `text` in the codes of `style`."""
+    """Wrap `text` in the codes of `style`; nothing stays nothing."""
+    if not text:
+        return text
     match style:
         case Style.TITLE:
             return click.style(text, bold=True)
@@ -108,7 +110,7 @@ def table(rows: Iterable[Sequence[Cell | str]], header: Sequence[str] = (), inde
         rights = [cell.right for cell in cells[0]]
         cells.insert(0, [Cell(name, Style.QUIET, right) for name, right in zip(header, rights, strict=True)])
     widths = [max(len(cell.text) for cell in column) for column in zip(*cells, strict=True)]
-    return [indent + "  ".join(_pad_row(row, widths)) for row in cells]
+    return [(indent + "  ".join(_pad_row(row, widths))).rstrip() for row in cells]
 
 
 def _pad_row(row: Sequence[Cell], widths: Sequence[int]) -> list[str]:

@@ -11,6 +11,12 @@ from mistral_operator.planning.types import Consumption, MemoryBudget, Plan, Pla
 
 HOURS_PER_MONTH: Final = 730
 _MODES: Final = {Consumption.ON_DEMAND: "on demand", Consumption.SPOT: "spot"}
+_TIER_WORDS: Final = {
+    Tier.VERIFIED: ", it has been run on this hardware",
+    Tier.DOCUMENTED: ", a source says that it runs; this project has not run it",
+    Tier.EXPERIMENTAL: ", no source says that it runs, and nobody has recorded a run",
+    Tier.REFUSED: "",
+}
 _TIER_STYLES: Final = {
     Tier.VERIFIED: Style.GOOD,
     Tier.DOCUMENTED: Style.GOOD,
@@ -44,7 +50,7 @@ def _headline(model: MistralModel, plan: Plan, option: PlannedOption) -> list[tu
         ("serves", f"{_word_batch(option)}, as {plan.served_name}"),
         ("starts in", f"about {seconds(option.startup.total_s)}: {_word_startup(option)}"),
         ("costs", _word_price(model, option)),
-        ("support", f"{option.tier.value}: {option.evidence}"),
+        ("support", option.tier.value + _TIER_WORDS[option.tier]),
     ]  # fmt: skip
 
 
@@ -92,7 +98,7 @@ def _word_price(model: MistralModel, option: PlannedOption) -> str:
     replicas = max(1, model.spec.replicas)
     total = option.hourly_cost * replicas
     count = "one replica" if replicas == 1 else f"{replicas} replicas"
-    return f"${_money(total)} an hour for {count}, ${_money(total * HOURS_PER_MONTH, 0)} a month; {option.price_note}"
+    return f"${_money(total)} an hour for {count}, ${_money(total * HOURS_PER_MONTH, 0)} a month"
 
 
 def _money(amount: Decimal, places: int = 2) -> str:
@@ -161,8 +167,11 @@ def _assumptions(plan: Plan, assumption: Assumption) -> list[str]:
     profile = assumption.profile
     weights = f"{plan.repository}{'@' + plan.revision[:12] if plan.revision else ''}, {gib(plan.weights_bytes)}"
     return [
-        *wrap(f"Cluster: {profile.location}, {word_zones(profile.zones)} ({assumption.source}).", ""),
+        *wrap(f"Cluster: {profile.provider} in {word_zones(profile.zones)} ({assumption.source}).", ""),
         *wrap(f"Weights: {weights}, license {plan.license_id}.", ""),
+        *wrap(f"Price: {plan.chosen.price_note}.", ""),
+        *wrap(f"Support: {plan.chosen.evidence}.", ""),
+        *[line for note in plan.chosen.notes for line in wrap(f"Note: {note}", "")],
         *wrap("Times and costs are estimates; nothing was asked of Google and nothing was bought.", ""),
     ]
 

@@ -53,9 +53,10 @@ async def _stay(directory: Path, scenario: Path | None, speed: float, with_opera
                     await client.close()
                 await stack.start_operator(info)
             narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)
+            place = f"project {info.project}, {info.location}, cluster {info.cluster}"
             narrator.show(facts([
                 ("kubeconfig", f"export KUBECONFIG={info.kubeconfig}"),
-                ("GKE", f"{info.container_api} (simulated; project {info.project}, {info.location}, cluster {info.cluster})"),
+                ("GKE", f"{info.container_api} (simulated; {place})"),
                 ("services", f"{info.front_url}/NAMESPACE/SERVICE/v1/…"),
                 ("cloud", f"{info.control_url}/state"),
                 ("logs", str(directory)),

@@ -1,0 +1,127 @@
+"""`demo`: one model from nothing to an answer and back to nothing, in the sandbox."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from mistral_operator.cli.demo_steps import Demo, DemoError
+from mistral_operator.cli.documents import read_documents, read_models
+from mistral_operator.cli.local import LocalStack, StackError, install_crds
+from mistral_operator.cli.narrator import Narrator
+from mistral_operator.cli.output import Style, complain, facts, paint, say, wrap
+from mistral_operator.cli.sandbox import wait_for_signal
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import ApiError
+from mistral_operator.sandbox.processes import ProcessGroup
+
+SPEED: Final = 25.0
+"""Minutes of node pools, images and weights become seconds."""
+NAMESPACE: Final = "demo"
+STAND_INS: Final = (
+    "Real: etcd, the Kubernetes API server, its controllers and scheduler, this operator. "
+    "Stand-ins: GKE, its nodes and autoscaler, the kubelet, vLLM."
+)
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "apiVersion": "serving.mistral-operator.dev/v1alpha1",
+    "kind": "MistralModel",
+    "metadata": {"name": "chat"},
+    "spec": {"model": "mistral-7b-v0.3"},
+}
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Don't scale down or delete at the end; stay until Ctrl-C.")
+@click.option(
+    "--speed", type=click.FloatRange(min=0.1), default=SPEED, show_default=True, help="Divides simulated delays."
+)
+@click.option(
+    "--example", type=click.Path(path_type=Path, exists=True), help="A file with a MistralModel to serve instead."
+)
+@click.option(
+    "--directory", type=click.Path(path_type=Path), help="Where logs and data go. A temporary one when left out."
+)
+def demo(keep: bool, speed: float, example: Path | None, directory: Path | None) -> None:
+    """Serve a model in the sandbox: plan, provision, ask, scale, delete, and prove that nothing is left.
+
+    A real Kubernetes control plane runs on this machine. GKE, the nodes and the engine are stand-ins, and say so.
+    Exits with 0 when every step did what it should.
+    """
+    place = (directory or Path(tempfile.mkdtemp(prefix="mistral-demo-"))).resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    manifest = _read_example(example)
+    say(paint("Mistral operator: one model, from nothing to an answer and back", Style.TITLE))
+    for line in wrap(STAND_INS + f" Waiting is {speed:g} times shorter than it would be.", ""):
+        say(paint(line, Style.QUIET))
+    say()
+    try:
+        asyncio.run(_run(place, manifest, speed, keep))
+    except (DemoError, StackError, ApiError) as error:
+        complain(f"\n{paint('The demo failed', Style.BAD)}: {error}")
+        complain(f"Logs are in {place}")
+        raise SystemExit(1) from None
+
+
+def _read_example(example: Path | None) -> dict[str, Any]:
+    if example is None:
+        return {**EXAMPLE, "metadata": {**EXAMPLE["metadata"], "namespace": NAMESPACE}}
+    read_models(example)
+    document = next(item for item in read_documents(example) if item.get("kind") == EXAMPLE["kind"])
+    return {**document, "metadata": {**document["metadata"], "namespace": NAMESPACE}}
+
+
+async def _run(directory: Path, manifest: dict[str, Any], speed: float, keep: bool) -> None:
+    narrator = Narrator()
+    with ProcessGroup() as processes:
+        stack = LocalStack(directory, processes)
+        client: ApiClient | None = None
+        try:
+            narrator.tell("sandbox", f"starting in {directory}")
+            info = await stack.start_sandbox(scenario=None, speed=speed, waiting=narrator.await_)
+            narrator.tell(
+                "sandbox", f"ready: a GKE cluster in {info.location}, export KUBECONFIG={info.kubeconfig}", Style.GOOD
+            )
+            client = await ApiClient.connect(info.kubeconfig)
+            narrator.tell("operator", f"definitions installed: {', '.join(await install_crds(client))}")
+            await stack.start_operator(info)
+            narrator.tell("operator", "ready", Style.GOOD)
+            await _act(Demo(client, stack, info, narrator, manifest), keep)
+        finally:
+            if client is not None:
+                await client.close()
+            await stack.stop()
+    narrator.tell("done", "every process has ended", Style.GOOD)
+
+
+async def _act(demo: Demo, keep: bool) -> None:
+    await demo.apply()
+    await demo.show_plan()
+    await demo.wait_ready(1)
+    await demo.show_endpoint()
+    await demo.ask("In one sentence: what is a node pool?")
+    await demo.scale(2)
+    if keep:
+        await _stay(demo)
+        return
+    await demo.scale(1)
+    await demo.delete()
+    await demo.prove_nothing_left()
+
+
+async def _stay(demo: Demo) -> None:
+    name, info = demo.name, demo.sandbox
+    demo.narrator.show([
+        "Everything keeps running until Ctrl-C. From another terminal:",
+        *facts([
+            ("look", f"export KUBECONFIG={info.kubeconfig}"),
+            ("", f"mistral-operator status {name} -n {NAMESPACE}"),
+            ("", f"kubectl -n {NAMESPACE} get mistralmodels,nodepoolclaims,pods"),
+            ("ask", f"curl {demo.url} -H 'Content-Type: application/json' -d '{demo.request('Hello')}'"),
+            ("cloud", f"curl {info.control_url}/state"),
+        ]),
+    ])  # fmt: skip
+    if not await wait_for_signal(demo.stack):
+        demo.stack.check()
