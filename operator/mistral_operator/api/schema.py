@@ -130,7 +130,8 @@ def structural_schema(kind: type[ApiType]) -> Json:
     properties = schema["properties"]
     properties["apiVersion"] = {"type": "string", "description": "Version of the API that this object is written in."}
     properties["kind"] = {"type": "string", "description": "Kind of the object."}
-    properties["metadata"] = {"type": "object", "description": "Standard metadata of the object."}
+    # The API server refuses anything else here, even a description.
+    properties["metadata"] = {"type": "object"}
     schema["required"] = ["metadata", "spec"]
     return schema
 
