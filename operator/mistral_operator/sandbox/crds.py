@@ -37,7 +37,7 @@ def _read(directory: Path) -> list[Object]:
 async def _usable(kube: Kube, name: str, definition: Object) -> bool:
     """Established, and served: the handler for a new kind starts a moment after the condition is set."""
     current = await kube.get(f"{PATH}/{name}")
-    conditions = (current or {}).get("status", {}).get("conditions", [])
+    conditions = (current or {}).get("status", {}).get("conditions") or []
     if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
         return False
     spec = definition["spec"]

@@ -15,10 +15,13 @@ from typing import Self
 from .control_plane import ControlPlane, ControlPlaneError
 from .control_plane.binaries import BinariesMissingError, find_binaries
 from .crds import install_crds
+from .dial import DialMap
+from .front import ServiceFront
 from .gke.scenario import Scenario, ScenarioError, load_scenario
 from .gke.simulated import SimulatedGke
-from .kube import Kube
+from .kube import Kube, KubeError
 from .kubeconfig import write_json
+from .kubelet import Kubelet, KubeletSettings
 from .processes import parent_gone
 
 WATCHDOG_S = 0.5
@@ -53,6 +56,7 @@ class Sandbox:
         scenario: Scenario | None = None,
         speed: float = 1.0,
         crds: Path | None = None,
+        kubelet: KubeletSettings | None = None,
         say: Callable[[str], None] = _print,
     ) -> None:
         self.plane = ControlPlane(directory, say)
@@ -60,6 +64,7 @@ class Sandbox:
         self.description: Description | None = None
         self._speed = speed
         self._crds = crds
+        self._kubelet = kubelet
         self._stack = AsyncExitStack()
 
     @property
@@ -85,11 +90,16 @@ class Sandbox:
         if self._crds:
             async with Kube(self.plane.kubeconfig) as kube:
                 await install_crds(kube, self._crds)
-        gke = await self._stack.enter_async_context(SimulatedGke(self.plane.kubeconfig, self.scenario, self._speed))
+        kubeconfig = self.plane.kubeconfig
+        dial = self._stack.enter_context(DialMap())
+        gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))
+        pods = self.plane.directory / "pods"
+        await self._stack.enter_async_context(Kubelet(kubeconfig, self._speed, dial, pods, self._kubelet))
+        front = await self._stack.enter_async_context(ServiceFront(kubeconfig, dial))
         self.description = Description(
-            kubeconfig=str(self.plane.kubeconfig),
+            kubeconfig=str(kubeconfig),
             container_api=f"http://{gke.address}",
-            front_url="",
+            front_url=front.url,
             control_url=gke.control_url,
             project=self.scenario.project,
             location=self.scenario.location,
@@ -151,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(_until_signal(Sandbox(options.directory, scenario, options.speed, options.crds)))
     except (ScenarioError, OSError) as error:
         parser.error(str(error))
-    except (ControlPlaneError, BinariesMissingError) as error:
+    except (ControlPlaneError, BinariesMissingError, KubeError) as error:
         print(error, file=sys.stderr, flush=True)
         return 1
     return 0
