@@ -1,6 +1,7 @@
 """Which model or claim has to be looked at again when an object changes."""
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, POD, REVISION
@@ -65,14 +66,18 @@ class Router:
     def _add_claim_of(self, old: Meta | None, new: Meta | None) -> None:
         if changed(old, new):
             for name in {meta.first(CLAIM_NAME) for meta in (old, new) if meta is not None} - {""}:
-                self._claims.add(name)
+                self._claims.add_after(name, _COALESCE_S)
 
     def _on_claim(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old
         if meta is None:
             return
-        self._claims.add_after(meta.key.name, 0.0 if old is None or new is None else _COALESCE_S)
-        if changed(old, new) and not (new is not None and old is None and new.own):
+        if old is None or new is None:
+            self._claims.add(meta.key.name)
+        elif not new.own:
+            self._claims.add_after(meta.key.name, _COALESCE_S)
+        # A model needn't be told of the claim that it has just made.
+        if changed(old, new) and not (old is None and meta.own):
             self._spread(self._models_using(meta.key.name))
 
     def _on_event(self, _old: Meta | None, new: Meta | None) -> None:
@@ -88,14 +93,14 @@ class Router:
 
     def _add_claims(self, model_uid: str) -> None:
         for name in claims_needed_by(self._store, model_uid):
-            self._claims.add(name)
+            self._claims.add_after(name, _COALESCE_S)
 
     def _models_using(self, claim: str) -> list[Key]:
         revisions = self._store[REVISION].find_metas(CLAIM_NAME, claim)
         names = {meta.first(MODEL_NAME) for meta in revisions if meta.first(OWNER)}
         return [Key(*name.split("/", 1)) for name in sorted(names) if name]
 
-    def _spread(self, keys: list[Key] | tuple[Key, ...]) -> None:
-        longest_s = len(keys) / _PER_SECOND
+    def _spread(self, keys: Sequence[Key]) -> None:
+        longest_s = (len(keys) - 1) / _PER_SECOND
         for key in keys:
             self._models.add_after(key, _COALESCE_S + self._rng.uniform(0.0, longest_s))

@@ -1,0 +1,39 @@
+"""What the operator can be told when it is started."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mistral_operator import __version__
+from mistral_operator.planning.types import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of `run`. What is left empty is discovered: from the pod, from GKE's metadata server, from GKE."""
+
+    kubeconfig: Path | None = None
+    """None: the pod's service account, or outside of a pod the user's own kubeconfig."""
+    project: str = ""
+    location: str = ""
+    """Region or zone of the cluster."""
+    cluster: str = ""
+    zones: tuple[str, ...] = ()
+    """Zones for node pools; empty: the cluster's own."""
+    container_api: str = ""
+    """Empty: Google. `http://host:port`: a simulated one."""
+    cloud_backoff_scale: float = 1.0
+    """Multiplies the waits after refusals of the cloud; below 1 where the cloud is a simulated, faster one."""
+    health_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes from outside
+    health_port: int = 8080
+    """0: any free port."""
+    workers: int = 16
+    """Models that are reconciled at once."""
+    resync_s: float = 600.0
+    """How often everything is listed, compared and looked at again."""
+    leader_elect: bool = False
+    lease_namespace: str = "mistral-operator-system"
+    lease_name: str = "mistral-operator"
+    drain_s: float = 10.0
+    """How long work that was begun may go on after SIGTERM."""
+    verbose: bool = False
+    settings: Settings = field(default_factory=lambda: Settings(operator_version=__version__))

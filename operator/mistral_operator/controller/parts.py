@@ -1,0 +1,134 @@
+"""The operator's parts and how they are put together. Nothing runs yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from mistral_operator.api.names import MODEL_LABEL, SHAPE_LABEL
+from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.claim_types import ClaimSettings
+from mistral_operator.capacity.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.port import NodePools
+from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, POD, Kind
+from mistral_operator.cluster.reflector import Reflector
+from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.claims import ClaimReconciler
+from mistral_operator.controller.comparison import Comparison
+from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.metrics import Metrics
+from mistral_operator.controller.models import ModelReconciler
+from mistral_operator.controller.observation import AUTOSCALER_EVENTS, RULES
+from mistral_operator.controller.options import RunOptions
+from mistral_operator.controller.profile import LiveProfile
+from mistral_operator.controller.queue import KeyedQueue
+from mistral_operator.controller.routing import Router
+from mistral_operator.controller.watch import OwnKindsWatch
+from mistral_operator.controller.workers import Workers
+
+_CLAIM_WORKERS: Final = 4
+_REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
+    *((kind, MODEL_LABEL, "") for kind in (*CHILDREN, POD)),
+    (NODE, SHAPE_LABEL, ""),
+    (EVENT, "", AUTOSCALER_EVENTS),
+)
+"""Kind, label selector and field selector of what is reflected: never the whole cluster's pods or nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that runs."""
+
+    store: Store
+    router: Router
+    profile: LiveProfile
+    recorder: Recorder
+    reflectors: tuple[Reflector, ...]
+    comparison: Comparison
+    watch: OwnKindsWatch
+    models: Workers[Key]
+    claims: Workers[str]
+
+
+def assemble(
+    client: ApiClient,
+    pools: NodePools,
+    place: ClusterPlace,
+    profile: LiveProfile,
+    options: RunOptions,
+    metrics: Metrics,
+) -> Parts:
+    """Puts the parts together. `client` and `pools` are what they write to; both have their guards set."""
+    store = Store(RULES)
+    model_queue: KeyedQueue[Key] = KeyedQueue()
+    claim_queue: KeyedQueue[str] = KeyedQueue()
+    router = Router(store, model_queue, claim_queue)
+    recorder = Recorder(client)
+    watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
+    comparison = Comparison(
+        client, store, (MODEL, CLAIM), interval_s=options.resync_s, metrics=metrics, on_resync=_resync(router, watch)
+    )
+    catalogue = load_catalogue()
+    models = ModelReconciler(
+        client,
+        store,
+        recorder,
+        catalogue=catalogue,
+        settings=options.settings,
+        cluster=lambda: profile.current,
+        failures=model_queue.failures,
+        on_ghost=comparison.request,
+    )
+    claims = ClaimReconciler(
+        client=client,
+        store=store,
+        cloud=CloudPools(
+            pools, pace=CloudPace(backoff_scale=options.cloud_backoff_scale), guard=lambda: client.before_write()
+        ),
+        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
+        facts=partial(find_node_facts, catalogue, options.settings.prices),
+    )
+    return Parts(
+        store=store,
+        router=router,
+        profile=profile,
+        recorder=recorder,
+        reflectors=_reflectors(client, store, comparison.request, metrics),
+        comparison=comparison,
+        watch=watch,
+        models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
+        claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
+    )
+
+
+def _reflectors(
+    client: ApiClient, store: Store, on_reconnect: Callable[[], None], metrics: Metrics
+) -> tuple[Reflector, ...]:
+    return tuple(
+        Reflector(
+            client,
+            store[kind],
+            label_selector=labels,
+            field_selector=fields,
+            on_reconnect=on_reconnect,
+            on_restart=metrics.count_restart,
+        )
+        for kind, labels, fields in _REFLECTED
+    )
+
+
+def _resync(router: Router, watch: OwnKindsWatch) -> Callable[[int], None]:
+    """Looks at everything again, and starts kopf anew when it has twice in a row not told of changes."""
+    missed_before = 0
+
+    def resync(missed: int) -> None:
+        nonlocal missed_before
+        router.look_at_everything()
+        if missed and missed_before:
+            watch.restart()
+        missed_before = missed
+
+    return resync

@@ -1,0 +1,43 @@
+"""Where the cluster is: from the options, else from the metadata server that every GKE node has."""
+
+from typing import Final
+
+import aiohttp
+
+from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.controller.options import RunOptions
+
+METADATA_SERVER: Final = "http://metadata.google.internal"
+_HEADERS: Final = {"Metadata-Flavor": "Google"}
+_PATHS: Final = {
+    "project": "project/project-id",
+    "location": "instance/attributes/cluster-location",
+    "cluster": "instance/attributes/cluster-name",
+}
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+
+
+class UnknownPlaceError(Exception):
+    """Neither the options nor a metadata server say where the cluster is."""
+
+
+async def find_place(options: RunOptions, metadata_server: str = METADATA_SERVER) -> ClusterPlace:
+    """Project, location and name of the cluster; asks the metadata server only for what the options leave open."""
+    given = {name: getattr(options, name) for name in _PATHS}
+    if all(given.values()):
+        return ClusterPlace(**given)
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=_HEADERS) as session:
+        try:
+            found = {name: given[name] or await _ask(session, metadata_server, path) for name, path in _PATHS.items()}
+        except (aiohttp.ClientError, TimeoutError) as error:
+            missing = ", ".join(f"--{name}" for name, value in given.items() if not value)
+            raise UnknownPlaceError(
+                f"outside of GKE the cluster must be named; give {missing} ({error or 'no answer'})"
+            ) from error
+    return ClusterPlace(**found)
+
+
+async def _ask(session: aiohttp.ClientSession, server: str, path: str) -> str:
+    async with session.get(f"{server}/computeMetadata/v1/{path}") as answer:
+        answer.raise_for_status()
+        return (await answer.text()).strip()
