@@ -107,6 +107,7 @@ Quantity = Annotated[
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "x-kubernetes-int-or-string": True,
             "pattern": _QUANTITY_PATTERN,
+            "minimum": 0,
             "maxLength": 32,
         }
     ),
