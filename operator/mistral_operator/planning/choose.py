@@ -16,6 +16,8 @@ from mistral_operator.planning.wishes import Wish
 
 MOST_PCIE_DEVICES = 4
 """Beyond this, tensor parallelism over PCIe spends most of its time on communication: not chosen unasked."""
+MOST_OPTIONS = 5
+"""Rungs of a ladder; every wish of the user gets one at least."""
 NOT_ALLOWED = "NotAllowed"
 
 
@@ -60,19 +62,20 @@ class Candidate:
 
 def choose(task: Task, wishes: tuple[Wish, ...]) -> tuple[tuple[PlannedOption, ...], tuple[Refusal, ...]]:
     """Weigh all candidates; return the options best first, and why the others were refused, the most telling first."""
-    options: list[tuple[int, PlannedOption]] = []
+    rungs: list[PlannedOption] = []
     refusals: list[tuple[tuple[bool, Decimal, str], Refusal]] = []
-    for rank, wish in enumerate(wishes):
+    for wish in wishes:
+        options: list[PlannedOption] = []
         for candidate in _candidates(task.catalogue, wish, task.engine.engine.kind):
             verdict = weigh(task, candidate)
             if isinstance(verdict, PlannedOption):
-                options.append((rank, verdict))
+                options.append(verdict)
             else:
                 price = candidate.shape.prices.get(wish.consumption.value, Decimal("Infinity"))
                 refusals.append(((verdict.reason == NOT_ALLOWED, price, candidate.name), verdict))
-    options.sort(key=lambda item: (item[0], _cost_key(item[1])))
+        rungs += _drop_larger_hosts(sorted(options, key=_cost_key))[: max(1, MOST_OPTIONS // len(wishes))]
     refusals.sort(key=lambda item: item[0])
-    return _drop_larger_hosts([option for _, option in options]), _drop_repeats([refusal for _, refusal in refusals])
+    return _drop_twins(rungs), _drop_repeats([refusal for _, refusal in refusals])
 
 
 def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
@@ -219,11 +222,19 @@ def _cost_key(option: PlannedOption) -> tuple[Decimal, str]:
     return (option.hourly_cost if option.hourly_cost is not None else Decimal("Infinity"), option.name)
 
 
-def _drop_larger_hosts(options: list[PlannedOption]) -> tuple[PlannedOption, ...]:
-    """Keep the first, so the cheapest, of the machines that differ in nothing but their host, unless zones differ."""
-    kept: dict[tuple[str, int, Consumption, tuple[str, ...]], PlannedOption] = {}
+def _drop_larger_hosts(options: list[PlannedOption]) -> list[PlannedOption]:
+    """Keep the first, so the cheapest, of the machines that differ in nothing but their host."""
+    kept: dict[tuple[str, int], PlannedOption] = {}
     for option in options:
-        kept.setdefault((option.accelerator, option.devices, option.consumption, option.zones), option)
+        kept.setdefault((option.accelerator, option.devices), option)
+    return list(kept.values())
+
+
+def _drop_twins(rungs: list[PlannedOption]) -> tuple[PlannedOption, ...]:
+    """Keep the first of equal rungs: two wishes may allow the same machine."""
+    kept: dict[tuple[str, tuple[str, ...]], PlannedOption] = {}
+    for option in rungs:
+        kept.setdefault((option.name, option.zones), option)
     return tuple(kept.values())
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
 from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue, Model
-from mistral_operator.planning.choose import Task, choose
+from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
 from mistral_operator.planning.memory import device_weights_bytes
 from mistral_operator.planning.resolve import (
     ResolvedEngine,
@@ -22,7 +23,6 @@ from mistral_operator.planning.types import ClusterProfile, Plan, PlannedOption,
 from mistral_operator.planning.units import dollars_text
 from mistral_operator.planning.wishes import Wish, read_wishes
 
-MOST_OPTIONS = 5
 MOST_REFUSALS = 8
 MOST_TOLD = 2
 EXPERIMENTAL = "ExperimentalNotAllowed"
@@ -101,14 +101,14 @@ def _plan_hardware(
         engine_flags=engine.flags,
         weights_bytes=task.checkpoint_bytes,
         license_id=entry.license.id,
-        options=options[:MOST_OPTIONS],
+        options=options,
         refusals=refusals[:MOST_REFUSALS],
     )
 
 
 def _refuse_all(task: Task, refusals: tuple[Refusal, ...]) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
-    telling = _most_telling(refusals)
+    telling = _most_telling(tuple(item for item in refusals if item.reason != NOT_ALLOWED))
     reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
     return PlanRefused(
@@ -141,17 +141,18 @@ def _suggest(task: Task) -> str:
     for attempt, condition in attempts:
         options, _ = choose(attempt, (Wish(),))
         if options:
-            return f"The cheapest that would do{condition}: {_describe(options[0])}"
-    return (
-        f"Nothing in the catalogue holds {task.model.name} at {task.demand.precision}; write spec.engine.precision: FP8"
-    )
+            return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
+    smaller = "; write spec.engine.precision: FP8" if task.demand.precision == "bf16" else ""
+    return f"Nothing in the catalogue holds {task.model.name} at {task.demand.precision}{smaller}"
 
 
-def _describe(option: PlannedOption) -> str:
-    cost = dollars_text(option.hourly_cost) if option.hourly_cost is not None else "price unknown"
+def _describe(option: PlannedOption, limit: Decimal | None) -> str:
+    cost = option.hourly_cost
+    price = "price unknown" if cost is None else dollars_text(cost)
+    raised = "" if cost is None or limit is None or cost <= limit else f" with maxHourlyCost: {cost} or more"
     return (
-        f"{option.devices} × {option.accelerator} ({option.machine_type}, {cost});"
-        f" write spec.capacity.options: [{{machineType: {option.machine_type}}}], or leave spec.capacity out"
+        f"{option.devices} × {option.accelerator} ({option.machine_type}, {price});"
+        f" write spec.capacity.options: [{{machineType: {option.machine_type}}}]{raised}, or leave spec.capacity out"
     )
 
 

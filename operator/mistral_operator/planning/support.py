@@ -21,10 +21,14 @@ def judge(
 ) -> Verdict:
     """Apply the first support rule that matches one replica on `devices` devices."""
     memory_bytes = devices * accelerator.usable_bytes
+    missing = ""
     for rule in catalogue.support.rules:
-        if _covers(rule, model, engine, accelerator, precision) and _enough(rule, model, precision, memory_bytes):
+        if not _covers(rule, model, engine, accelerator, precision):
+            continue
+        if _enough(rule, model, precision, memory_bytes):
             return Verdict(Tier(rule.tier), f"{rule.evidence} ({rule.source}){_memory_note(rule, model, precision)}")
-    return Verdict(Tier(catalogue.support.default_tier), catalogue.support.default_evidence)
+        missing = missing or _shortage_note(model, precision, memory_bytes)
+    return Verdict(Tier(catalogue.support.default_tier), catalogue.support.default_evidence + missing)
 
 
 def _covers(rule: SupportRule, model: Model, engine: Engine, accelerator: Accelerator, precision: str) -> bool:
@@ -41,6 +45,14 @@ def _enough(rule: SupportRule, model: Model, precision: str, memory_bytes: int) 
         return True
     documented_gb = model.documented_memory_gb.get(precision)
     return documented_gb is not None and memory_bytes >= documented_gb * GIGABYTE
+
+
+def _shortage_note(model: Model, precision: str, memory_bytes: int) -> str:
+    documented_gb = model.documented_memory_gb.get(precision)
+    if documented_gb is None:
+        return f"; the documentation states no memory for {precision}"
+    has = f"{memory_bytes / GIGABYTE:.0f} GB"
+    return f"; the documentation asks for {documented_gb} GB at {precision}, and the devices have {has}"
 
 
 def _memory_note(rule: SupportRule, model: Model, precision: str) -> str:

@@ -1,0 +1,145 @@
+"""What can't be served is refused with a reason and with what to write instead."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.catalogue.types import SupportRule
+from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
+
+CATALOGUE = load_catalogue()
+CLUSTER = ClusterProfile(provider="GKE", project="p", location="us-central1", cluster="c", zones=("us-central1-a",))
+CODESTRAL = "mistral-non-production-license"
+
+
+def answer(spec: dict[str, Any], location: str = "us-central1") -> Plan | PlanRefused:
+    model = MistralModel.model_validate({"metadata": {"name": "chat"}, "spec": {"model": "mistral-7b-v0.3", **spec}})
+    return plan_model(model, CATALOGUE, replace(CLUSTER, location=location), Settings(operator_version="0"))
+
+
+def one(**option: Any) -> dict[str, Any]:
+    return {"capacity": {"options": [option]}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({"model": "mistral-smal-3.2"}, "UnknownModel", "the nearest are mistral-small-3.2-24b-2506"),
+        ({"model": "qqqq"}, "UnknownModel", "known are codestral-22b-v0.1"),
+        ({"model": "codestral-22b-v0.1"}, "LicenseNotAccepted", f"write spec.license.accept: {CODESTRAL}"),
+        (
+            {"model": "codestral-22b-v0.1", "license": {"accept": "mrl-0.1"}},
+            "LicenseNotAccepted",
+            "but mrl-0.1 is accepted",
+        ),
+        ({"variant": "tiny"}, "UnknownVariant", "write one of instruct, base"),
+        ({"model": "mistralai/Mistral-7B-v0.3", "variant": "instruct"}, "VariantMismatch", "remove spec.variant"),
+        ({"engine": {"type": "JetStreamMaxText"}}, "NotYetSupported", "write VLLM"),
+        ({"engine": {"version": "0.9.0"}}, "UnsupportedEngine", "write 0.33.0"),
+        ({"engine": {"precision": "INT4"}}, "PrecisionNotSupported", "write Auto, BF16 or FP8"),
+        ({"engine": {"reasoning": "Enabled"}}, "FeatureNotSupported", "does not reason"),
+        (
+            {"model": "mixtral-8x7b", "engine": {"toolCalling": "Enabled"}},
+            "FeatureNotSupported",
+            "not trained for tool",
+        ),
+        ({"engine": {"contextLength": 65536}}, "ContextExceedsModel", "at most 32768 tokens"),
+        ({"engine": {"adapters": [{"name": "a", "repository": "x/y"}]}}, "NotYetSupported", "spec.engine.adapters"),
+        ({"optimizeFor": "Latency"}, "NotYetSupported", "spec.optimizeFor"),
+        (one(accelerator="l5"), "UnknownAccelerator", "write l4"),
+        (one(machineType="g2-standard-9"), "UnknownMachineType", "g2-standard-96"),
+        (one(machineType="g2-standard-8", devices=2), "UnknownMachineType", "g2-standard-8 has 1 × l4"),
+        (one(accelerator="l4", devices=3), "UnknownMachineType", "write one of 1, 2, 4, 8"),
+        (one(zones=["europe-west4-a"]), "ZoneNotInCluster", "write some of us-central1-a"),
+        (one(accelerator="l4", topology="2x4"), "NotYetSupported", "topology is not yet supported"),
+        (one(consumption="FlexStart"), "NotYetSupported", "write OnDemand or Spot"),
+    ],
+)
+def test_refused_with_what_to_write(spec: dict[str, Any], reason: str, words: str) -> None:
+    result = answer(spec)
+    assert isinstance(result, PlanRefused)
+    assert result.reason == reason
+    assert words in result.message
+
+
+def test_no_custom_model_yet() -> None:
+    result = answer({"model": None, "customModel": {"base": "mistral-7b-v0.3"}})
+    assert isinstance(result, PlanRefused)
+    assert (result.reason, result.message) == ("NotYetSupported", "spec.customModel is not yet supported; remove it")
+
+
+def test_hardware_that_is_too_small_names_what_would_do() -> None:
+    result = answer({"model": "mistral-small-3.2", **one(accelerator="l4", devices=1)})
+    assert isinstance(result, PlanRefused)
+    assert result.reason == "NothingFits"
+    assert "weights 44.7 GiB" in result.message
+    assert "The cheapest that would do: 4 × l4 (g2-standard-48, $4.00/h)" in result.message
+    assert result.refusals[0].reason == "WeightsExceedMemory"
+
+
+def test_a_small_budget_names_the_price() -> None:
+    result = answer({"model": "mixtral-8x7b", "capacity": {"maxHourlyCost": "10"}})
+    assert isinstance(result, PlanRefused)
+    assert "one replica costs $10.14/h, more than spec.capacity.maxHourlyCost: $10.00/h" in result.message
+    assert "with maxHourlyCost: 10.1376 or more" in result.message
+
+
+def test_a_region_without_the_hardware() -> None:
+    result = answer(one(accelerator="h100-80"), location="us-west3")
+    assert isinstance(result, PlanRefused)
+    assert any(item.reason == "NotInRegion" for item in result.refusals)
+    assert "is not offered in us-west3" in result.message
+
+
+def test_an_unknown_region_offers_another() -> None:
+    result = answer({}, location="mars-north1")
+    assert isinstance(result, PlanRefused)
+    assert "The cheapest that would do in another region: 1 × l4" in result.message
+
+
+def test_what_is_not_sold_that_way() -> None:
+    result = answer(one(machineType="a3-highgpu-1g"))
+    assert isinstance(result, PlanRefused)
+    assert "a3-highgpu-1g is not sold as OnDemand, only as Spot" in result.message
+
+
+def test_experimental_pairs_need_consent() -> None:
+    spec = {"model": "mistral-nemo", **one(accelerator="l4", devices=2)}
+    result = answer(spec)
+    assert isinstance(result, PlanRefused)
+    assert result.reason == "ExperimentalNotAllowed"
+    assert "asks for 56 GB at bf16, and the devices have 47 GB; write spec.allowExperimental: true" in result.message
+    allowed = answer({**spec, "allowExperimental": True})
+    assert isinstance(allowed, Plan)
+    assert allowed.chosen.tier == "experimental"
+
+
+def test_pairs_known_not_to_work_stay_refused() -> None:
+    rule = SupportRule("refused", ("mistral-7b-v0.3",), ("vllm-gpu",), ("l4",), ("bf16",), False, "crashes", "a test")
+    catalogue = replace(CATALOGUE, support=replace(CATALOGUE.support, rules=(rule, *CATALOGUE.support.rules)))
+    model = MistralModel.model_validate(
+        {"metadata": {"name": "chat"}, "spec": {"model": "mistral-7b-v0.3", "allowExperimental": True}}
+    )
+    plan = plan_model(model, catalogue, CLUSTER, Settings(operator_version="0"))
+    assert isinstance(plan, Plan)
+    assert "l4" not in [option.accelerator for option in plan.options]
+    assert "KnownNotToWork" in [item.reason for item in plan.refusals]
+
+
+def test_a_limit_without_a_price_is_not_guessed() -> None:
+    l4 = CATALOGUE.accelerators["l4"]
+    priceless = replace(l4, machines=tuple(replace(shape, prices={}) for shape in l4.machines))
+    catalogue = replace(CATALOGUE, accelerators={"l4": priceless})
+    spec = {"model": "mistral-7b-v0.3", "capacity": {"maxHourlyCost": "5"}}
+    model = MistralModel.model_validate({"metadata": {"name": "chat"}, "spec": spec})
+    result = plan_model(model, catalogue, CLUSTER, Settings(operator_version="0"))
+    assert isinstance(result, PlanRefused)
+    assert "PriceUnknown" in [item.reason for item in result.refusals]
+    unlimited = MistralModel.model_validate({"metadata": {"name": "chat"}, "spec": {"model": "mistral-7b-v0.3"}})
+    plan = plan_model(unlimited, catalogue, CLUSTER, Settings(operator_version="0"))
+    assert isinstance(plan, Plan)
+    assert plan.chosen.hourly_cost is None
