@@ -142,7 +142,7 @@ class SecretKeyRef(ApiType):
 
     name: DnsSubdomain = Field(description="Name of the Secret, in the model's namespace.")
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = Field(
-        "token", description="Key inside the Secret."
+        "token", description="Key inside the Secret. `token` when left out."
     )
 
 

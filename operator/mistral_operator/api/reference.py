@@ -12,8 +12,8 @@ _HEAD: Final = f"""# API reference
 <!-- Generated from operator/mistral_operator/api by `python -m mistral_operator.api.schema --write`; do not edit. -->
 
 Group and version: `{API_VERSION}`. Quantities, durations and money are strings. A field in **bold** is required where
-its parent is given. Any other may be left out; its description says what happens then. A `[]` stands for an item of a
-list, a `{{}}` for a value of a map.
+its parent is given. Any other may be left out; its description says what happens then, and a boolean is false. A `[]`
+stands for an item of a list, a `{{}}` for a value of a map.
 
 Everything here has its type and its rules. What is not built yet is refused with the condition `Accepted=False` and the
 reason `NotYetSupported`, which names the field.

@@ -61,7 +61,7 @@ class ScalingSchedule(ApiType):
     )
     duration: Duration = Field(description="How long it holds, such as `10h`.")
     time_zone: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9+_/-]+$")] = Field(
-        "UTC", description="IANA time zone of `start`, such as `Europe/Paris`."
+        "UTC", description="IANA time zone of `start`, such as `Europe/Paris`. `UTC` when left out."
     )
     min_replicas: Annotated[Count, Field(ge=0, le=1000)] | None = Field(None, description="Fewest replicas meanwhile.")
     max_replicas: Annotated[Count, Field(ge=1, le=1000)] | None = Field(None, description="Most replicas meanwhile.")
