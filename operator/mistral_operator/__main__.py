@@ -2,4 +2,4 @@
 
 from mistral_operator.cli.main import main
 
-main()
+main(prog_name="mistral-operator")

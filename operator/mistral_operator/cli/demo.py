@@ -76,11 +76,11 @@ def _read_example(example: Path | None) -> dict[str, Any]:
 async def _run(directory: Path, manifest: dict[str, Any], speed: float, keep: bool) -> None:
     narrator = Narrator()
     with ProcessGroup() as processes:
-        stack = LocalStack(directory, processes)
+        stack = LocalStack(directory, processes, speed)
         client: ApiClient | None = None
         try:
             narrator.tell("sandbox", f"starting in {directory}")
-            info = await stack.start_sandbox(scenario=None, speed=speed, waiting=narrator.await_)
+            info = await stack.start_sandbox(scenario=None, waiting=narrator.await_)
             narrator.tell(
                 "sandbox", f"ready: a GKE cluster in {info.location}, export KUBECONFIG={info.kubeconfig}", Style.GOOD
             )

@@ -45,19 +45,18 @@ class SandboxInfo:
 class LocalStack:
     """Starts the parts in the order of the calls; `stop` ends them in the other order. Dies with this process."""
 
-    def __init__(self, directory: Path, processes: ProcessGroup) -> None:
+    def __init__(self, directory: Path, processes: ProcessGroup, speed: float) -> None:
         self.directory = directory
+        self._speed = speed
         self._processes = processes
         self._running: list[Process] = []
 
-    async def start_sandbox(
-        self, *, scenario: Path | None, speed: float, waiting: Callable[[str], None]
-    ) -> SandboxInfo:
+    async def start_sandbox(self, *, scenario: Path | None, waiting: Callable[[str], None]) -> SandboxInfo:
         """Start it and wait until all of it answers. `waiting` is told what the sandbox says meanwhile."""
         description = self.directory / "sandbox.json"
         description.unlink(missing_ok=True)
         args: list[str | Path] = [sys.executable, "-m", "mistral_operator.sandbox"]
-        args += ["--directory", self.directory, "--speed", f"{speed:g}"]
+        args += ["--directory", self.directory, "--speed", f"{self._speed:g}"]
         if scenario:
             args += ["--scenario", scenario]
         process = self._spawn("sandbox", args)
@@ -80,7 +79,8 @@ class LocalStack:
             sys.executable, "-m", "mistral_operator", "run",
             "--kubeconfig", sandbox.kubeconfig, "--container-api", sandbox.container_api,
             "--project", sandbox.project, "--location", sandbox.location, "--cluster", sandbox.cluster,
-            "--health-port", str(port),
+            "--cloud-backoff-scale", f"{1 / self._speed:g}",
+            "--health-host", "127.0.0.1", "--health-port", str(port),
         ])  # fmt: skip
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
 

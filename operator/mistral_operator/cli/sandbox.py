@@ -41,10 +41,10 @@ def up(directory: Path | None, scenario: Path | None, speed: float, with_operato
 async def _stay(directory: Path, scenario: Path | None, speed: float, with_operator: bool) -> None:
     narrator = Narrator()
     with ProcessGroup() as processes:
-        stack = LocalStack(directory, processes)
+        stack = LocalStack(directory, processes, speed)
         try:
             narrator.tell("sandbox", f"starting in {directory}")
-            info = await stack.start_sandbox(scenario=scenario, speed=speed, waiting=narrator.await_)
+            info = await stack.start_sandbox(scenario=scenario, waiting=narrator.await_)
             if with_operator:
                 client = await ApiClient.connect(info.kubeconfig)
                 try:

@@ -13,6 +13,7 @@ from mistral_operator.cli.observe import Belongings, read_belongings
 from mistral_operator.cli.output import say
 from mistral_operator.cli.profile import DEFAULT, read_profile
 from mistral_operator.cli.story import tell
+from mistral_operator.cluster.capabilities import discover
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import NODE
@@ -84,8 +85,7 @@ async def discover_profile(client: ApiClient) -> ClusterProfile:
     labels: list[dict[str, Any]] = [node["metadata"].get("labels") or {} for node in nodes]
     regions = sorted({label[_REGION] for label in labels if _REGION in label})
     zones = tuple(sorted({label[_ZONE] for label in labels if _ZONE in label}))
-    groups = (await client.read("/apis")).get("groups") or ()
-    custom_metrics = any(group["name"] == "custom.metrics.k8s.io" for group in groups)
+    custom_metrics = (await discover(client)).custom_metrics
     known = bool(regions and zones)
     return ClusterProfile(
         provider="GKE",

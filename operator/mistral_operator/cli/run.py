@@ -1,0 +1,80 @@
+"""`run`: the operator itself. Each option can also be given as MISTRAL_OPERATOR_RUN_<OPTION> in the environment."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from mistral_operator import __version__
+from mistral_operator.capacity.errors import CloudError
+from mistral_operator.cluster.errors import ApiError
+from mistral_operator.controller.options import RunOptions
+from mistral_operator.controller.place import UnknownPlaceError
+from mistral_operator.planning.types import Settings
+
+_DEFAULT = RunOptions()
+
+
+@click.command()
+@click.option("--kubeconfig", type=click.Path(path_type=Path, exists=True), help="Else the pod's service account.")
+@click.option("--project", default="", help="Google Cloud project. Discovered on GKE.")
+@click.option("--location", default="", help="Region or zone of the cluster. Discovered on GKE.")
+@click.option("--cluster", default="", help="Name of the cluster. Discovered on GKE.")
+@click.option("--zones", default="", help="Zones for node pools, separated by commas. The cluster's own when left out.")
+@click.option("--container-api", default="", metavar="URL", help="A simulated GKE instead of Google's.")
+@click.option(
+    "--cloud-backoff-scale",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Multiplies the waits after refusals of the cloud; for a simulated, faster one.",
+)
+@click.option("--health-host", default=_DEFAULT.health_host, show_default=True, help="Address for health and metrics.")
+@click.option("--health-port", type=click.IntRange(0, 65535), default=_DEFAULT.health_port, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=_DEFAULT.workers,
+    show_default=True,
+    help="Models that are worked on at once.",
+)
+@click.option(
+    "--resync-s",
+    type=click.FloatRange(min=1),
+    default=_DEFAULT.resync_s,
+    show_default=True,
+    help="Seconds after which everything is looked at again.",
+)
+@click.option("--leader-elect/--no-leader-elect", default=False, show_default=True, help="Needed with two replicas.")
+@click.option("--lease-namespace", default=_DEFAULT.lease_namespace, show_default=True)
+@click.option("--image", "images", multiple=True, metavar="ENGINE=IMAGE", help="Another image than the catalogue's.")
+@click.option(
+    "--claim-idle-after-s",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seconds for which a node pool without models is kept.",
+)
+@click.option("--verbose", is_flag=True, help="Also log what is only of use to developers.")
+def run(zones: str, images: tuple[str, ...], claim_idle_after_s: int, **given: object) -> None:
+    """Run the operator until SIGTERM or SIGINT."""
+    from mistral_operator.controller.run import run as run_operator
+
+    settings = Settings(
+        operator_version=__version__, images=_read_images(images), claim_idle_after_s=claim_idle_after_s
+    )
+    named = tuple(zone.strip() for zone in zones.split(",") if zone.strip())
+    try:
+        asyncio.run(run_operator(RunOptions(zones=named, settings=settings, **given)))  # type: ignore[arg-type]
+    except (UnknownPlaceError, ApiError, CloudError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _read_images(pairs: tuple[str, ...]) -> dict[str, str]:
+    images = {}
+    for pair in pairs:
+        engine, equals, image = pair.partition("=")
+        if not (engine and equals and image):
+            raise click.UsageError(f"--image {pair}: write it like --image vllm-gpu=registry.example/vllm:tag")
+        images[engine] = image
+    return images

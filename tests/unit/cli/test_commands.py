@@ -1,0 +1,143 @@
+"""The offline commands as a user calls them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from mistral_operator.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "mistral-7b.yaml"
+
+HEAD = "apiVersion: serving.mistral-operator.dev/v1alpha1\nkind: MistralModel\nmetadata: {name: chat}\n"
+
+HEAVY = {
+    "kopf", "kubernetes", "google", "grpc", "aiohttp", "asyncio", "mistral_operator.controller", "mistral_operator.cluster",
+}  # fmt: skip
+
+
+def call(*args: str | Path, text: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args], input=text)
+
+
+def test_plan_tells_hardware_arithmetic_and_price() -> None:
+    result = call("plan", "-f", EXAMPLE)
+    assert result.exit_code == 0, result.output
+    assert "1 × nvidia-l4" in result.output
+    assert "KV cache" in result.output
+    assert "an hour for one replica" in result.output
+    assert "assumed; give yours with --cluster-profile" in result.output
+    assert "\033[" not in result.output
+
+
+def test_plan_reads_standard_input_and_writes_json() -> None:
+    result = call("plan", "-f", "-", "-o", "json", text=HEAD + "spec: {model: mistral-7b-v0.3}")
+    answer = json.loads(result.output)
+    assert answer["accepted"] is True
+    assert answer["plan"]["options"][0]["machine_type"].startswith("g2-")
+    assert answer["cluster"]["location"] == "us-central1"
+
+
+@pytest.mark.parametrize("form", ["yaml", "markdown"])
+def test_plan_writes_other_forms(form: str) -> None:
+    result = call("plan", "-f", EXAMPLE, "-o", form)
+    assert result.exit_code == 0, result.output
+    assert yaml.safe_load(result.output)["accepted"] if form == "yaml" else result.output.startswith("### Mistral 7B")
+
+
+def test_a_refused_plan_exits_with_1_and_shows_the_arithmetic() -> None:
+    spec = "spec: {model: mistral-small-3.2-24b-2506, capacity: {options: [{machineType: g2-standard-4}]}}"
+    result = call("plan", "-f", "-", text=HEAD + spec)
+    assert result.exit_code == 1
+    assert result.output.startswith("Refused")
+    assert "WeightsExceedMemory" in result.output
+    assert "GiB" in result.output
+
+
+def test_an_unknown_model_gets_the_nearest_names() -> None:
+    result = call("plan", "-f", "-", text=HEAD + "spec: {model: mistral-7b-v0.33}")
+    assert result.exit_code == 1
+    assert "UnknownModel" in result.output
+    assert "mistral-7b-v0.3" in result.output
+
+
+def test_what_is_not_built_yet_is_refused_by_name() -> None:
+    result = call("plan", "-f", "-", text=HEAD + "spec: {model: mistral-7b-v0.3, optimizeFor: Latency}")
+    assert result.exit_code == 1
+    assert "NotYetSupported" in result.output
+    assert "spec.optimizeFor" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + "spec: {model: mistral-7b-v0.3, engin: {}}", "spec.engin: there is no such field"),
+        (HEAD + "spec: {model: mistral-7b-v0.3, replicas: many}", "spec.replicas: "),
+        (HEAD + "spec: {}", "write exactly one of spec.model"),
+        (HEAD.replace("chat", "c" * 41) + "spec: {model: mistral-7b-v0.3}", "metadata.name must be at most 40"),
+        (HEAD.replace("name: chat", "") + "spec: {model: mistral-7b-v0.3}", "metadata.name is missing"),
+        ("kind: Deployment", "holds no MistralModel"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_bad_input_is_refused_with_its_path(text: str, message: str) -> None:
+    for command in ("plan", "render"):
+        result = call(command, "-f", "-", text=text)
+        assert result.exit_code == 1
+        assert message in result.output
+
+
+def test_render_prints_the_revision_first_then_the_claim() -> None:
+    result = call("render", "-f", EXAMPLE)
+    assert result.exit_code == 0, result.output
+    kinds = [document["kind"] for document in yaml.safe_load_all(result.stdout) if document]
+    assert kinds[:2] == ["ControllerRevision", "NodePoolClaim"]
+    assert {"Deployment", "Service", "PodDisruptionBudget"} <= set(kinds)
+
+
+def test_render_says_why_it_renders_nothing() -> None:
+    result = call("render", "-f", "-", text=HEAD + "spec: {model: gpt-2}")
+    assert result.exit_code == 1
+    assert "UnknownModel" in result.output
+
+
+def test_render_wants_one_kind_of_input() -> None:
+    result = call("render")
+    assert result.exit_code == 2
+    assert "either --file or --inputs" in result.output
+
+
+@pytest.mark.parametrize("what", ["models", "accelerators", "engines", "support"])
+def test_catalogue_lists_the_same_in_every_form(what: str) -> None:
+    rows = json.loads(call("catalogue", what, "-o", "json").output)
+    assert rows
+    assert yaml.safe_load(call("catalogue", what, "-o", "yaml").output) == rows
+    text = call("catalogue", what).output
+    assert all(str(next(iter(row.values()))) in text for row in rows)
+
+
+def test_nothing_is_verified_before_somebody_has_run_it() -> None:
+    rows = json.loads(call("catalogue", "support", "-o", "json").output)
+    assert {row["tier"] for row in rows} <= {"documented", "experimental", "refused"}
+
+
+def test_help_names_every_command_and_each_has_help() -> None:
+    text = call("--help").output
+    for name in COMMANDS:
+        assert f"  {name}" in text
+        assert call(name, "--help").exit_code == 0
+
+
+def test_plan_loads_no_client_and_no_operator() -> None:
+    program = (
+        "import sys; from mistral_operator.cli.main import main\n"
+        f"main(['plan', '-f', {str(EXAMPLE)!r}], standalone_mode=False)\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr.strip() == "[]"

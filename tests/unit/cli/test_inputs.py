@@ -1,0 +1,54 @@
+"""Recorded inputs give the same manifests as the inputs they were recorded from."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from mistral_operator.cli.documents import read_models
+from mistral_operator.cli.inputs import (
+    Inputs,
+    inputs_from_dict,
+    inputs_to_dict,
+    ordered_manifests,
+    read_inputs,
+    to_yaml,
+)
+from mistral_operator.cli.profile import DEFAULT
+from mistral_operator.core.types import Observed
+from mistral_operator.planning.types import Settings
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("m*.yaml"))
+
+
+def make_inputs(file: Path) -> Inputs:
+    model = read_models(file)[0].model_dump(by_alias=True, exclude_none=True, mode="json")
+    settings = Settings("9.9", {"vllm-gpu": "example/vllm:1"}, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, 30)
+    observed = Observed(cluster=DEFAULT, pods=({"kind": "Pod", "metadata": {"name": "p", "uid": "1"}},))
+    return Inputs(model=model, observed=observed, settings=settings, now=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_inputs_survive_yaml(file: Path) -> None:
+    inputs = make_inputs(file)
+    assert inputs_from_dict(yaml.safe_load(to_yaml(inputs_to_dict(inputs)))) == inputs
+
+
+def test_recorded_inputs_render_the_same(tmp_path: Path) -> None:
+    inputs = make_inputs(EXAMPLES[0])
+    inputs = Inputs(inputs.model, Observed(cluster=DEFAULT), inputs.settings, inputs.now)
+    file = tmp_path / "inputs.yaml"
+    file.write_text(to_yaml(inputs_to_dict(inputs)))
+    assert ordered_manifests(read_inputs(file).sync()) == ordered_manifests(inputs.sync())
+    assert ordered_manifests(inputs.sync())[0]["kind"] == "ControllerRevision"
+
+
+@pytest.mark.parametrize("text", ["", "kind: Other", "kind: SyncInputs", "a: ["])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "inputs.yaml"
+    file.write_text(text)
+    with pytest.raises(click.ClickException, match="--export-inputs"):
+        read_inputs(file)

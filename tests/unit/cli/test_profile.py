@@ -1,0 +1,50 @@
+"""Which cluster a plan is made for when there is none to ask."""
+
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from mistral_operator.cli.profile import DEFAULT, assume_profile, profile_to_dict, read_profile
+from mistral_operator.planning.types import ClusterProfile
+
+
+def test_the_default_says_that_it_is_assumed() -> None:
+    assumption = assume_profile(None, None, None)
+    assert assumption.profile == DEFAULT
+    assert assumption.source.startswith("assumed")
+
+
+def test_letters_are_zones_of_the_location() -> None:
+    assumption = assume_profile(None, "europe-west4", "a, b,europe-west4-c")
+    assert assumption.profile.location == "europe-west4"
+    assert assumption.profile.zones == ("europe-west4-a", "europe-west4-b", "europe-west4-c")
+
+
+def test_another_location_needs_zones() -> None:
+    with pytest.raises(click.UsageError, match="--zones europe-west4-a,europe-west4-b"):
+        assume_profile(None, "europe-west4", None)
+
+
+def test_a_written_profile_is_read_back(tmp_path: Path) -> None:
+    profile = ClusterProfile("GKE", "p", "europe-west4", "c", ("europe-west4-a",), "1.36", custom_metrics=True)
+    file = tmp_path / "profile.yaml"
+    file.write_text(yaml.safe_dump(profile_to_dict(profile)))
+    assert read_profile(file) == profile
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("location: us-central1", "zones"),
+        ("[]", "mapping"),
+        ("location: x\nzones: [a]\nzone: b", "unknown field zone; known are provider"),
+        ("a: [", "can't read"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_what_to_write(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "profile.yaml"
+    file.write_text(text)
+    with pytest.raises(click.ClickException, match=message):
+        read_profile(file)

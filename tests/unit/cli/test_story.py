@@ -1,0 +1,131 @@
+"""The story of a model and the lines that follow it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mistral_operator.cli.follow import Follower
+from mistral_operator.cli.observe import Belongings
+from mistral_operator.cli.output import Style
+from mistral_operator.cli.story import advise, condition_style, tell, word_pod
+
+NOW = datetime(2026, 5, 4, 12, 10, 0, tzinfo=UTC)
+
+
+def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
+    found = {"type": kind, "status": status, "reason": reason, "message": message}
+    return {**found, "lastTransitionTime": "2026-05-04T12:00:00Z"}
+
+
+def model(*conditions: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "chat", "namespace": "shop", "generation": 2, "uid": "m"},
+        "status": {"observedGeneration": 2, "conditions": list(conditions), **status} if conditions else {},
+    }
+
+
+def pod(**status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "chat-1", "uid": "p", "creationTimestamp": "2026-05-04T12:09:00Z"},
+        "spec": {"nodeName": "node-1"},
+        "status": {"phase": "Running", **status},
+    }
+
+
+def claim() -> dict[str, Any]:
+    return {
+        "metadata": {"name": "g2-standard-8-od-1"},
+        "spec": {"zones": ["us-central1-a"]},
+        "status": {"state": "Ready", "poolName": "mm-g2", "nodes": {"current": 1, "desiredMax": 2}},
+    }
+
+
+def belongings(item: dict[str, Any], **parts: Any) -> Belongings:
+    empty: dict[str, Any] = {"children": (), "pods": (), "pod_events": (), "model_events": (), "claims": ()}
+    return Belongings(model=item, **{**empty, **parts})
+
+
+def test_a_model_that_nobody_has_looked_at() -> None:
+    assert "Is one running" in "\n".join(tell(belongings(model()), NOW))
+
+
+def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
+    event = {
+        "type": "Warning", "reason": "FailedScaleUp", "message": "no stock", "lastTimestamp": "2026-05-04T12:08:00Z",
+        "metadata": {},
+    }  # fmt: skip
+    waiting = condition("CapacityReady", "False", "StockedOut", "The cluster autoscaler says: no stock")
+    ready = condition("Ready", "False", "StockedOut", "wait")
+    item = model(
+        ready,
+        waiting,
+        summary={"ready": "0/1", "hardware": "1x nvidia-l4"},
+        cost={"hourly": "0.85", "currency": "USD"},
+        timeline=[
+            {"time": "2026-05-04T12:00:00Z", "reason": "Planned"},
+            {"time": "2026-05-04T12:01:05Z", "reason": "NodePoolReady"},
+        ],
+    )
+    text = "\n".join(tell(belongings(item, pods=(pod(),), claims=(claim(),), pod_events=(event,)), NOW))
+    for part in (
+        "StockedOut",
+        "no stock",
+        "mm-g2",
+        "1 of at most 2",
+        "chat-1",
+        "node-1",
+        "$0.85 an hour now",
+        "+1 min 5 s",
+        "10 min",
+    ):
+        assert part in text
+
+
+def test_an_older_status_is_called_so() -> None:
+    item = model(condition("Ready", "True", "Serving"))
+    item["status"]["observedGeneration"] = 1
+    assert "about generation 1; the spec is at 2" in "\n".join(tell(belongings(item), NOW))
+
+
+def test_troubles_are_good_when_they_are_false() -> None:
+    assert condition_style(condition("Stalled", "False", "NotStalled")) is Style.PLAIN
+    assert condition_style(condition("Stalled", "True", "AccessRefused")) is Style.BAD
+    assert condition_style(condition("Ready", "True", "Serving")) is Style.GOOD
+
+
+def test_advice_is_what_to_do_next() -> None:
+    stalled = model(
+        condition("Stalled", "True", "TokenSecretMissing", "Make the Secret."), condition("Ready", "False", "x")
+    )
+    assert advise(stalled) == "This waits for you. Make the Secret."
+    assert (
+        advise(model(condition("Ready", "True", "ScaledToZero")))
+        == "kubectl -n shop scale mistralmodel/chat --replicas=1"
+    )
+    serving = model(condition("Ready", "True", "Serving"), endpoint={"url": "u", "servedName": "mistral"})
+    assert '"model": "mistral"' in advise(serving)
+    assert (
+        advise(model(condition("Ready", "False", "ScalingUp", "Nodes are being added.")))
+        == "Wait: Nodes are being added."
+    )
+
+
+def test_pods_in_kubectls_words() -> None:
+    assert (
+        word_pod(pod(containerStatuses=[{"state": {"waiting": {"reason": "ImagePullBackOff"}}}])) == "ImagePullBackOff"
+    )
+    assert word_pod(pod(containerStatuses=[{"ready": True, "state": {"running": {}}}])) == "Ready"
+    assert word_pod(pod(phase="Pending")) == "Pending"
+    gone = pod()
+    gone["metadata"]["deletionTimestamp"] = "2026-05-04T12:09:00Z"
+    assert word_pod(gone) == "Terminating"
+
+
+def test_only_changes_are_told_and_each_once() -> None:
+    follower = Follower()
+    first = belongings(model(condition("Accepted", "True", "Planned", "Mistral 7B")), claims=(claim(),))
+    assert [change.topic for change in follower.look(first)] == ["node pool", "model"]
+    assert follower.look(first) == []
+    second = belongings(
+        model(condition("Accepted", "True", "Planned", "other words")), claims=(claim(),), pods=(pod(),)
+    )
+    assert [change.text for change in follower.look(second)] == ["chat-1: Running on node-1"]
