@@ -67,13 +67,19 @@ def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     directory = tmp_path_factory.mktemp("sandbox")
     running = running_sandbox(directory)
     with ThreadPoolExecutor(1) as thread:
-        # Processes and files only, nothing bound to a loop: start and end may run in two.
-        yield thread.submit(asyncio.run, _enter(running)).result()
-        thread.submit(asyncio.run, running.__aexit__(None, None, None)).result()
+        # One loop for start and end: a closing loop would also end the generator behind `running`.
+        runner = asyncio.Runner()
+        yield thread.submit(runner.run, _enter(running)).result()
+        thread.submit(runner.run, _leave(running)).result()
+        thread.submit(runner.close).result()
 
 
 async def _enter(running: AbstractAsyncContextManager[RunningSandbox]) -> RunningSandbox:
     return await running.__aenter__()
+
+
+async def _leave(running: AbstractAsyncContextManager[RunningSandbox]) -> None:
+    await running.__aexit__(None, None, None)
 
 
 def _teller(config: pytest.Config) -> Callable[[str], None]:

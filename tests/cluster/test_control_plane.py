@@ -25,7 +25,11 @@ async def own_plane(tmp_path: Path) -> AsyncIterator[ControlPlane]:
 
 async def test_a_deployment_gets_pods(kube: Kube, namespace: str) -> None:
     labels = {"app": "web"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "example/web"}]}}
+    containers = [{"name": "web", "image": "example/web"}]
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": containers, "nodeSelector": {"there": "is-none"}},
+    }
     await kube.create(
         f"/apis/apps/v1/namespaces/{namespace}/deployments",
         {
