@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 COMPONENT = "cluster-autoscaler"
 REPEAT_S = 60.0
 """In simulated seconds: the same text about the same object is not written again before."""
+REMEMBERED = 5000
 LONGEST_MESSAGE = 250
 """GKE cuts the messages of FailedScaleUp here."""
 FAILURES = {"GCE_STOCKOUT": "GCE out of resources", "GCE_QUOTA_EXCEEDED": "GCE quota exceeded"}
@@ -83,6 +84,8 @@ class EventWriter:
         name = f"{involved['name'][:200]}.{hashlib.sha256(f'{key}{now_s}'.encode()).hexdigest()[:16]}"
         await self._kube.create(path, _event(name, namespace, involved, kind, reason, message, now))
         self._written[key] = _Written(name, 1, now_s)
+        while len(self._written) > REMEMBERED:
+            del self._written[next(iter(self._written))]
 
 
 def _event(

@@ -1,0 +1,98 @@
+"""The control API that tests use, the autoscaler's backoff and the words of its events."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from tests.support.polling import eventually
+from tests.support.simulated_gke import Gke, fixed_pool
+
+from mistral_operator.sandbox.gke.backoff import Backoff
+from mistral_operator.sandbox.gke.control import ControlApi
+from mistral_operator.sandbox.gke.events import failed_scale_up
+from mistral_operator.sandbox.gke.pace import Pace
+from mistral_operator.sandbox.gke.scenario import Delays
+
+
+@pytest.fixture
+async def http(gke: Gke) -> AsyncIterator[aiohttp.ClientSession]:
+    control = ControlApi(gke.api)
+    async with aiohttp.ClientSession(await control.start()) as session:
+        yield session
+    await control.stop()
+
+
+async def test_the_state_tells_pools_operations_calls_and_stock(gke: Gke, http: aiohttp.ClientSession) -> None:
+    await gke.done(await gke.create(**fixed_pool(1)))
+    async with http.get("/state") as response:
+        state = await response.json()
+    (pool,) = (pool for pool in state["pools"] if pool["name"] == "mm-pool")
+    assert (pool["status"], pool["machine_type"], len(pool["nodes"])) == ("RUNNING", "g2-standard-12", 1)
+    assert [o["operation_type"] for o in state["operations"]] == ["CREATE_NODE_POOL"]
+    assert state["calls"][0]["rpc"] == "CreateNodePool"
+    assert {"zone": "us-central1-a", "machine_type": "g2-standard-12", "mode": "on-demand", "nodes": 1} in state["used"]
+
+
+async def test_faults_stock_and_quota_change_at_run_time(gke: Gke, http: aiohttp.ClientSession) -> None:
+    async with http.post("/quota", json={"limit": 0}) as response:
+        assert response.status == 200
+    operation = await gke.done(await gke.create(**fixed_pool(1)))
+    assert "GCE_QUOTA_EXCEEDED" in operation.error.message
+    async with http.post("/faults", json={"rpc": "GetCluster", "code": "NOPE"}) as response:
+        assert response.status == 400
+        assert "'NOPE' is not one of" in await response.text()
+    async with http.delete("/faults") as response:
+        assert response.status == 200
+
+
+async def test_a_deleted_machine_is_replaced_and_an_unknown_one_not_found(
+    gke: Gke, http: aiohttp.ClientSession
+) -> None:
+    await gke.done(await gke.create(**fixed_pool(1)))
+    (name,) = gke.api.cloud.pools["mm-pool"].instances
+    async with http.post("/delete-node", json={"node": name}) as response:
+        assert response.status == 200
+    async with http.post("/reclaim", json={"node": "nobody"}) as response:
+        assert response.status == 404
+    there = gke.nodes.there
+    await eventually(lambda: name not in there and sum("-mm-pool-" in n for n in there) == 1, message="another one")
+
+
+@dataclass(frozen=True)
+class Stopwatch(Pace):
+    """A clock that tests set."""
+
+    hand: list[float] = field(default_factory=lambda: [0.0])
+
+    def now_s(self) -> float:
+        return self.hand[0]
+
+
+def test_the_backoff_doubles_up_to_its_limit_and_forgets_on_success() -> None:
+    clock = Stopwatch(hand=[1000.0])
+    backoff = Backoff(Delays(backoff=300, longest_backoff=1000), clock)
+    group = ("pool", "zone")
+    held = []
+    for _ in range(4):
+        backoff.fail(group)
+        backoff.fail(group)
+        began = clock.hand[0]
+        while backoff.holds(group):
+            clock.hand[0] += 50
+        held.append(clock.hand[0] - began)
+    assert held == [300, 600, 1000, 1000]
+    backoff.fail(group)
+    backoff.succeed(group)
+    assert not backoff.holds(group)
+    backoff.fail(group)
+    clock.hand[0] += 301
+    assert not backoff.holds(group)
+
+
+def test_a_failed_scale_up_names_zones_and_causes_once() -> None:
+    text = failed_scale_up(["z1", "z1", "z2"], ["GCE_STOCKOUT", "GCE_STOCKOUT", "GCE_QUOTA_EXCEEDED"])
+    assert text == (
+        "Node scale up in zones z1, z2 associated with this pod failed: GCE out of resources, GCE quota exceeded. "
+        "Pod is at risk of not being scheduled."
+    )
