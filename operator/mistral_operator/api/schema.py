@@ -182,12 +182,11 @@ def main() -> None:
     mode.add_argument("--write", action="store_true", help="write the files")
     mode.add_argument("--check", action="store_true", help="compare the files and change nothing")
     parser.add_argument("--directory", type=Path, default=Path("crds"), help="where the CRDs are (default: crds)")
-    parser.add_argument(
-        "--docs", type=Path, default=Path("docs/reference"), help="where api.md is (default: docs/reference)"
-    )
+    parser.add_argument("--docs", type=Path, help="where api.md is (default: docs/reference beside the CRDs)")
     options = parser.parse_args()
     wanted = {options.directory / name: render_crd(crd) for name, crd in all_crds().items()}
-    wanted[options.docs / "api.md"] = render_reference()
+    docs = options.docs or options.directory.parent / "docs" / "reference"
+    wanted[docs / "api.md"] = render_reference()
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if options.check and stale:
         parser.exit(
