@@ -24,7 +24,7 @@ class ClusterPlace:
 
 def quote(text: str) -> str:
     """The cloud's own words, marked as such, short enough for a condition."""
-    words = " ".join(text.split())
+    words = " ".join(text.splitlines()).strip()
     return f'GKE says: "{words[:1500]}"'
 
 

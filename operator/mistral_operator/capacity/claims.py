@@ -115,6 +115,9 @@ def _await_operation(case: _Case) -> Decision | None:
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.DELETE:
         words = f"GKE is deleting node pool {told}."
+        if failure and case.seen.users:
+            words = f"{_tell(failure, case)} {words} It is made again after that."
+            return Decision(ClaimState.FAILED, failure.reason, words, degraded=failure, requeue_after_s=poll_s)
         return Decision(ClaimState.RELEASING, "PoolDeleting", words, degraded=failure, requeue_after_s=poll_s)
     words = f"GKE is changing the bounds of node pool {told}."
     return Decision(ClaimState.RESIZING, "PoolResizing", words, ready=True, requeue_after_s=poll_s)

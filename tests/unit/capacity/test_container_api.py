@@ -1,0 +1,157 @@
+"""Google's client against the simulated GKE, without Kubernetes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from tests.support.claim_cases import POOL, a_claim, a_pool, bounds
+from tests.support.polling import eventually
+from tests.support.simulated_gke import Gke, running_gke
+
+from mistral_operator.capacity.container_api import ContainerApi
+from mistral_operator.capacity.errors import (
+    AlreadyExistsError,
+    BusyError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from mistral_operator.capacity.pools import NodeFacts, differences, is_own, pool_spec
+from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
+
+Start = Callable[..., Awaitable[tuple[ContainerApi, Gke]]]
+SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24))
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """`await start(**scenario)` gives our client and the simulated GKE behind it."""
+    async with AsyncExitStack() as stack:
+
+        async def run(**scenario: Any) -> tuple[ContainerApi, Gke]:
+            gke = await stack.enter_async_context(running_gke(**scenario))
+            client = client_of(gke)
+            return await stack.enter_async_context(client), gke
+
+        yield run
+
+
+def client_of(gke: Gke) -> ContainerApi:
+    endpoint = f"http://{gke.api.address}"
+    return ContainerApi(project="sandbox-project", location="us-central1", cluster="sandbox", endpoint=endpoint)
+
+
+async def ended(client: ContainerApi, operation: OperationView) -> OperationView:
+    async def done() -> OperationView | None:
+        view = await client.get_operation(operation.name)
+        return view if view.done else None
+
+    return await eventually(done, message=f"{operation.name} is done")
+
+
+async def find(client: ContainerApi, name: str = POOL) -> PoolView | None:
+    return next((pool for pool in await client.list_pools() if pool.name == name), None)
+
+
+async def test_the_cluster_is_described(start: Start) -> None:
+    client, _ = await start()
+    view = await client.describe_cluster()
+    assert view.zones == ("us-central1-a", "us-central1-b", "us-central1-c")
+    assert view.version
+    assert not view.autopilot
+
+
+async def test_a_pool_comes_back_as_it_was_asked_for(start: Start) -> None:
+    client, _ = await start()
+    assert (await ended(client, await client.create_pool(SPEC))).finding is None
+    pool = await find(client)
+    assert pool is not None
+    assert pool.status is PoolStatus.RUNNING
+    assert pool.bounds == bounds(2)
+    assert is_own(pool, a_claim())
+    assert differences(pool, a_claim()) == ()
+    assert pool == a_pool()
+
+
+async def test_bounds_change_and_the_pool_goes(start: Start) -> None:
+    client, _ = await start()
+    await ended(client, await client.create_pool(SPEC))
+    await ended(client, await client.set_autoscaling(POOL, bounds(7)))
+    pool = await find(client)
+    assert pool is not None
+    assert pool.bounds == bounds(7)
+    await ended(client, await client.delete_pool(POOL))
+    assert await find(client) is None
+
+
+async def test_a_stranger_is_recognised(start: Start) -> None:
+    client, _ = await start(foreign_pools=[{"name": POOL}])
+    with pytest.raises(AlreadyExistsError, match=POOL):
+        await client.create_pool(SPEC)
+    pool = await find(client)
+    assert pool is not None
+    assert not is_own(pool, a_claim())
+
+
+async def test_an_operation_that_is_done_may_have_failed(start: Start) -> None:
+    stock_out = "[GCE_STOCKOUT] The zone does not have enough resources available."
+    fault = {"rpc": "CreateNodePool", "code": "RESOURCE_EXHAUSTED", "message": stock_out, "in_operation": True}
+    client, _ = await start(faults=[fault])
+    operation = await ended(client, await client.create_pool(SPEC))
+    assert operation.finding is not None
+    assert operation.finding.reason == "StockedOut"
+    assert operation.finding.text == stock_out
+
+
+async def test_what_is_not_there_is_not_found(start: Start) -> None:
+    client, _ = await start()
+    with pytest.raises(NotFoundError):
+        await client.delete_pool(POOL)
+    with pytest.raises(NotFoundError):
+        await client.get_operation("operation-0")
+
+
+async def test_a_busy_pool_says_so(start: Start) -> None:
+    client, _ = await start(speed=1)
+    await client.create_pool(SPEC)
+    with pytest.raises(BusyError, match="currently creating"):
+        await client.delete_pool(POOL)
+
+
+async def test_a_shape_that_does_not_exist_is_refused(start: Start) -> None:
+    client, _ = await start()
+    wrong = PoolSpec(**{**{name: getattr(SPEC, name) for name in PoolSpec.__slots__}, "machine_type": "g2-standard-5"})
+    with pytest.raises(InvalidRequestError, match="g2-standard-5"):
+        await client.create_pool(wrong)
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED"])
+async def test_a_call_is_tried_once_and_its_outcome_may_be_unknown(start: Start, code: str) -> None:
+    client, gke = await start(faults=[{"rpc": "CreateNodePool", "code": code, "lost_response": True}])
+    with pytest.raises(UnavailableError) as caught:
+        await client.create_pool(SPEC)
+    assert caught.value.finding.outcome_unknown
+    assert await find(client) is not None, "it took effect all the same"
+    assert [call.rpc for call in gke.api.manager.calls].count("CreateNodePool") == 1
+
+
+async def test_a_missing_right_is_told_in_the_clouds_words(start: Start) -> None:
+    words = 'Required "container.clusters.get" permission(s) for "projects/sandbox-project".'
+    client, _ = await start(faults=[{"rpc": "ListNodePools", "code": "PERMISSION_DENIED", "message": words}])
+    with pytest.raises(PermissionDeniedError) as caught:
+        await client.list_pools()
+    assert caught.value.text == words
+
+
+async def test_nobody_listens() -> None:
+    async with ContainerApi(project="p", location="us-central1", cluster="c", endpoint="http://127.0.0.1:9") as client:
+        with pytest.raises(UnavailableError):
+            await client.list_pools()
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:80", "https://127.0.0.1:80", "http://"])
+async def test_an_endpoint_must_be_plain_http(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="write http://HOST:PORT"):
+        ContainerApi(project="p", location="us-central1", cluster="c", endpoint=endpoint)
