@@ -37,7 +37,7 @@ class EngineServer:
 
     def application(self) -> web.Application:
         """An aiohttp application with vLLM's paths."""
-        application = web.Application(middlewares=[web.middleware(self._frame)], client_max_size=LARGEST_BODY_BYTES)
+        application = web.Application(middlewares=[self._frame], client_max_size=LARGEST_BODY_BYTES)
         application.add_routes(
             [
                 web.get("/health", self.health),
@@ -121,6 +121,7 @@ class EngineServer:
         await response.write(b"data: [DONE]\n\n")
         return response
 
+    @web.middleware
     async def _frame(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = self._unauthorized(request) or await handler(request)
