@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import aiohttp
@@ -14,13 +15,11 @@ from mistral_operator.cli.local import POLL_S, LocalStack, SandboxInfo
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.observe import Belongings, read_belongings
 from mistral_operator.cli.output import Style, facts, table, wrap
-from mistral_operator.cli.plan_view import tell_plan
-from mistral_operator.cli.profile import Assumption
+from mistral_operator.cli.plan_view import tell_plan_in_short
 from mistral_operator.cli.story import find_condition, word_cost
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, MODEL, NAMESPACE, POD, REVISION, Kind
 from mistral_operator.planning.serialize import plan_from_dict
-from mistral_operator.planning.types import ClusterProfile
 
 STEP_S: Final = 180
 """The longest that one step may take before the demo gives up."""
@@ -30,6 +29,9 @@ _LEFTOVERS: Final = (
     Kind("apps/v1", "ReplicaSet", "replicasets"),
     Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices"),
 )  # fmt: skip
+
+
+_POOLS: Final = "node pools in the cloud"
 
 
 class DemoError(RuntimeError):
@@ -85,23 +87,19 @@ class Demo:
             accepted = find_condition(found.model, "Accepted") or {}
             raise DemoError(f"the model is refused: {accepted.get('reason')}: {accepted.get('message')}")
         plan = plan_from_dict(revision["data"]["plan"])
-        zones = plan.chosen.zones
-        profile = ClusterProfile("GKE", self.sandbox.project, self.sandbox.location, self.sandbox.cluster, zones)
         model = in_namespace(MistralModel.model_validate(found.model), self.namespace)
-        self.narrator.show(tell_plan(model, plan, Assumption(profile, "the sandbox")))
+        self.narrator.show(tell_plan_in_short(model, plan))
 
     async def wait_ready(self, replicas: int) -> None:
         """Follow the model until that many replicas answer, no more and no fewer."""
 
         def settled(found: Belongings) -> bool:
             status = found.model.get("status") or {}
-            count = (status.get("readyReplicas"), status.get("replicas"))
-            current = status.get("observedGeneration") == found.model["metadata"]["generation"]
             return (
-                current
-                and count == (replicas, replicas)
-                and len(found.pods) == replicas
+                status.get("observedGeneration") == found.model["metadata"]["generation"]
+                and (status.get("readyReplicas"), status.get("replicas"), len(found.pods)) == (replicas,) * 3
                 and _is(found, "Ready", "True")
+                and _is_paid_for(status, replicas)
             )
 
         await self._follow(settled, f"{replicas} ready")
@@ -154,19 +152,16 @@ class Demo:
         said = ""
         try:
             async with asyncio.timeout(STEP_S):
-                while True:
+                while not said.startswith("nothing"):
                     self.stack.check()
                     left = await self._leftovers()
-                    words = ", ".join(f"{len(names)} {kind}" for kind, names in left.items() if names)
-                    if not words:
-                        break
+                    words = _count(left)
                     if words != said:
-                        self.narrator.tell("left", words)
-                        said = words
+                        self.narrator.tell("left", words, Style.GOOD if words.startswith("nothing") else Style.PLAIN)
+                    said = words
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise DemoError(f"{STEP_S} s after the deletion there is still: {left}") from None
-        self.narrator.tell("left", "nothing", Style.GOOD)
         self.narrator.show(table([[kind, str(len(names))] for kind, names in left.items()]))
 
     async def _leftovers(self) -> dict[str, list[str]]:
@@ -176,7 +171,7 @@ class Demo:
             left[kind.plural] = [item["metadata"]["name"] for item in found.items]
         async with aiohttp.ClientSession() as session, session.get(f"{self.sandbox.control_url}/state") as answer:
             state = await answer.json()
-        left["node pools in the cloud"] = [pool["name"] for pool in state["pools"] if pool["name"].startswith("mm-")]
+        left[_POOLS] = [pool["name"] for pool in state["pools"] if pool["name"].startswith("mm-")]
         return left
 
     async def _read(self) -> Belongings:
@@ -206,6 +201,14 @@ class Demo:
         self.narrator.tell(change.topic, change.text, change.style)
 
 
+def _count(left: Mapping[str, list[str]]) -> str:
+    pools = len(left[_POOLS])
+    objects = sum(map(len, left.values())) - pools
+    if not objects and not pools:
+        return "nothing, neither in Kubernetes nor in the cloud"
+    return f"{objects} objects in Kubernetes, {pools} node pools in the cloud"
+
+
 def _revision(found: Belongings) -> Mapping[str, Any] | None:
     return next((child for child in found.children if child["kind"] == REVISION.kind), None)
 
@@ -213,6 +216,12 @@ def _revision(found: Belongings) -> Mapping[str, Any] | None:
 def _is(found: Belongings, kind: str, status: str) -> bool:
     condition = find_condition(found.model, kind)
     return condition is not None and condition["status"] == status
+
+
+def _is_paid_for(status: Mapping[str, Any], replicas: int) -> bool:
+    """The cost is that of these replicas: a pod on its way out is paid for until it is gone."""
+    each, hourly = status["plan"]["chosen"]["hourlyCost"], status["cost"]["hourly"]
+    return "unknown" in (each, hourly) or abs(Decimal(each) * replicas - Decimal(hourly)) < Decimal("0.01")
 
 
 def _explain(found: Belongings) -> str:

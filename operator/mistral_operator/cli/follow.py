@@ -7,8 +7,12 @@ from mistral_operator.cli.observe import Belongings
 from mistral_operator.cli.output import Style
 from mistral_operator.cli.story import condition_style, find_condition, word_pod
 
-_FOLLOWED: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "EndpointReady", "Degraded", "Ready")
-_MAX_MESSAGE: Final = 150
+_FOLLOWED: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "Degraded", "Ready")
+# What every model goes through while another line already says what it waits for.
+_NO_NEWS: Final = frozenset(
+    {"NotPlanned", "ClaimPending", "WaitingForReplica", "Starting", "ReplicasReady", "ReplicasMissing"}
+)
+_MAX_MESSAGE: Final = 90
 
 
 class Change(NamedTuple):
@@ -57,10 +61,16 @@ def _view_pods(belongings: Belongings) -> Iterator[View]:
 def _view_conditions(model: Mapping[str, Any]) -> Iterator[View]:
     for kind in _FOLLOWED:
         condition = find_condition(model, kind)
-        # An untroubled Degraded is no news.
-        if condition and not (kind == "Degraded" and condition["status"] == "False"):
+        if condition and _is_news(condition):
             text = f"{kind}: {condition['reason']}. {shorten(condition['message'])}"
             yield kind, condition["status"] + condition["reason"], Change("model", text, condition_style(condition))
+
+
+def _is_news(condition: Mapping[str, Any]) -> bool:
+    """Why a model isn't ready is said by the other conditions; that it isn't degraded is no news."""
+    if condition["type"] in ("Ready", "Degraded") and condition["status"] != "True":
+        return False
+    return condition["reason"] not in _NO_NEWS
 
 
 def shorten(text: str) -> str:

@@ -27,6 +27,16 @@ _TIER_STYLES: Final = {
 
 def tell_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> list[str]:
     """The whole plan as lines of text."""
+    return [
+        *tell_plan_in_short(model, plan),
+        *_tell_refusals(plan.refusals),
+        "",
+        *[paint(line, Style.QUIET) for line in _assumptions(plan, assumption)],
+    ]
+
+
+def tell_plan_in_short(model: MistralModel, plan: Plan) -> list[str]:
+    """What was chosen, how it fits, and what else would have done."""
     option = plan.chosen
     return [
         f"{paint(plan.display_name, Style.TITLE)}  {paint(_full_name(model), Style.QUIET)}",
@@ -37,9 +47,6 @@ def tell_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> list[s
         "",
         paint("Ladder", Style.TITLE),
         *_tell_ladder(plan.options),
-        *_tell_refusals(plan.refusals),
-        "",
-        *[paint(line, Style.QUIET) for line in _assumptions(plan, assumption)],
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from mistral_operator.cli.observe import Belongings, last_seen
@@ -81,8 +82,12 @@ def word_cost(status: Mapping[str, Any]) -> str:
     each = ((status.get("plan") or {}).get("chosen") or {}).get("hourlyCost")
     if hourly is None:
         return ""
-    now = "unknown" if hourly == "unknown" else f"${hourly} an hour now"
-    return now if each in (None, "unknown") else f"{now} (${each} for one replica)"
+    now = f"{_dollars(hourly)} an hour now"
+    return now if each in (None, "unknown") else f"{now} ({_dollars(each)} for one replica)"
+
+
+def _dollars(amount: str) -> str:
+    return amount if amount == "unknown" else f"${Decimal(amount):,.2f}"
 
 
 def _conditions(conditions: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:

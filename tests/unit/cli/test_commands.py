@@ -17,7 +17,8 @@ EXAMPLE = ROOT / "examples" / "mistral-7b.yaml"
 HEAD = "apiVersion: serving.mistral-operator.dev/v1alpha1\nkind: MistralModel\nmetadata: {name: chat}\n"
 
 HEAVY = {
-    "kopf", "kubernetes", "google", "grpc", "aiohttp", "asyncio", "mistral_operator.controller", "mistral_operator.cluster",
+    "kopf", "kubernetes", "google", "grpc", "aiohttp", "asyncio",
+    "mistral_operator.controller", "mistral_operator.cluster",
 }  # fmt: skip
 
 
