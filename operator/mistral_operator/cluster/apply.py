@@ -80,7 +80,8 @@ class Applier:
         """
         try:
             return await self._client.apply(manifest, force=False)
-        except Conflict:
+        except (Conflict, Invalid) as error:
+            # Lists that are merged can make a stranger's object invalid before any field conflicts.
             kind = kind_of(manifest)
             key = _key(manifest)
             there = await self._client.get(kind, key.name, key.namespace)
@@ -91,6 +92,8 @@ class Applier:
                     f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
                     "remove it, or choose another name for the model",
                 ) from None
+            if there is None and isinstance(error, Invalid):
+                raise
         return await self._client.apply(manifest)
 
 

@@ -18,6 +18,7 @@ from mistral_operator.cluster.errors import (
     Conflict,
     NotFound,
     Unauthorized,
+    Unavailable,
     Unreachable,
     error_of,
     error_of_event,
@@ -64,6 +65,8 @@ class ApiClient:
         self.before_write: Callable[[], None] = _always
         """Called before each write; raises when this process may not write any more (leader election)."""
         self.after_request: RequestHook = _ignore
+        self.timeout = _TIMEOUT
+        """Of each request that isn't a watch."""
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> "ApiClient":
@@ -100,7 +103,11 @@ class ApiClient:
             # Items of a list carry no type; everything downstream wants objects that say what they are.
             typed = ({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in answer.get("items") or ())
             metadata = answer.get("metadata") or {}
-            yield ListResult(tuple(typed), str(metadata.get("resourceVersion", "")))
+            version = str(metadata.get("resourceVersion") or "")
+            if not version:
+                # Believing a proxy's error page would mean that everything is gone.
+                raise Unavailable(200, "NoList", f"the answer for {kind.plural} is not a list of them")
+            yield ListResult(tuple(typed), version)
             token = str(metadata.get("continue") or "")
             if not token:
                 return
@@ -230,7 +237,7 @@ class ApiClient:
         query: Query,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109
     ) -> Any:
         """Sends a request, after a 401 once more with fresh credentials; answers the response with its body unread."""
         for attempt in (1, 2):
@@ -242,7 +249,7 @@ class ApiClient:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await api.call_api(*serialized, _request_timeout=timeout)
+            response = await api.call_api(*serialized, _request_timeout=timeout or self.timeout)
             if response.status < 400:
                 break
             error = error_of(response.status, await response.read(), response.headers)
@@ -264,8 +271,8 @@ class _Unreachability:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, asyncio.TimeoutError):
             raise Unreachable(0, "Timeout", f"{self._what}: no answer from the API server in time") from error
-        if isinstance(error, (aiohttp.ClientError, OSError, ValueError)):
-            # ValueError: a line of a watch that was cut in the middle isn't JSON.
+        if isinstance(error, (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError)):
+            # The last three: a line of a watch that was cut in the middle isn't JSON, or not of an event.
             raise Unreachable(0, "Unreachable", f"{self._what}: {error or type(error).__name__}") from error
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mistral_operator.cluster.errors import ApiError
+
 _REFRESH_INTERVAL_S: Final = 5.0
 _WATCHES: Final = 200
 """Watches have connections of their own, so that they never use up those of ordinary requests."""
 
 
-class ConnectionSetupError(Exception):
+class ConnectionSetupError(ApiError):
     """No usable kubeconfig, and not inside a cluster either; the message says what was tried."""
 
 
@@ -70,7 +72,7 @@ class Connection:
                     str(kubeconfig) if kubeconfig else None, client_configuration=configuration, persist_config=False
                 )
             except (config.ConfigException, OSError) as error:
-                raise ConnectionSetupError(f"no way to reach a cluster: {error}") from error
+                raise ConnectionSetupError(0, "NoCluster", f"no way to reach a cluster: {error}") from error
         return cls(configuration, kubeconfig, in_cluster)
 
     async def refresh(self) -> None:
