@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.polling import eventually
 
-from mistral_operator.sandbox.control_plane import ControlPlane
+from mistral_operator.sandbox.control_plane import ControlPlane, ControlPlaneError
 from mistral_operator.sandbox.kube import Kube, KubeError
 
 
@@ -85,6 +85,21 @@ async def test_a_watch_notices_what_went_during_a_restart(own_plane: ControlPlan
             seen.append((kind, item["metadata"]["name"]))
     assert ("DELETED", "kept") not in seen
     assert seen.count(("ADDED", "kept")) == 1
+
+
+async def test_a_directory_has_one_control_plane(own_plane: ControlPlane) -> None:
+    with pytest.raises(ControlPlaneError, match="another sandbox runs in"):
+        await ControlPlane(own_plane.directory).start()
+    async with Kube(own_plane.kubeconfig) as kube:
+        assert await kube.list("/api/v1/namespaces")
+
+
+async def test_what_is_not_a_sandbox_is_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "etcd" / "precious"
+    precious.mkdir(parents=True)
+    with pytest.raises(ControlPlaneError, match="choose another directory"):
+        await ControlPlane(tmp_path).start()
+    assert precious.exists()
 
 
 async def test_an_unreachable_server_is_a_kube_error(own_plane: ControlPlane) -> None:

@@ -25,6 +25,7 @@ from .kubelet import Kubelet, KubeletSettings
 from .processes import parent_gone
 
 WATCHDOG_S = 0.5
+FILE = "sandbox.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Sandbox:
         kubelet: KubeletSettings | None = None,
         say: Callable[[str], None] = _print,
     ) -> None:
-        self.plane = ControlPlane(directory, say)
+        self.plane = ControlPlane(directory, say, leftovers=[FILE])
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
@@ -70,10 +71,9 @@ class Sandbox:
     @property
     def file(self) -> Path:
         """sandbox.json, there as long as the sandbox is ready."""
-        return self.plane.directory / "sandbox.json"
+        return self.plane.directory / FILE
 
     async def __aenter__(self) -> Self:
-        self.file.unlink(missing_ok=True)
         try:
             await self._start()
         except BaseException:

@@ -1,13 +1,14 @@
 """etcd, kube-apiserver, kube-controller-manager and kube-scheduler as local processes, started in a few seconds."""
 
 import asyncio
+import fcntl
 import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from mistral_operator.sandbox.kube import Kube, KubeError
 from mistral_operator.sandbox.kubeconfig import Access, read_kubeconfig, write_kubeconfig
@@ -19,6 +20,8 @@ from .ports import free_port
 
 log = logging.getLogger(__name__)
 
+# Held while a control plane runs; its presence says that the directory is a sandbox's.
+LOCK = "sandbox.lock"
 START_TIMEOUT_S = 60.0
 POLL_S = 0.05
 TOKEN_LIFETIME_S = 24 * 3600
@@ -31,17 +34,21 @@ class ControlPlaneError(Exception):
 class ControlPlane:
     """An async context manager; also `start` and `stop`, which may run in different event loops.
 
-    `directory` is emptied of an earlier run's state: each start is a fresh cluster. All processes end with this one.
+    `directory` is emptied of an earlier run's state, and of the files named `leftovers` if there are any: each start is a
+    fresh cluster. All processes end with this one.
     """
 
-    def __init__(self, directory: Path, say: Callable[[str], None] = log.info) -> None:
-        # Symbolic links resolved, and short: a socket's path has a limit of about 100 characters.
+    def __init__(
+        self, directory: Path, say: Callable[[str], None] = log.info, *, leftovers: Sequence[str] = ()
+    ) -> None:
         self.directory = directory.resolve()
         self._say = say
+        self._leftovers = (components.ETCD_SOCKET, components.PEER_SOCKET, *leftovers)
         self._layout = components.Layout(self.directory, free_port(components.HOST))
         self._binaries: Binaries | None = None
         self._group = ProcessGroup()
         self._processes: dict[str, Process] = {}
+        self._lock: IO[str] | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -83,13 +90,15 @@ class ControlPlane:
             self._spawn("kube-scheduler", components.scheduler_args())
             await self._wait_for_controllers()
         except BaseException:
-            self._group.close()
+            await self.stop()
             raise
 
     async def stop(self) -> None:
         """Kill all processes: there is nothing to save."""
         self._processes.clear()
         await asyncio.to_thread(self._group.close)
+        if self._lock:
+            self._lock.close()
 
     async def stop_api_server(self, *, kill: bool = False) -> None:
         """End only the API server: by SIGTERM as a rollout would, or by SIGKILL."""
@@ -141,9 +150,19 @@ class ControlPlane:
             self._check(process, math.inf, "")
 
     def _prepare_directory(self) -> None:
+        """Take the directory and clear what an earlier run left; never what somebody else put there."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.rmtree(self.directory / "etcd", ignore_errors=True)
-        for name in (components.ETCD_SOCKET, components.PEER_SOCKET, self.audit_log.name):
+        lock, store = self.directory / LOCK, self.directory / "etcd"
+        if store.exists() and not lock.exists():
+            raise ControlPlaneError(f"{store} is not from a sandbox: choose another directory")
+        self._lock = lock.open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise ControlPlaneError(f"another sandbox runs in {self.directory}") from None
+        shutil.rmtree(store, ignore_errors=True)
+        for name in (*self._leftovers, self.audit_log.name):
             self.directory.joinpath(name).unlink(missing_ok=True)
         self._layout.logs.mkdir(exist_ok=True)
 
@@ -161,13 +180,9 @@ class ControlPlane:
     async def _wait_for_socket(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         socket = self.directory / components.ETCD_SOCKET
-        while True:
-            try:
-                _, writer = await asyncio.open_unix_connection(str(socket))
-                writer.close()
-                return
-            except OSError as error:
-                self._check(self._processes["etcd"], deadline, f"doesn't listen: {error}")
+        # Looked for, not connected to: a socket's absolute path may be longer than the 100 characters or so allowed.
+        while not socket.exists():
+            self._check(self._processes["etcd"], deadline, "doesn't listen")
             await asyncio.sleep(POLL_S)
 
     async def _wait_for_controllers(self) -> None:
