@@ -211,7 +211,7 @@ def test_progress_is_said_while_go_works(
     monkeypatch.setattr(build, "REPORT_S", 0.05)
     said: list[str] = []
     build.build_all(tmp_path, said.append)
-    assert "  1 of at most 2 packages compiled, 0:00 min" in said
+    assert "  1 of at most 2 packages compiled, linking comes last, 0:00 min" in said
 
 
 def test_the_module_builds_the_same_versions() -> None:

@@ -60,7 +60,7 @@ def build_all(directory: Path, say: Callable[[str], None]) -> None:
     }
     linker = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in flags.items())])
     args = ["build", "-v", "-trimpath", "-ldflags", linker, "-o", f"{directory}/", "tool"]
-    _run(go, args, lambda p: f"  {p.compiled} of at most {count} packages compiled", say)
+    _run(go, args, lambda p: f"  {p.compiled} of at most {count} packages compiled, linking comes last", say)
     # go names a binary after the last element of its package's path.
     directory.joinpath("server").rename(directory / "etcd")
     if missing := [name for name in NAMES if not directory.joinpath(name).exists()]:

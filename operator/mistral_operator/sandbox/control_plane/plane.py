@@ -34,8 +34,8 @@ class ControlPlaneError(Exception):
 class ControlPlane:
     """An async context manager; also `start` and `stop`, which may run in different event loops.
 
-    `directory` is emptied of an earlier run's state, and of the files named `leftovers` if there are any: each start is a
-    fresh cluster. All processes end with this one.
+    `directory` is cleared of an earlier run's state, and of the files named `leftovers`: each start is a fresh cluster.
+    All processes end with this one.
     """
 
     def __init__(
