@@ -257,7 +257,7 @@ async def test_a_new_process_finds_its_operation_again() -> None:
     operation = world.claim["status"]["operation"]["name"]
     world.start()
     await world.step()
-    assert world.cloud.calls == ["list", "create", "get"]
+    assert world.cloud.calls == ["list", "create", "get", "get"]
     assert world.claim["status"]["operation"] == {"name": operation, "type": "CREATE_NODE_POOL"}
     await world.settle()
     assert world.claim is not None
