@@ -108,14 +108,15 @@ async def stand(cluster: ControlPlane, kube: Kube, namespace: str, tmp_path: Pat
     """`await stand(**settings)` gives the test its ground to stand on."""
     async with AsyncExitStack() as stack:
 
-        async def start(plane: ControlPlane = cluster, **settings: Any) -> Ground:
+        async def start(*, kubelet: bool = True, **settings: Any) -> Ground:
             node = f"node-{secrets.token_hex(4)}"
             await new_node(kube, node)
             stack.push_async_callback(kube.delete, f"/api/v1/nodes/{node}")
             dial = stack.enter_context(DialMap())
-            options = KubeletSettings(**settings)
-            await stack.enter_async_context(Kubelet(plane.kubeconfig, SPEED, dial, tmp_path / "pods", options))
-            front = await stack.enter_async_context(ServiceFront(plane.kubeconfig, dial))
+            if kubelet:
+                options = KubeletSettings(**settings)
+                await stack.enter_async_context(Kubelet(cluster.kubeconfig, SPEED, dial, tmp_path / "pods", options))
+            front = await stack.enter_async_context(ServiceFront(cluster.kubeconfig, dial))
             return Ground(kube, namespace, node, dial, front.url)
 
         yield start
@@ -268,16 +269,16 @@ async def test_a_forced_deletion_ends_the_process(stand: Stand) -> None:
     await ground.create_pod(vllm(env=[{"name": "STAND_IN_LOAD_SECONDS", "value": "1"}]))
     address = ground.dial.dial((await ground.until_ready())["status"]["podIP"])
     await ground.kube.delete(ground.path("pods", "one"), grace_s=0)
+    await eventually(lambda: _nobody_listens(address), message="nobody listens any more")
 
-    async def refused() -> bool:
-        try:
-            _, writer = await asyncio.open_connection(address, 8000)
-        except ConnectionRefusedError:
-            return True
-        writer.close()
-        return False
 
-    await eventually(refused, message="nobody listens any more")
+async def _nobody_listens(address: str) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(address, 8000)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
 
 
 async def test_init_containers_sidecars_and_ends(stand: Stand) -> None:
@@ -314,17 +315,27 @@ async def test_pods_without_processes(stand: Stand) -> None:
 
 
 async def test_a_new_kubelet_starts_again_what_ran(stand: Stand, cluster: ControlPlane, tmp_path: Path) -> None:
-    ground = await stand(engine_processes=False)
+    ground = await stand(kubelet=False)
     await ground.create_pod({"image": "example/web"})
-    before = await ground.until_ready()
-    with DialMap() as dial:
-        async with Kubelet(cluster.kubeconfig, SPEED, dial, tmp_path, KubeletSettings(engine_processes=False)):
+    async with Kubelet(cluster.kubeconfig, SPEED, ground.dial, tmp_path):
+        before = await ground.until_ready()
+    async with Kubelet(cluster.kubeconfig, SPEED, ground.dial, tmp_path):
 
-            async def restarted() -> bool:
-                return bool((await ground.status())["restartCount"] >= 1)
+        async def restarted() -> bool:
+            status = await ground.status()
+            return bool(status["restartCount"] == 1 and status["ready"])
 
-            await eventually(restarted, message="counted as a restart")
-            assert (await ground.until_ready())["status"]["podIP"] == before["status"]["podIP"]
+        await eventually(restarted, message="counted as a restart")
+    assert (await ground.pod())["status"]["podIP"] == before["status"]["podIP"]
+
+
+async def test_a_lost_machine_ends_its_processes_unheard(stand: Stand) -> None:
+    ground = await stand()
+    await ground.create_pod(vllm(env=[{"name": "STAND_IN_LOAD_SECONDS", "value": "1"}]))
+    address = ground.dial.dial((await ground.until_ready())["status"]["podIP"])
+    await ground.kube.delete(f"/api/v1/nodes/{ground.node}")
+    await eventually(lambda: _nobody_listens(address), message="nobody listens any more")
+    assert (await ground.status())["ready"]
 
 
 async def test_an_api_server_restart_is_survived(tmp_path: Path) -> None:
@@ -341,16 +352,11 @@ async def test_an_api_server_restart_is_survived(tmp_path: Path) -> None:
         await ground.create_pod(vllm(env=load), "deleted", terminationGracePeriodSeconds=1)
         kept = await ground.until_ready("kept")
         await ground.until_ready("deleted")
-        deletion = asyncio.create_task(kube.delete(ground.path("pods", "deleted")))
-        await deletion
+        await kube.delete(ground.path("pods", "deleted"))
         await plane.restart_api_server()
-        await eventually(lambda: _is_gone_now(ground, "deleted"), 60, message="deleted after the restart")
+        await eventually(lambda: _gone(ground, "deleted"), 60, message="deleted after the restart")
         await ground.create_pod(vllm(env=load), "later")
         await ground.until_ready("later")
         status = await ground.status("kept")
         assert status["restartCount"] == 0
         assert (await ground.pod("kept"))["status"]["podIP"] == kept["status"]["podIP"]
-
-
-async def _is_gone_now(ground: Ground, name: str) -> bool:
-    return await ground.kube.get(ground.path("pods", name)) is None

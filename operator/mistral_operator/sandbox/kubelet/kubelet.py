@@ -41,7 +41,8 @@ class Kubelet:
         self._kubeconfig = kubeconfig
         self._dial = dial
         self._log_directory = log_directory
-        self._pods: dict[str, tuple[PodRunner, asyncio.Task[None]]] = {}
+        self._pods: dict[str, PodRunner] = {}
+        self._runs: set[asyncio.Task[None]] = set()
         self._host_ips: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._resources = AsyncExitStack()
@@ -60,10 +61,10 @@ class Kubelet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        runners = [task for _, task in self._pods.values()]
-        for task in (*self._tasks, *runners):
+        tasks = [*self._tasks, *self._runs]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *runners, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._resources.aclose()
 
     async def _watch_pods(self) -> None:
@@ -71,23 +72,33 @@ class Kubelet:
             uid = pod["metadata"]["uid"]
             if kind == "DELETED":
                 if known := self._pods.pop(uid, None):
-                    known[0].vanish()
+                    known.vanish()
             elif known := self._pods.get(uid):
-                known[0].update(pod)
+                known.update(pod)
             elif not _finished(pod):
                 await self._run(uid, pod)
 
     async def _watch_nodes(self) -> None:
         async for kind, node in self._machinery.kube.watch("/api/v1/nodes"):
             if kind == "DELETED":
-                self._machinery.images.forget_node(node["metadata"]["name"])
-                self._host_ips.pop(node["metadata"]["name"], None)
+                self._lose_machine(node["metadata"]["name"])
 
     async def _run(self, uid: str, pod: dict[str, Any]) -> None:
         runner = PodRunner(self._machinery, pod, await self._host_ip(pod["spec"]["nodeName"]))
         task = asyncio.create_task(runner.run(), name=f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}")
         task.add_done_callback(_report)
-        self._pods[uid] = (runner, task)
+        # A pod that is gone from the API may still have a process to end.
+        task.add_done_callback(self._runs.discard)
+        self._runs.add(task)
+        self._pods[uid] = runner
+
+    def _lose_machine(self, node: str) -> None:
+        """Its processes end unheard; its pods stay in the API until somebody deletes them, as after a real loss."""
+        self._machinery.images.forget_node(node)
+        self._host_ips.pop(node, None)
+        for runner in self._pods.values():
+            if runner.node == node:
+                runner.vanish()
 
     async def _host_ip(self, node: str) -> str:
         """The node's internal address; empty if it has none, or can't be read now."""

@@ -47,8 +47,12 @@ class PodRunner:
         if pod["spec"].get("readinessGates"):
             self._dirty.set()
 
+    @property
+    def node(self) -> str:
+        return self._context.node
+
     def vanish(self) -> None:
-        """The pod is gone from the API: everything of it ends at once."""
+        """The pod is gone from the API, or its machine is gone: everything of it ends at once."""
         self._gone.set()
 
     async def run(self) -> None:
@@ -62,8 +66,7 @@ class PodRunner:
                 await self._until(self._leave(), self._gone)
         finally:
             publisher.cancel()
-            for runner in (*self._init, *self._main):
-                runner.kill()
+            await asyncio.gather(*(runner.destroy() for runner in (*self._init, *self._main)))
             if self._context.pod_ip:
                 self._machinery.dial.release(self._context.pod_ip)
             self._machinery.events.forget(self._context.uid)

@@ -86,15 +86,19 @@ class EngineProcess:
             raise
         finally:
             os.close(writing)
+        started = cls(process, log, begin)
         try:
             await _closed(reading)
         except BaseException:
-            process.kill()
+            started.send(signal.SIGKILL)
+            await started.wait()
             raise
-        return cls(process, log, begin)
+        return started
 
     async def wait(self) -> int:
         code = await self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
         return 128 - code if code < 0 else code
 
     def send(self, number: signal.Signals) -> None:

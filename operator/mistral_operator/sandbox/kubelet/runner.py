@@ -56,10 +56,12 @@ class ContainerRunner:
         self._context.note("Normal", "Killing", f"Stopping container {self._container['name']}")
         await self._end(self._running, grace_s)
 
-    def kill(self) -> None:
-        """The pod is gone from the API: nobody waits for anything."""
+    async def destroy(self) -> None:
+        """The pod is gone from the API: no grace, and nobody to tell."""
         if self._running:
             self._running.send(signal.SIGKILL)
+            await self._running.wait()
+            self._running = None
 
     async def _prepare(self) -> None:
         """Pull and configure, again and again until it works."""
