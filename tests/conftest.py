@@ -13,7 +13,7 @@ from tests.support.running_sandbox import RunningSandbox, running_sandbox
 from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.kube import Kube
 
-CLUSTER_FIXTURES = {"cluster", "sandbox", "shared_sandbox"}
+CLUSTER_FIXTURES = {"cluster", "sandbox", "shared_sandbox", "stack"}
 
 SandboxFactory = Callable[..., Awaitable[RunningSandbox]]
 

@@ -1,17 +1,7 @@
 """The promise: a model applied to a real API server is provisioned, served, scaled, and taken away without a trace."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from tests.support.polling import eventually
-from tests.support.stack import Stack, running_stack
-
-
-@pytest.fixture
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with running_stack(tmp_path_factory.mktemp("serving")) as stack:
-        stack.operator.start()
-        yield stack
+from tests.support.stack import Stack
 
 
 async def test_three_models_are_served_and_leave_nothing(stack: Stack) -> None:

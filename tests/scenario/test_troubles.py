@@ -144,13 +144,11 @@ def test_leaving_out_scaling_removes_the_autoscaler() -> None:
 @pytest.mark.parametrize(
     ("spec", "path"),
     [
-        ({"variant": "base"}, "spec.variant"),
         ({"servingClassName": "gold"}, "spec.servingClassName"),
         ({"upgradePolicy": "Auto"}, "spec.upgradePolicy: Auto"),
         ({"optimizeFor": "Latency"}, "spec.optimizeFor: Latency"),
         ({"weights": {"gcs": {"uri": "gs://models/x"}}}, "spec.weights.gcs"),
         ({"engine": {"type": "JetStreamMaxText"}}, "spec.engine.type: JetStreamMaxText"),
-        ({"engine": {"version": "0.30.0"}}, "spec.engine.version"),
         ({"engine": {"adapters": [{"name": "a", "repository": "o/a"}]}}, "spec.engine.adapters"),
         ({"capacity": {"provisioner": "ComputeClass"}}, "spec.capacity.provisioner: ComputeClass"),
         ({"capacity": {"options": [{"accelerator": "l4"}, {"accelerator": "a100-80"}]}}, "spec.capacity.options[1]"),
@@ -160,7 +158,7 @@ def test_leaving_out_scaling_removes_the_autoscaler() -> None:
         ({"scaling": {"maxReplicas": 2, "scaleToZero": {"idleAfter": "10m"}}}, "spec.scaling.scaleToZero"),
         ({"rollout": {"canary": {"percent": 10, "hold": "5m"}}}, "spec.rollout.canary"),
         ({"endpoint": {"apiKeySecretRef": {"name": "k"}}}, "spec.endpoint.apiKeySecretRef"),
-        ({"monitoring": {"mode": "PodMonitor"}}, "spec.monitoring"),
+        ({"monitoring": {"mode": "PodMonitor"}}, "spec.monitoring.mode: PodMonitor"),
     ],
 )
 def test_a_field_that_is_not_built_yet_is_refused_by_name(spec: dict[str, Any], path: str) -> None:

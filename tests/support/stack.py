@@ -27,6 +27,7 @@ CHILDREN = {
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
     "Pod": "/api/v1/namespaces/{namespace}/pods",
 }
+TENANT_LABEL = "mistral-operator-tenant"
 READY_S = 60
 GONE_S = 60
 
@@ -76,11 +77,18 @@ class Operator:
 class Stack:
     """One sandbox with the operator; namespaced calls go to `namespace`."""
 
-    def __init__(self, sandbox: RunningSandbox, kube: Kube, operator: Operator, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        sandbox: RunningSandbox,
+        kube: Kube,
+        operator: Operator,
+        http: aiohttp.ClientSession,
+        namespace: str = "team-a",
+    ) -> None:
         self.sandbox = sandbox
         self.kube = kube
         self.operator = operator
-        self.namespace = "team-a"
+        self.namespace = namespace
         self._http = http
 
     async def apply(self, name: str, **spec: Any) -> Json:
@@ -150,9 +158,9 @@ class Stack:
         return [{"kind": kind, **item} for item in listed["items"] if "labels" in item["metadata"]]
 
     async def claims(self) -> list[Json]:
-        """All NodePoolClaims."""
+        """The NodePoolClaims of the namespace's models."""
         items: list[Json] = (await self.kube.request("GET", CLAIMS))["items"]
-        return items
+        return [claim for claim in items if claim["spec"]["tenant"] == self.namespace]
 
     async def gke(self) -> Json:
         """What the simulated GKE says of itself."""
@@ -171,8 +179,9 @@ class Stack:
             assert answer.status == 200
 
     async def pools(self) -> list[Json]:
-        """The node pools that the operator made."""
-        return [pool for pool in (await self.gke())["pools"] if pool["name"].startswith("mm-")]
+        """The node pools that the operator made for the namespace's models."""
+        pools = (await self.gke())["pools"]
+        return [pool for pool in pools if _resource_labels(pool).get(TENANT_LABEL) == self.namespace]
 
     async def expect_one_pool_per_claim(self) -> None:
         """Wait until each claim has just its own pool, and no other pool of ours is there."""
@@ -210,6 +219,11 @@ class Stack:
 
     def _models(self) -> str:
         return MODELS.format(namespace=self.namespace)
+
+
+def _resource_labels(pool: Json) -> Json:
+    labels: Json = pool["message"].get("config", {}).get("resource_labels", {})
+    return labels
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from mistral_operator.status.findings import Finding, unmet
 # Path → what to write instead. A path means "set to anything", path=value only that value.
 _NOT_YET: Final[Mapping[str, str]] = {
     "customModel": "Give a catalogue model in spec.model; weights of a fine-tune go into spec.weights.huggingFace.",
-    "variant": "Leave it out; the catalogue's instruct variant is served.",
     "servingClassName": "Leave it out; there are no serving classes yet.",
     "upgradePolicy=Window": "Use Manual.",
     "upgradePolicy=Auto": "Use Manual.",
@@ -23,10 +22,8 @@ _NOT_YET: Final[Mapping[str, str]] = {
     "weights.cache": "Leave it out; each replica loads its own weights.",
     "engine.type=JetStreamMaxText": "Use VLLM.",
     "engine.type=JetStreamPyTorch": "Use VLLM.",
-    "engine.version": "Leave it out, or pin an image in spec.engine.image.",
     "engine.adapters": "Leave it out.",
     "engine.speculative": "Leave it out.",
-    "engine.reasoning": "Leave it out, or give the flag in spec.engine.extraArgs.",
     "capacity.provisioner=ComputeClass": "Use ContainerAPI.",
     "capacity.provisioner=ConfigConnector": "Use ContainerAPI.",
     "capacity.provisioner=Existing": "Use ContainerAPI.",
@@ -40,7 +37,9 @@ _NOT_YET: Final[Mapping[str, str]] = {
     "endpoint.mode=InferenceGateway": "Use Service.",
     "endpoint.apiKeySecretRef": "Leave it out, and keep the Service inside the cluster.",
     "endpoint.gateway": "Leave it out.",
-    "monitoring": "Leave it out; the engine's metrics are on the port `http` at /metrics.",
+    "monitoring.mode=PodMonitoring": "Use None; the engine's metrics are on the port `http` at /metrics.",
+    "monitoring.mode=PodMonitor": "Use None; the engine's metrics are on the port `http` at /metrics.",
+    "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
 _NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
     "topology": "Leave it out; TPU slices are not built yet.",
