@@ -1,6 +1,9 @@
 # The whole interface for contributors. Every target sets up what it needs by itself: a machine with git, make,
 # Python >= 3.11 and Go is enough. Nothing here needs root, a container runtime or a cloud account.
 
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
 PYTHON ?= python3
 KEEP ?=
 DEMO_FLAGS ?=
@@ -35,25 +38,29 @@ test-unit: $(STAMP) ## the quick tests: no process, no network
 	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
-	@$(PYTEST) tests/bench -q -s -p no:cacheprovider $(PYTEST_FLAGS)
+	@$(PYTEST) tests/bench -q -s -p no:cacheprovider $(PYTEST_FLAGS) | sed -e 's/^\.*{/{/' -e '/^\.*$$/d'
 
 lint: $(STAMP) ## format, style, types, layers, and that generated files are up to date
-	$(VENV)/bin/ruff format --check operator tests
-	$(VENV)/bin/ruff check operator tests
+	$(VENV)/bin/ruff format --check operator tests tools
+	$(VENV)/bin/ruff check operator tests tools
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(RUN) -m mistral_operator.api.schema --check
+	$(RUN) -m mistral_operator.catalogue.compile --check
+	$(RUN) tools/supported_fields.py --check
 
 format: $(STAMP) ## format the code and apply the safe fixes
-	$(VENV)/bin/ruff format operator tests
-	$(VENV)/bin/ruff check --fix operator tests
+	$(VENV)/bin/ruff format operator tests tools
+	$(VENV)/bin/ruff check --fix operator tests tools
 
 golden: $(STAMP) ## write the golden files again; review the difference with git diff
 	MISTRAL_OPERATOR_GOLDEN=write $(PYTEST) tests/golden -q $(PYTEST_FLAGS)
 	@git --no-pager diff --stat -- tests/golden
 
-crds: $(STAMP) ## write crds/ and the field reference in docs/ again, from the types in api/
+crds: $(STAMP) ## write what is generated again: crds/, reference pages, the compiled catalogue
 	$(RUN) -m mistral_operator.api.schema --write
+	$(RUN) -m mistral_operator.catalogue.compile --write
+	$(RUN) tools/supported_fields.py --write
 
 sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the foreground; prints the kubeconfig's path
 	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)
@@ -66,7 +73,7 @@ lock: $(STAMP) ## solve the dependencies again into requirements.lock
 	    --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
 binaries: $(STAMP)
-	@$(RUN) -m mistral_operator.sandbox.control_plane.install
+	@$(RUN) -m mistral_operator.sandbox.control_plane.install >/dev/null
 
 clean: ## remove the virtual environment and every cache in this folder
 	rm -rf $(VENV) build dist .sandbox .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
