@@ -59,3 +59,8 @@ async def eventually(
             text = message() if callable(message) else message
             raise AssertionError(f"not within {timeout_s:g} s: {text or predicate}; last: {last!r}")
         await asyncio.sleep(interval_s)
+
+
+async def observe_for(seconds: float) -> None:
+    """Let time pass under observation: only for what must *not* happen, which no polling can show earlier."""
+    await asyncio.sleep(seconds)

@@ -15,12 +15,11 @@ REPOSITORY = Path(__file__).parents[2]
 START_TIMEOUT_S = 60
 
 
-@dataclass(frozen=True, slots=True)
-class RunningSandbox:
-    """What sandbox.json says, and the process to signal."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the parts of a sandbox are: what sandbox.json says."""
 
     directory: Path
-    process: Process
     kubeconfig: Path
     container_api: str
     front_url: str
@@ -28,6 +27,13 @@ class RunningSandbox:
     project: str
     location: str
     cluster: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningSandbox(Place):
+    """The same, and the process to signal."""
+
+    process: Process
 
 
 @asynccontextmanager
@@ -49,7 +55,8 @@ async def running_sandbox(
         )
         assert process.running, f"the sandbox ended with {process.popen.returncode}:\n{process.log_tail(40)}"
         said = json.loads(ready.read_text())
-        yield RunningSandbox(directory, process, Path(said.pop("kubeconfig")), **said)
+        kubeconfig = Path(said.pop("kubeconfig"))
+        yield RunningSandbox(directory=directory, process=process, kubeconfig=kubeconfig, **said)
         await process.stop(grace_s=10)
 
 

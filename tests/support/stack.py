@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import yaml
 from tests.support.polling import eventually
-from tests.support.running_sandbox import REPOSITORY, RunningSandbox, running_sandbox
+from tests.support.running_sandbox import REPOSITORY, Place, running_sandbox
 
 from mistral_operator.sandbox.kube import APPLY_PATCH, Kube, KubeError
 from mistral_operator.sandbox.processes import Process, ProcessGroup
@@ -35,7 +35,7 @@ GONE_S = 60
 class Operator:
     """The operator's process: started, killed, started again."""
 
-    def __init__(self, sandbox: RunningSandbox, processes: ProcessGroup, kubeconfig: Path) -> None:
+    def __init__(self, sandbox: Place, processes: ProcessGroup, kubeconfig: Path) -> None:
         self._sandbox = sandbox
         self._processes = processes
         self.kubeconfig = kubeconfig
@@ -79,7 +79,7 @@ class Stack:
 
     def __init__(
         self,
-        sandbox: RunningSandbox,
+        sandbox: Place,
         kube: Kube,
         operator: Operator,
         http: aiohttp.ClientSession,
@@ -229,11 +229,14 @@ def _resource_labels(pool: Json) -> Json:
 @asynccontextmanager
 async def running_stack(directory: Path, *, scenario: Path | None = None, speed: float = 50) -> AsyncIterator[Stack]:
     """Start a sandbox and get an operator ready to be started."""
-    async with (
-        running_sandbox(directory, scenario, speed) as sandbox,
-        Kube(sandbox.kubeconfig) as kube,
-        aiohttp.ClientSession() as http,
-    ):
+    async with running_sandbox(directory, scenario, speed) as sandbox, stack_on(sandbox) as stack:
+        yield stack
+
+
+@asynccontextmanager
+async def stack_on(sandbox: Place) -> AsyncIterator[Stack]:
+    """Get an operator ready to be started in a sandbox that runs."""
+    async with Kube(sandbox.kubeconfig) as kube, aiohttp.ClientSession() as http:
         with ProcessGroup() as processes:
             operator = Operator(sandbox, processes, sandbox.kubeconfig)
             stack = Stack(sandbox, kube, operator, http)

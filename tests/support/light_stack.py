@@ -1,0 +1,37 @@
+"""A sandbox inside the test's own process, and the operator as a process of its own.
+
+No engine process runs: a pod is ready when its load time is over. So models cost little, and a test can do to the
+control plane what it likes.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.support.running_sandbox import REPOSITORY, Place
+from tests.support.stack import Stack, stack_on
+
+from mistral_operator.sandbox.control_plane import ControlPlane
+from mistral_operator.sandbox.gke.scenario import parse_scenario
+from mistral_operator.sandbox.kubelet import KubeletSettings
+from mistral_operator.sandbox.main import Sandbox
+
+SPEED = 100.0
+BACKOFF_SCALE = "0.02"
+"""The operator's waits after refusals of the cloud, in step with a cloud that is so much faster."""
+
+
+@asynccontextmanager
+async def light_stack(directory: Path, **scenario: Any) -> AsyncIterator[tuple[Stack, ControlPlane]]:
+    """Start the sandbox, with a scenario as its file would say it, and get an operator ready to be started."""
+    settings = KubeletSettings(engine_processes=False)
+    sandbox = Sandbox(directory, parse_scenario(scenario), SPEED, REPOSITORY / "crds", settings, say=lambda _: None)
+    async with sandbox:
+        assert sandbox.description
+        said = asdict(sandbox.description)
+        place = Place(directory=directory, kubeconfig=Path(said.pop("kubeconfig")), **said)
+        async with stack_on(place) as stack:
+            stack.operator.env = {"MISTRAL_OPERATOR_RUN_CLOUD_BACKOFF_SCALE": BACKOFF_SCALE}
+            yield stack, sandbox.plane
