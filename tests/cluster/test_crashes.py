@@ -86,9 +86,12 @@ async def _expect_converged(stack: Stack, names: set[str], killer: Killer) -> No
         except AssertionError as error:
             raise AssertionError(f"{error}\nkilled {killer.done}") from None
     await stack.expect_one_pool_per_claim()
-    for name in names:
-        revisions = [r for r in await stack.children("ControllerRevision") if _is_of(r, name)]
-        assert len(revisions) == 1, f"{name} has {len(revisions)} revisions; killed {killer.done}"
+
+    async def one_revision_each() -> bool:
+        revisions = await stack.children("ControllerRevision")
+        return all(sum(_is_of(revision, name) for revision in revisions) == 1 for name in names)
+
+    await eventually(one_revision_each, 30, f"one revision for each model; killed {killer.done}")
 
 
 def _is_of(child: dict[str, object], model: str) -> bool:
