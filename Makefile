@@ -9,6 +9,7 @@ KEEP ?=
 DEMO_FLAGS ?=
 SANDBOX_FLAGS ?= --with-operator
 PYTEST_FLAGS ?=
+BENCH_FLAGS ?=
 EXAMPLE ?= examples/mistral-7b.yaml
 
 VENV := .venv
@@ -26,7 +27,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS (sandbox),"
-	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit, bench)"
+	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench)"
 
 demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
 	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
@@ -38,7 +39,7 @@ test-unit: $(STAMP) ## the quick tests: no process, no network
 	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
-	@$(PYTEST) tests/bench -q -s -p no:cacheprovider $(PYTEST_FLAGS) | sed -e 's/^\.*{/{/' -e '/^\.*$$/d'
+	@$(RUN) -m tests.bench $(BENCH_FLAGS) | sed -e 's/^\.*{/{/' -e '/^\.*$$/d'
 
 lint: $(STAMP) ## format, style, types, layers, and that generated files are up to date
 	$(VENV)/bin/ruff format --check operator tests tools

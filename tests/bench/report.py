@@ -1,0 +1,22 @@
+"""What the benchmark prints: rows on standard output, one JSON object a line, and progress on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+
+
+def report(row: str, value: float, unit: str, target: float, note: str = "") -> None:
+    """Print one row; `target` is the most that `value` may be. A missed target is no error."""
+    line = {"row": row, "value": round(value, 3), "unit": unit, "target": f"<= {target:g}", "met": value <= target}
+    print(json.dumps(line | ({"note": note} if note else {})), flush=True)
+
+
+def say(text: str) -> None:
+    """Tell what is being done."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of all values doesn't exceed (nearest rank)."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
