@@ -11,7 +11,7 @@ from mistral_operator.cli.demo_steps import Demo, DemoError
 from mistral_operator.cli.documents import read_documents, read_models
 from mistral_operator.cli.local import LocalStack, StackError, install_crds
 from mistral_operator.cli.narrator import Narrator
-from mistral_operator.cli.output import Style, complain, facts, paint, say, wrap
+from mistral_operator.cli.output import Style, complain, paint, say, wrap
 from mistral_operator.cli.sandbox import wait_for_signal
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError
@@ -113,15 +113,15 @@ async def _act(demo: Demo, keep: bool) -> None:
 
 async def _stay(demo: Demo) -> None:
     name, info = demo.name, demo.sandbox
+    # Not wrapped: these lines are there to be copied.
     demo.narrator.show([
         "Everything keeps running until Ctrl-C. From another terminal:",
-        *facts([
-            ("look", f"export KUBECONFIG={info.kubeconfig}"),
-            ("", f"mistral-operator status {name} -n {NAMESPACE}"),
-            ("", f"kubectl -n {NAMESPACE} get mistralmodels,nodepoolclaims,pods"),
-            ("ask", f"curl {demo.url} -H 'Content-Type: application/json' -d '{demo.request('Hello')}'"),
-            ("cloud", f"curl {info.control_url}/state"),
-        ]),
+        "",
+        f"  export KUBECONFIG={info.kubeconfig}",
+        f"  mistral-operator status {name} -n {NAMESPACE}",
+        f"  kubectl -n {NAMESPACE} get mistralmodels,nodepoolclaims,pods",
+        f"  curl {demo.url} -H 'Content-Type: application/json' -d '{demo.request('Hello')}'",
+        f"  curl {info.control_url}/state",
     ])  # fmt: skip
     if not await wait_for_signal(demo.stack):
         demo.stack.check()

@@ -1,12 +1,13 @@
 """The story of one model for people: what it is, how far it is, why, what it costs, and what to do next. Pure."""
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mistral_operator.cli.observe import Belongings, last_seen
-from mistral_operator.cli.output import Cell, Style, facts, paint, seconds, table, wrap
+from mistral_operator.cli.output import Cell, Style, facts, paint, seconds, table, text_width, wrap
 
 # Conditions whose normal state is False.
 _TROUBLES: Final = frozenset({"Degraded", "Reconciling", "Stalled"})
@@ -30,7 +31,7 @@ def tell(belongings: Belongings, now: datetime) -> list[str]:
         *_section("Node pools", _claims(belongings.claims)),
         *_section("Pods", _pods(belongings.pods, now)),
         *_section("Events", _events((*belongings.model_events, *belongings.pod_events), now)),
-        *_section("Next", wrap(advise(model))),
+        *_section("Next", _next(advise(model))),
     ]
 
 
@@ -129,11 +130,15 @@ def _timeline(entries: Iterable[Mapping[str, Any]]) -> list[str]:
             Cell(entry["time"], Style.QUIET),
             Cell("+" + seconds((parse_time(entry["time"]) - start).total_seconds()), right=True),
             Cell(entry["reason"]),
-            Cell(entry.get("message", ""), Style.QUIET),
+            Cell(_cut(entry.get("message", ""), text_width() - 58), Style.QUIET),
         ]
         for entry in found
     ]
     return table(rows)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + "…"
 
 
 def _claims(claims: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -197,22 +202,35 @@ def _events(events: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
     return lines
 
 
-def advise(model: Mapping[str, Any]) -> str:
-    """The one thing to do next, or that there is nothing to do."""
+class Advice(NamedTuple):
+    """What to do next: words, and commands to copy, which are never broken into lines."""
+
+    text: str = ""
+    commands: tuple[str, ...] = ()
+
+
+def advise(model: Mapping[str, Any]) -> Advice:
+    """The one thing to do next, or what is being waited for."""
     name, namespace = model["metadata"]["name"], model["metadata"]["namespace"]
     stalled, ready = find_condition(model, "Stalled"), find_condition(model, "Ready")
     if stalled and stalled["status"] == "True":
-        return f"This waits for you. {stalled['message']}"
+        return Advice(f"This waits for you. {stalled['message']}")
     if ready is None or ready["status"] != "True":
-        return f"Wait: {ready['message'] if ready else 'no operator has looked at it yet.'}"
-    served = (model["status"].get("endpoint") or {}).get("servedName", "")
+        return Advice(f"Wait: {ready['message'] if ready else 'no operator has looked at it yet.'}")
     if ready["reason"] == "ScaledToZero":
-        return f"kubectl -n {namespace} scale mistralmodel/{name} --replicas=1"
-    return (
-        f"kubectl -n {namespace} port-forward service/{name} 8000:80\n"
-        f"curl localhost:8000/v1/chat/completions -H 'Content-Type: application/json' "
-        f'-d \'{{"model": "{served}", "messages": [{{"role": "user", "content": "Hello"}}]}}\''
+        return Advice(commands=(f"kubectl -n {namespace} scale mistralmodel/{name} --replicas=1",))
+    served = (model["status"].get("endpoint") or {}).get("servedName", "")
+    body = json.dumps({"model": served, "messages": [{"role": "user", "content": "Hello"}]})
+    return Advice(
+        commands=(
+            f"kubectl -n {namespace} port-forward service/{name} 8000:80",
+            f"curl localhost:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'",
+        )
     )
+
+
+def _next(advice: Advice) -> list[str]:
+    return [*(wrap(advice.text) if advice.text else []), *(f"  {command}" for command in advice.commands)]
 
 
 def find_condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
