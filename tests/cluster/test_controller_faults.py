@@ -3,18 +3,37 @@
 The faults are between the operator and the API server; the tests and the simulated GKE see the real one.
 """
 
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import aiohttp
 import pytest
 from tests.support.polling import eventually
-from tests.support.stack import Stack, running_stack
+from tests.support.running_sandbox import RunningSandbox
+from tests.support.stack import Operator, Stack, make_namespace
 
 from mistral_operator.sandbox.faults import Fault, FaultProxy
+from mistral_operator.sandbox.kube import Kube
+from mistral_operator.sandbox.processes import ProcessGroup
 
 WRITES = "PATCH|POST|PUT|DELETE"
 OWN_LISTS = "/(mistralmodels|nodepoolclaims)$"
 MODEL = "mistral-7b-v0.3"
+LARGER = "mistral-small-3.2-24b-2506"
+FAULTS = {
+    "403": Fault(status=403, times=30),
+    "429": Fault(status=429, headers={"Retry-After": "1"}, times=30),
+    "500": Fault(status=500, times=30),
+    "dropped connections": Fault(drop=True, times=30),
+    "lost answers": Fault(lose_answer=True, method=WRITES, times=3),
+    "409": Fault(status=409, method=WRITES, times=3),
+    "410": Fault(status=410, watch=True, times=15),
+    "410 in a watch": Fault(watch_error=410, watch=True, times=15),
+    "500 in a watch": Fault(watch_error=500, watch=True, times=15),
+    "no answer": Fault(hang_s=0.5, times=20),
+}
 
 
 @dataclass
@@ -38,87 +57,73 @@ class Faulty:
         assert process.running, self.stack.story()
         return process.popen.pid
 
+    async def expect_most_replicas(self, name: str, most: int) -> None:
+        """Wait until the model's autoscaler has that bound: a change that needs no new node."""
+        path = f"/apis/autoscaling/v2/namespaces/{self.stack.namespace}/horizontalpodautoscalers/{name}"
+
+        async def bound() -> bool:
+            return ((await self.stack.kube.get(path)) or {})["spec"]["maxReplicas"] == most
+
+        await eventually(bound, 60, lambda: f"maxReplicas is {most}\n{self.stack.story()}")
+
 
 @pytest.fixture
-async def faulty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faulty]:
+async def faulty(shared_sandbox: RunningSandbox, tmp_path: Path) -> AsyncIterator[Faulty]:
     async with (
-        running_stack(tmp_path_factory.mktemp("faults"), speed=100) as stack,
-        FaultProxy(stack.sandbox.kubeconfig, tmp_path_factory.mktemp("proxy")) as proxy,
+        Kube(shared_sandbox.kubeconfig) as kube,
+        aiohttp.ClientSession() as http,
+        FaultProxy(shared_sandbox.kubeconfig, tmp_path) as proxy,
     ):
-        yield Faulty(stack, proxy)
-        await stack.operator.stop()
+        with ProcessGroup() as processes:
+            stack = Stack(shared_sandbox, kube, Operator(shared_sandbox, processes, proxy.kubeconfig), http)
+            stack.namespace = f"faults-{secrets.token_hex(3)}"
+            await make_namespace(kube, stack.namespace)
+            yield Faulty(stack, proxy)
+            proxy.heal()
+            await kube.delete(f"/api/v1/namespaces/{stack.namespace}")
+            await stack.expect_no_trace()
+            await stack.operator.stop()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(status=403, times=40),
-        Fault(status=429, headers={"Retry-After": "1"}, times=40),
-        Fault(status=500, times=40),
-        Fault(drop=True, times=40),
-        Fault(lose_answer=True, method=WRITES, times=10),
-        Fault(status=409, method=WRITES, times=10),
-        Fault(status=410, watch=True, times=20),
-        Fault(watch_error=500, watch=True, times=20),
-    ],
-    ids=["403", "429", "500", "drop", "lost-answers", "409", "410", "watch-error-500"],
-)
-async def test_a_model_becomes_ready_through(faulty: Faulty, fault: Fault) -> None:
-    """Struck at the start, and again while the model is served."""
-    struck = faulty.proxy.inject(fault)
+async def test_it_goes_on_through_each_failure(faulty: Faulty) -> None:
+    """Each strikes all that the operator does until it has struck often enough; the process stays the same."""
+    faulty.proxy.inject(Fault(status=403, times=30))
     pid = faulty.start()
-    await faulty.stack.apply("chat", model=MODEL)
+    for most, (name, fault) in enumerate(FAULTS.items(), start=2):
+        struck = faulty.proxy.inject(fault)
+        faulty.proxy.cut_watches()
+        await faulty.stack.apply("chat", model=MODEL, scaling={"maxReplicas": most})
+        await faulty.expect_most_replicas("chat", most)
+        await eventually(lambda struck=struck: struck.hits > 0, message=name)
+        faulty.proxy.heal()
     await faulty.stack.expect_ready("chat")
-    assert struck.hits > 0
-    again = faulty.proxy.inject(fault)
-    faulty.proxy.cut_watches()
-    await faulty.stack.scale("chat", 2)
-    await faulty.stack.expect_ready("chat", 2)
-    assert again.hits > 0
     assert faulty.pid == pid
 
 
 async def test_what_went_while_the_api_server_was_away_is_noticed(faulty: Faulty) -> None:
-    """Of three models two vanish unseen, and the watches can't be resumed: no event will ever tell of it."""
+    """The watches can't be resumed: no event will ever tell of it, least of all when nothing is left to tell of."""
     pid = faulty.start()
+    await faulty.stack.apply("stays", model=MODEL)
+    await faulty.stack.apply("goes", model=LARGER)
     for name in ("stays", "goes"):
-        await faulty.stack.apply(name, model=MODEL)
-    await faulty.stack.apply("large", model="mixtral-8x7b-v0.1", license={"accept": "apache-2.0"})
-    for name in ("stays", "goes", "large"):
         await faulty.stack.expect_ready(name)
-    pools = len(await faulty.stack.pools())
-    away = faulty.proxy.inject(Fault(drop=True))
-    faulty.proxy.cut_watches()
-    await eventually(lambda: away.hits > 5)
-    await faulty.stack.delete("goes")
-    await faulty.stack.delete("large")
-    away.remove()
-    faulty.proxy.inject(Fault(watch_error=410, watch=True, times=15))
+    for name, pools_left in (("goes", 1), ("stays", 0)):
+        away = faulty.proxy.inject(Fault(drop=True))
+        faulty.proxy.cut_watches()
+        await eventually(lambda away=away: away.hits > 5)
+        await faulty.stack.delete(name)
+        away.remove()
+        faulty.proxy.inject(Fault(watch_error=410, watch=True, times=15))
 
-    async def fewer_pools() -> bool:
-        return len(await faulty.stack.pools()) == pools - 1
+        async def let_go(pools_left: int = pools_left) -> bool:
+            return len(await faulty.stack.pools()) == pools_left
 
-    await eventually(fewer_pools, 60, faulty.stack.story)
-    await faulty.stack.expect_ready("stays")
+        await eventually(let_go, 60, faulty.stack.story)
     assert faulty.pid == pid
 
 
-async def test_the_last_model_is_noticed_too(faulty: Faulty) -> None:
-    """After the relist there is nothing left that any event could be about."""
-    faulty.start()
-    await faulty.stack.apply("chat", model=MODEL)
-    await faulty.stack.expect_ready("chat")
-    away = faulty.proxy.inject(Fault(status=403))
-    faulty.proxy.cut_watches()
-    await eventually(lambda: away.hits > 5)
-    await faulty.stack.delete("chat")
-    away.remove()
-    faulty.proxy.inject(Fault(watch_error=410, watch=True, times=15))
-    await faulty.stack.expect_no_trace()
-
-
 async def test_a_schema_error_is_told_and_not_repeated_for_ever(faulty: Faulty) -> None:
-    message = "failed to create typed patch object (team-a/bad; apps/v1, Kind=Deployment): .spec.x: field not declared"
+    message = "failed to create typed patch object (bad; apps/v1, Kind=Deployment): .spec.x: field not declared"
     refused = faulty.proxy.inject(Fault(method="PATCH", path="/deployments/bad$", status=500, message=message))
     faulty.start()
     await faulty.stack.apply("bad", model=MODEL)
@@ -151,8 +156,8 @@ async def test_a_deleted_child_comes_back_and_a_changed_one_is_mended(faulty: Fa
     faulty.start()
     await faulty.stack.apply("chat", model=MODEL)
     await faulty.stack.expect_ready("chat")
-    service = "/api/v1/namespaces/team-a/services/chat"
-    deployment = "/apis/apps/v1/namespaces/team-a/deployments/chat"
+    service = f"/api/v1/namespaces/{faulty.stack.namespace}/services/chat"
+    deployment = f"/apis/apps/v1/namespaces/{faulty.stack.namespace}/deployments/chat"
     await faulty.stack.kube.delete(service)
     await faulty.stack.kube.merge_patch(deployment, {"spec": {"minReadySeconds": 7, "replicas": 0}})
 
@@ -167,6 +172,6 @@ async def test_a_namespace_that_is_being_deleted_takes_everything_along(faulty: 
     pid = faulty.start()
     await faulty.stack.apply("chat", model=MODEL)
     await faulty.stack.expect_ready("chat")
-    await faulty.stack.kube.delete("/api/v1/namespaces/team-a")
+    await faulty.stack.kube.delete(f"/api/v1/namespaces/{faulty.stack.namespace}")
     await faulty.stack.expect_no_trace()
     assert faulty.pid == pid
