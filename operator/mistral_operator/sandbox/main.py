@@ -14,12 +14,11 @@ from typing import Self
 
 from .control_plane import ControlPlane, ControlPlaneError
 from .control_plane.binaries import BinariesMissingError, find_binaries
-from .crds import install_crds
 from .dial import DialMap
 from .front import ServiceFront
 from .gke.scenario import Scenario, ScenarioError, load_scenario
 from .gke.simulated import SimulatedGke
-from .kube import Kube, KubeError
+from .kube import KubeError
 from .kubeconfig import write_json
 from .kubelet import Kubelet, KubeletSettings
 from .processes import parent_gone
@@ -60,11 +59,10 @@ class Sandbox:
         kubelet: KubeletSettings | None = None,
         say: Callable[[str], None] = _print,
     ) -> None:
-        self.plane = ControlPlane(directory, say, leftovers=[FILE])
+        self.plane = ControlPlane(directory, say, leftovers=[FILE], crds=crds)
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
-        self._crds = crds
         self._kubelet = kubelet
         self._stack = AsyncExitStack()
 
@@ -87,9 +85,6 @@ class Sandbox:
 
     async def _start(self) -> None:
         await self._stack.enter_async_context(self.plane)
-        if self._crds:
-            async with Kube(self.plane.kubeconfig) as kube:
-                await install_crds(kube, self._crds)
         kubeconfig = self.plane.kubeconfig
         dial = self._stack.enter_context(DialMap())
         gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from mistral_operator.sandbox.crds import install_crds
 from mistral_operator.sandbox.kube import Kube, KubeError
 from mistral_operator.sandbox.kubeconfig import Access, read_kubeconfig, write_kubeconfig
 from mistral_operator.sandbox.processes import Process, ProcessGroup
@@ -39,9 +40,16 @@ class ControlPlane:
     """
 
     def __init__(
-        self, directory: Path, say: Callable[[str], None] = log.info, *, leftovers: Sequence[str] = ()
+        self,
+        directory: Path,
+        say: Callable[[str], None] = log.info,
+        *,
+        leftovers: Sequence[str] = (),
+        crds: Path | None = None,
     ) -> None:
+        """`crds` is a directory of definitions that are served before the controllers start."""
         self.directory = directory.resolve()
+        self._crds = crds
         self._say = say
         self._leftovers = (components.ETCD_SOCKET, components.PEER_SOCKET, *leftovers)
         self._layout = components.Layout(self.directory, free_port(components.HOST))
@@ -86,6 +94,7 @@ class ControlPlane:
             self._spawn("etcd", components.etcd_args())
             await self._wait_for_socket()
             await self.start_api_server()
+            await self._install_crds()
             self._spawn("kube-controller-manager", components.controller_manager_args())
             self._spawn("kube-scheduler", components.scheduler_args())
             await self._wait_for_controllers()
@@ -184,6 +193,12 @@ class ControlPlane:
         while not socket.exists():
             self._check(self._processes["etcd"], deadline, "doesn't listen")
             await asyncio.sleep(POLL_S)
+
+    async def _install_crds(self) -> None:
+        """The garbage collector looks for new kinds every 30 s only: what is there when it starts, it knows at once."""
+        if self._crds:
+            async with Kube(self.kubeconfig) as kube:
+                await install_crds(kube, self._crds)
 
     async def _wait_for_controllers(self) -> None:
         """A service account in the default namespace is the first sign of a working controller manager."""

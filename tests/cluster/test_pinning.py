@@ -1,0 +1,80 @@
+"""What `render` prints is what was applied, and what runs is left alone by a newer operator or catalogue."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.stack import CHILDREN, Operator, Stack, command
+
+from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
+from mistral_operator.sandbox.processes import ProcessGroup
+
+
+PROFILE = {
+    "provider": "GKE",
+    "project": "sandbox-project",
+    "location": "us-central1",
+    "cluster": "sandbox",
+    "zones": ["us-central1-a", "us-central1-b", "us-central1-c"],
+}
+"""The cluster as the simulated GKE describes it to the operator."""
+
+
+@pytest.mark.parametrize("knowing", ["everything", "nothing but the model"])
+async def test_render_prints_what_the_operator_applied(stack: Stack, tmp_path: Path, knowing: str) -> None:
+    await stack.apply("chat", model="mistral-7b-v0.3", scaling={"maxReplicas": 2})
+    await stack.expect_ready("chat")
+    inputs = tmp_path / "inputs.yaml"
+    profile = tmp_path / "cluster.yaml"
+    profile.write_text(yaml.safe_dump(PROFILE))
+    place = ("--kubeconfig", stack.sandbox.kubeconfig, "-n", stack.namespace, "--cluster-profile", profile)
+    await command("status", "chat", *place, "--export-inputs", inputs)
+    if knowing != "everything":
+        recorded = yaml.safe_load(inputs.read_text())
+        recorded |= {"children": [], "pods": [], "podEvents": [], "claims": []}
+        inputs.write_text(yaml.safe_dump(recorded))
+    rendered = [document for document in yaml.safe_load_all(await command("render", "--inputs", inputs)) if document]
+    live = {(kind, c["metadata"]["name"]): c for kind in CHILDREN for c in await stack.children(kind)}
+    ours = [document for document in rendered if document["kind"] in CHILDREN]
+    assert {document["kind"] for document in ours} == set(CHILDREN) - {"Pod"}
+    for document in ours:
+        applied = live[document["kind"], document["metadata"]["name"]]
+        # The hash is over the whole manifest as it was rendered: the same hash is the same manifest.
+        assert _hash(applied) == _hash(document), document["kind"]
+    (claim,) = [document for document in rendered if document["kind"] == "NodePoolClaim"]
+    (applied_claim,) = await stack.claims()
+    assert applied_claim["spec"] == claim["spec"]
+
+
+def _hash(manifest: dict[str, Any]) -> str:
+    return str(manifest["metadata"]["annotations"][APPLIED_HASH_ANNOTATION])
+
+
+async def test_a_changed_catalogue_and_renderer_change_no_running_pod(stack: Stack) -> None:
+    await stack.apply("chat", model="mistral-7b-v0.3")
+    await stack.expect_ready("chat")
+    before = await _running(stack)
+    with ProcessGroup() as processes:
+        changed = Operator(stack.sandbox, processes, stack.sandbox.kubeconfig)
+        changed.module = "tests.support.changed_operator"
+        await stack.operator.stop()
+        changed.start()
+        await stack.apply("fresh", model="mistral-7b-v0.3")
+        await stack.expect_ready("fresh")
+        # The changed operator is at work: what it plans anew is rendered its way.
+        (fresh,) = [p for p in await stack.children("Pod") if p["metadata"]["name"].startswith("fresh")]
+        assert fresh["metadata"]["annotations"]["example.com/renderer"] == "changed"
+        await stack.scale("chat", 2)
+        await stack.expect_ready("chat", 2)
+        after = await _running(stack)
+        await changed.stop()
+    stack.operator.start()
+    assert after["template"] == before["template"]
+    assert before["pods"] <= after["pods"]
+
+
+async def _running(stack: Stack) -> dict[str, Any]:
+    (deployment,) = [d for d in await stack.children("Deployment") if d["metadata"]["name"] == "chat"]
+    pods = {p["metadata"]["uid"] for p in await stack.children("Pod") if p["metadata"]["name"].startswith("chat")}
+    return {"template": deployment["spec"]["template"], "pods": pods}
