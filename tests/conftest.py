@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.namespaces import new_namespace
-from tests.support.running_sandbox import RunningSandbox, running_sandbox
+from tests.support.running_sandbox import CRDS, RunningSandbox, running_sandbox
 
 from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.kube import Kube
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
     """One real control plane for the whole session: API server, controllers and scheduler, no nodes."""
-    plane = ControlPlane(tmp_path_factory.mktemp("plane"), say=_teller(pytestconfig))
+    plane = ControlPlane(tmp_path_factory.mktemp("plane"), _teller(pytestconfig), crds=CRDS)
     # In a thread with a loop of its own: this fixture outlives the loop of any single test.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, plane.start()).result()

@@ -12,6 +12,7 @@ from tests.support.polling import eventually
 from mistral_operator.sandbox.processes import Process, ProcessGroup
 
 REPOSITORY = Path(__file__).parents[2]
+CRDS = REPOSITORY / "crds"
 START_TIMEOUT_S = 60
 
 
@@ -38,7 +39,7 @@ class RunningSandbox(Place):
 
 @asynccontextmanager
 async def running_sandbox(
-    directory: Path, scenario: Path | None = None, speed: float = 50, crds: Path | None = REPOSITORY / "crds"
+    directory: Path, scenario: Path | None = None, speed: float = 50, crds: Path | None = CRDS
 ) -> AsyncIterator[RunningSandbox]:
     """Start one and yield it when it is ready; it ends with the block. `speed` divides every simulated delay."""
     args: list[str | Path] = [sys.executable, "-m", "mistral_operator.sandbox", "--directory", directory]

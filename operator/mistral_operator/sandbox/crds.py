@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from .kube import Kube, Object
+from .kube import Kube, KubeError, Object
 
 PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MANAGER = "mistral-sandbox"
@@ -16,16 +16,19 @@ POLL_S = 0.05
 async def install_crds(kube: Kube, directory: Path) -> list[str]:
     """Apply every definition in the directory's YAML files; returns their names when all can be used.
 
-    Other documents in these files are ignored. Raises KubeError, and TimeoutError when one isn't established in time.
+    Other documents in these files are ignored. Raises KubeError, also when one isn't served in time.
     """
     definitions = _read(directory)
     names = [definition["metadata"]["name"] for definition in definitions]
     for name, definition in zip(names, definitions, strict=True):
         await kube.apply(f"{PATH}/{name}", definition, MANAGER)
-    async with asyncio.timeout(TIMEOUT_S):
-        for name, definition in zip(names, definitions, strict=True):
-            while not await _usable(kube, name, definition):  # noqa: ASYNC110
-                await asyncio.sleep(POLL_S)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            for name, definition in zip(names, definitions, strict=True):
+                while not await _usable(kube, name, definition):  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise KubeError(0, "NotEstablished", f"{name} is not served after {TIMEOUT_S:g} s") from None
     return names
 
 
