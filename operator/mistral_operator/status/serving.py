@@ -12,7 +12,7 @@ _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageNam
 _MISSING_INPUT = "CreateContainerConfigError"
 _ACCESS_WORDS = re.compile(r"\b(401|403)\b|gated repo|unauthorized|forbidden", re.IGNORECASE)
 _MEMORY_WORDS = re.compile(r"out of memory|oomkilled|no available memory for the cache blocks", re.IGNORECASE)
-_GIVE_TOKEN = "Accept the model's terms on its page and give a token in spec.weights.huggingFace.tokenSecretRef."
+_ACCEPT_TERMS = "Accept the model's terms on its page and give a token in spec.weights.huggingFace.tokenSecretRef."
 _NEED_LESS = (
     "Lower spec.engine.contextLength or spec.engine.maxConcurrency, or give more devices in spec.capacity.options."
 )
@@ -33,7 +33,7 @@ def check_weights(situation: Situation) -> Finding:
     refused = next((pod for pod in situation.standing_pods if _ended_with(pod, _ACCESS_WORDS)), None)
     if refused:
         words = quote(refused.last_exit)
-        return unmet("AccessRefused", f"{plan.repository} can't be read: {words}. {_GIVE_TOKEN}")
+        return unmet("AccessRefused", f"{plan.repository} can't be read: {words}. {_ACCEPT_TERMS}")
     if any(p.ready for p in situation.current_pods):
         return met("Loaded", f"{plan.repository} is loaded.")
     if situation.wanted_replicas == 0:
