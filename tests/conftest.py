@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 from tests.support.namespaces import new_namespace
 from tests.support.running_sandbox import CRDS, RunningSandbox, running_sandbox
@@ -14,6 +15,12 @@ from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.kube import Kube
 
 CLUSTER_FIXTURES = {"cluster", "sandbox", "shared_sandbox", "stack"}
+
+# How long an example takes is the machine's matter: a busy one must not fail a test of what is right.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 SandboxFactory = Callable[..., Awaitable[RunningSandbox]]
 
