@@ -10,7 +10,6 @@ from tests.support.stack import CHILDREN, Operator, Stack, command
 from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
 from mistral_operator.sandbox.processes import ProcessGroup
 
-
 PROFILE = {
     "provider": "GKE",
     "project": "sandbox-project",
