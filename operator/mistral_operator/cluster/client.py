@@ -37,7 +37,8 @@ _WATCH_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_r
 """Bookmarks come once a minute: a connection that is silent for longer is dead."""
 _WATCH_S: Final = 280
 """How long the server keeps a watch open; spread by up to a fifth, so that reconnects don't come together."""
-_PAGE: Final = 500
+_PAGE: Final = 100
+"""Objects per request of a list: parsed, a thousand large ones would take more memory than all else together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from mistral_operator.cluster.errors import ApiError
 
@@ -73,6 +75,9 @@ class Connection:
                 )
             except (config.ConfigException, OSError) as error:
                 raise ConnectionSetupError(0, "NoCluster", f"no way to reach a cluster: {error}") from error
+        # aiohttp would ask the environment in a thread for each single request; the answer never changes.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.proxy = configuration.proxy or _find_proxy(configuration.host)
         return cls(configuration, kubeconfig, in_cluster)
 
     async def refresh(self) -> None:
@@ -112,6 +117,14 @@ class Connection:
     async def close(self) -> None:
         """Closes all connections; watches that still run end with an error."""
         await asyncio.gather(self.requests.close(), self.watches.close())
+
+
+def _find_proxy(server: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY, …) asks for on the way to that server."""
+    parts = urlsplit(server)
+    if not parts.hostname or proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _load_in_cluster(configuration: Any) -> bool:

@@ -89,10 +89,12 @@ class Comparison:
 
     async def _compare(self, kind: Kind) -> int:
         shelf = self._store[kind]
-        listed = await self._client.list(kind)
-        version = int(listed.resource_version)
-        present = {Key(body["metadata"].get("namespace", ""), body["metadata"]["name"]) for body in listed.items}
-        news = sum(shelf.put(body) for body in listed.items)
+        present: set[Key] = set()
+        version = news = 0
+        async for page in self._client.pages(kind):
+            version = int(page.resource_version)
+            present |= {Key(body["metadata"].get("namespace", ""), body["metadata"]["name"]) for body in page.items}
+            news += sum(shelf.put(body) for body in page.items)
         gone = [key for key in shelf.absent_from(present, version) if shelf.remove(key, version)]
         if gone:
             log.info("%d %s went unnoticed: %s", len(gone), kind.plural, ", ".join("/".join(key) for key in gone[:5]))

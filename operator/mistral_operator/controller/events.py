@@ -17,7 +17,10 @@ from mistral_operator.cluster.kinds import EVENT
 
 _REMEMBERED: Final = 4096
 _REPEAT_AFTER_S: Final = 600.0
-_WAITING: Final = 1000
+_WAITING: Final = 2000
+_INTERVAL_S: Final = 0.02
+"""Between two Events: thousands of them must not stand in the way of what they tell of."""
+_COMPLAIN_EVERY_S: Final = 60.0
 _MESSAGE_CHARS: Final = 1024
 """The API server refuses longer messages."""
 
@@ -32,6 +35,8 @@ class Recorder:
         self._clock = clock
         self._sent: OrderedDict[tuple[str, str, str], float] = OrderedDict()
         self._waiting: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_WAITING)
+        self._dropped = 0
+        self._complained_at = float("-inf")
         self._host = socket.gethostname()
 
     def record(self, about: Mapping[str, Any], type_: str, reason: str, message: str) -> None:
@@ -43,7 +48,7 @@ class Recorder:
         try:
             self._waiting.put_nowait(self._event(about, type_, reason, message))
         except asyncio.QueueFull:
-            log.warning("Too many Events wait to be sent; dropped %s: %s", reason, message)
+            self._complain(now)
             return
         self._sent[key] = now
         self._sent.move_to_end(key)
@@ -54,10 +59,17 @@ class Recorder:
         """Sends until cancelled. An Event that can't be sent is logged instead: nothing depends on it."""
         while True:
             event = await self._waiting.get()
+            await asyncio.sleep(_INTERVAL_S)
             try:
                 await self._client.create(event)
             except ApiError as error:
                 log.warning("Event %s (%s) was not recorded: %s", event["reason"], event["message"], error)
+
+    def _complain(self, now: float) -> None:
+        self._dropped += 1
+        if now - self._complained_at >= _COMPLAIN_EVERY_S:
+            log.warning("More Events than can be sent: %d were dropped; the conditions say the same", self._dropped)
+            self._dropped, self._complained_at = 0, now
 
     def _event(self, about: Mapping[str, Any], type_: str, reason: str, message: str) -> Mapping[str, Any]:
         metadata = about["metadata"]

@@ -128,6 +128,11 @@ def _digest_of_deployment(deployment: Json) -> object:
     return _digest_of_object({**deployment, "status": {**status, "conditions": conditions}})
 
 
+def _digest_of_revision(revision: Json) -> object:
+    """The data of a revision never changes, and is long."""
+    return _digest_of_object({name: value for name, value in revision.items() if name != "data"})
+
+
 def _digest_of_claim(claim: Json) -> object:
     """Who else uses the claim, and how many nodes they have, is of no interest to a model."""
     status = {name: value for name, value in (claim.get("status") or {}).items() if name not in ("users", "nodes")}
@@ -141,7 +146,7 @@ RULES: Final[Mapping[Kind, Rules]] = {
     CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_of_claim),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_object) for kind in CHILDREN},
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_deployment),
-    REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_object),
+    REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_revision),
     POD: Rules(indexes={MODEL_NAME: _model_index, UID: _uid_index}, slim=_slim_pod, digest=_digest_of_object),
     NODE: Rules(indexes={CLAIM_NAME: _shape_index}, slim=_slim_node, digest=_digest_of_object),
     EVENT: Rules(

@@ -147,7 +147,6 @@ def _connection_info(credentials: Credentials) -> kopf.ConnectionInfo:
         certificate_path=credentials.certificate_path,
         private_key_path=credentials.private_key_path,
         proxy_url=credentials.proxy_url,
-        trust_env=True,
     )
 
 
@@ -161,7 +160,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _Backoffs()
