@@ -141,6 +141,17 @@ async def test_a_strangers_object_is_never_taken_over(client: ApiClient, kube: K
     assert untouched is not None
     assert untouched["spec"]["ports"][0]["port"] == 80
 
+    # One that somebody fills with endpoints by hand has nothing that could conflict.
+    await client.delete(SERVICE, "one", namespace)
+    by_hand = service(namespace)
+    by_hand["spec"] = {"ports": [{"name": "web", "port": 9000}]}
+    await client.create(by_hand, manager="stranger")
+    with pytest.raises(NameTaken, match="Service one is already there"):
+        await applier.apply_if_needed(ours)
+    untouched = await client.get(SERVICE, "one", namespace)
+    assert untouched is not None
+    assert "selector" not in untouched["spec"]
+
     await client.delete(SERVICE, "one", namespace)
     assert await applier.apply_if_needed(ours)
     forgetful = Applier(client, Store({SERVICE: Rules()}))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import Conflict, Invalid
-from mistral_operator.cluster.kinds import Kind, kind_of
+from mistral_operator.cluster.kinds import SERVICE, Kind, kind_of
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.manifests.identity import hash_content
 
@@ -24,6 +24,9 @@ _MERGE_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "conditions": (("type",),),
 }
 """Lists that server-side apply merges by these keys: others may add elements. All other lists are whole."""
+
+_UNCONTESTED: Final = frozenset({SERVICE})
+"""Kinds whose objects may lack all that ours set, such as a Service without a selector: nothing would conflict."""
 
 _SETS: Final = frozenset({"finalizers"})
 _QUANTITIES: Final = frozenset({"limits", "requests", "sizeLimit", "averageValue", "divisor"})
@@ -78,23 +81,28 @@ class Applier:
 
         A POST would be no better: an object made by POST refuses later changes of immutable kinds by another manager.
         """
+        if kind_of(manifest) in _UNCONTESTED:
+            await self._find_own(manifest)
         try:
             return await self._client.apply(manifest, force=False)
         except (Conflict, Invalid) as error:
             # Lists that are merged can make a stranger's object invalid before any field conflicts.
-            kind = kind_of(manifest)
-            key = _key(manifest)
-            there = await self._client.get(kind, key.name, key.namespace)
-            if there is not None and not _same_owner(manifest, there):
-                raise NameTaken(
-                    409,
-                    "NameTaken",
-                    f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
-                    "remove it, or choose another name for the model",
-                ) from None
-            if there is None and isinstance(error, Invalid):
+            if await self._find_own(manifest) is None and isinstance(error, Invalid):
                 raise
         return await self._client.apply(manifest)
+
+    async def _find_own(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The live object, or None if there is none. Raises NameTaken if it isn't ours."""
+        kind, key = kind_of(manifest), _key(manifest)
+        there = await self._client.get(kind, key.name, key.namespace)
+        if there is not None and not _same_owner(manifest, there):
+            raise NameTaken(
+                409,
+                "NameTaken",
+                f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
+                "remove it, or choose another name for the model",
+            )
+        return there
 
 
 def is_in_sync(manifest: Mapping[str, Any], live: Mapping[str, Any]) -> bool:

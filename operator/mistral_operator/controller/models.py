@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.types import Catalogue
-from mistral_operator.cluster.apply import Applier
+from mistral_operator.cluster.apply import Applier, NameTaken
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound
 from mistral_operator.cluster.kinds import MODEL, REVISION, find_kind, kind_of
@@ -23,6 +23,7 @@ from mistral_operator.controller.observation import observe
 from mistral_operator.core.failure import failed_status
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Manifest, ObjectRef, Outcome
+from mistral_operator.planning.remember import PlanMemory
 from mistral_operator.planning.types import ClusterProfile, Settings
 
 Json = dict[str, Any]
@@ -61,6 +62,7 @@ class ModelReconciler:
         self._cluster = cluster
         self._failures = failures
         self._on_ghost = on_ghost
+        self._plans = PlanMemory()
         self._applier = Applier(client, store)
         self._claim_locks: dict[str, asyncio.Lock] = {}
 
@@ -90,7 +92,7 @@ class ModelReconciler:
 
     async def _sync(self, model: MistralModel, body: Json) -> float | None:
         observed = observe(self._store, body, self._cluster())
-        outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC))
+        outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC), self._plans.plan)
         await self._apply(outcome)
         await self._prune(body["metadata"]["namespace"], outcome.prune)
         await self._write_status(body, outcome.status)
@@ -156,8 +158,9 @@ class ModelReconciler:
     async def _report(self, model: MistralModel, body: Json, error: ApiError) -> None:
         """Tells in the status what the API server refused, in its own words."""
         log.error("Refused by the API server: %s", error)
-        self._recorder.record(body, "Warning", "ApplyFailed", error.message)
-        await self._write_status(body, failed_status(model, error.message, datetime.now(UTC)))
+        reason = "NameTaken" if isinstance(error, NameTaken) else "ApplyRefused"
+        self._recorder.record(body, "Warning", reason, error.message)
+        await self._write_status(body, failed_status(model, error.message, datetime.now(UTC), reason))
 
     def _refuse(self, body: Json, error: ValidationError) -> float:
         """The API server's schema would not let this in: it was stored under another version of the schema."""

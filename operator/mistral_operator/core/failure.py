@@ -8,7 +8,7 @@ from mistral_operator.status.build import read_status, write_conditions
 from mistral_operator.status.findings import met, unmet
 
 
-def failed_status(model: MistralModel, error_message: str, now: datetime, reason: str = "ApplyRefused") -> Manifest:
+def failed_status(model: MistralModel, error_message: str, now: datetime, reason: str) -> Manifest:
     """Keep the last status, and say in Ready and Stalled what the API server said."""
     before = read_status(model)
     message = f"An object of this model can't be applied: {error_message}"
