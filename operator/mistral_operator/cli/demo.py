@@ -1,7 +1,6 @@
 """`demo`: one model from nothing to an answer and back to nothing, in the sandbox."""
 
 import asyncio
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ import click
 
 from mistral_operator.cli.demo_steps import Demo, DemoError
 from mistral_operator.cli.documents import read_documents, read_models
-from mistral_operator.cli.local import LocalStack, StackError, install_crds
+from mistral_operator.cli.local import LocalStack, StackError, install_crds, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, complain, paint, say, wrap
 from mistral_operator.cli.sandbox import wait_for_signal
@@ -50,19 +49,18 @@ def demo(keep: bool, speed: float, example: Path | None, directory: Path | None)
     A real Kubernetes control plane runs on this machine. GKE, the nodes and the engine are stand-ins, and say so.
     Exits with 0 when every step did what it should.
     """
-    place = (directory or Path(tempfile.mkdtemp(prefix="mistral-demo-"))).resolve()
-    place.mkdir(parents=True, exist_ok=True)
     manifest = _read_example(example)
     say(paint("Mistral operator: one model, from nothing to an answer and back", Style.TITLE))
     for line in wrap(STAND_INS + f" Waiting is {speed:g} times shorter than it would be.", ""):
         say(paint(line, Style.QUIET))
     say()
-    try:
-        asyncio.run(_run(place, manifest, speed, keep))
-    except (DemoError, StackError, ApiError) as error:
-        complain(f"\n{paint('The demo failed', Style.BAD)}: {error}")
-        complain(f"Logs are in {place}")
-        raise SystemExit(1) from None
+    with working_directory(directory, "mistral-demo-") as place:
+        try:
+            asyncio.run(_run(place, manifest, speed, keep))
+        except (DemoError, StackError, ApiError) as error:
+            complain(f"\n{paint('The demo failed', Style.BAD)}: {error}")
+            complain(f"Logs are in {place}")
+            raise SystemExit(1) from None
 
 
 def _read_example(example: Path | None) -> dict[str, Any]:

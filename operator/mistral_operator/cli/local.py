@@ -1,10 +1,13 @@
 """The sandbox and the operator as processes of this one, with their logs in one directory."""
 
 import asyncio
+import contextlib
 import json
+import shutil
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -125,6 +128,16 @@ class LocalStack:
         except TimeoutError:
             tail = process.log_tail()
             raise StackError(f"{process.name} was not ready after {timeout_s:.0f} s:\n{tail}") from None
+
+
+@contextlib.contextmanager
+def working_directory(given: Path | None, prefix: str) -> Iterator[Path]:
+    """The given directory, made if need be, or a temporary one that is kept only if the block fails."""
+    place = (given or Path(tempfile.mkdtemp(prefix=prefix))).resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    yield place
+    if given is None:
+        shutil.rmtree(place)
 
 
 def free_port() -> int:

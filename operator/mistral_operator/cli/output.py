@@ -90,7 +90,10 @@ def complain(text: str) -> None:
 
 
 def wrap(text: str, indent: str = INDENT, width: int | None = None) -> list[str]:
-    """Break unstyled text into lines of at most `width` columns, indent included; keeps the text's own line breaks."""
+    """Break unstyled text into lines of about `width` columns with the indent, never inside of a word.
+
+    The text's own line breaks stay.
+    """
     lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
         lines += textwrap.wrap(
@@ -99,6 +102,7 @@ def wrap(text: str, indent: str = INDENT, width: int | None = None) -> list[str]
             initial_indent=indent,
             subsequent_indent=indent,
             break_on_hyphens=False,
+            break_long_words=False,
         ) or [""]
     return lines
 

@@ -2,12 +2,11 @@
 
 import asyncio
 import signal
-import tempfile
 from pathlib import Path
 
 import click
 
-from mistral_operator.cli.local import LocalStack, StackError, install_crds
+from mistral_operator.cli.local import LocalStack, StackError, install_crds, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, facts, say
 from mistral_operator.cluster.client import ApiClient
@@ -30,12 +29,11 @@ def sandbox() -> None:
 @click.option("--with-operator", is_flag=True, help="Also install the CRDs and run the operator.")
 def up(directory: Path | None, scenario: Path | None, speed: float, with_operator: bool) -> None:
     """Start the sandbox and keep it until Ctrl-C; print the kubeconfig's path for kubectl, helm and other clients."""
-    place = directory or Path(tempfile.mkdtemp(prefix="mistral-sandbox-"))
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        asyncio.run(_stay(place.resolve(), scenario, speed, with_operator))
-    except StackError as error:
-        raise click.ClickException(f"{error}\nLogs are in {place}") from None
+    with working_directory(directory, "mistral-sandbox-") as place:
+        try:
+            asyncio.run(_stay(place, scenario, speed, with_operator))
+        except StackError as error:
+            raise click.ClickException(f"{error}\nLogs are in {place}") from None
 
 
 async def _stay(directory: Path, scenario: Path | None, speed: float, with_operator: bool) -> None:
