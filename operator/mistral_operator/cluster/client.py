@@ -242,15 +242,15 @@ class ApiClient:
     ) -> Any:
         """Sends a request, after a 401 once more with fresh credentials; answers the response with its body unread."""
         for attempt in (1, 2):
-            serialized = await api.param_serialize(
+            # Without the body, which is JSON already: the library would copy every value of it first.
+            method, url, headers, _, _ = await api.param_serialize(
                 method,
                 path,
                 query_params=list(query),
                 header_params={"Accept": "application/json", "Content-Type": content_type},
-                body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await api.call_api(*serialized, _request_timeout=timeout or self.timeout)
+            response = await api.call_api(method, url, headers, body, _request_timeout=timeout or self.timeout)
             if response.status < 400:
                 break
             error = error_of(response.status, await response.read(), response.headers)

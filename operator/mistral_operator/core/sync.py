@@ -3,7 +3,7 @@
 The operator, `render`, and every kind of test call it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from mistral_operator.manifests.network import build_service
 from mistral_operator.manifests.revision import Revision, build_revision, hash_inputs
 from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
 from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.remember import Planner
 from mistral_operator.planning.types import Plan, PlanRefused, Settings
 from mistral_operator.status.build import build_status, read_status
 from mistral_operator.status.findings import Finding, met, unmet
@@ -31,14 +32,23 @@ from mistral_operator.status.situation import Situation
 _Object = Mapping[str, Any]
 
 
-def sync(model: MistralModel, observed: Observed, catalogue: Catalogue, settings: Settings, now: datetime) -> Outcome:
+def sync(
+    model: MistralModel,
+    observed: Observed,
+    catalogue: Catalogue,
+    settings: Settings,
+    now: datetime,
+    planner: Planner = plan_model,
+) -> Outcome:
     """Decide everything about one model.
 
     `observed` may be stale or empty: what it lacks is found again at the next call. A spec that is refused leaves what
-    runs as it is, from the last revision that was accepted.
+    runs as it is, from the last revision that was accepted. `planner` may remember plans, and answers the same.
     """
     history = read_history(model, observed.children)
-    accepted, revision = _choose_revision(model, observed, history, catalogue, settings)
+    accepted, revision = _choose_revision(
+        model, history, settings, plan=lambda: planner(model, catalogue, observed.cluster, settings)
+    )
     situation = _gather(model, observed, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
@@ -55,7 +65,7 @@ def sync(model: MistralModel, observed: Observed, catalogue: Catalogue, settings
 
 
 def _choose_revision(
-    model: MistralModel, observed: Observed, history: History, catalogue: Catalogue, settings: Settings
+    model: MistralModel, history: History, settings: Settings, plan: Callable[[], Plan | PlanRefused]
 ) -> tuple[Finding, Revision | None]:
     unsupported = find_unsupported(model)
     if unsupported:
@@ -64,11 +74,11 @@ def _choose_revision(
     pinned = history.find(digest)
     if pinned:
         return _accept(pinned.plan), _renumber(pinned, history)
-    plan = plan_model(model, catalogue, observed.cluster, settings)
-    if isinstance(plan, PlanRefused):
-        return unmet(plan.reason, plan.message), history.latest
-    made = pin(model, plan, digest=digest, number=history.next_number, version=settings.operator_version)
-    return _accept(plan), made
+    planned = plan()
+    if isinstance(planned, PlanRefused):
+        return unmet(planned.reason, planned.message), history.latest
+    made = pin(model, planned, digest=digest, number=history.next_number, version=settings.operator_version)
+    return _accept(planned), made
 
 
 def _renumber(pinned: Revision, history: History) -> Revision:

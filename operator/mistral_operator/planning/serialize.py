@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,23 +26,24 @@ class PlanFormatError(ValueError):
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """Write a plan as JSON."""
     return {
-        **asdict(plan),
+        **_fields_of(plan),
         "engine_flags": list(plan.engine_flags),
         "weights_bytes": str(plan.weights_bytes),
         "options": [option_to_dict(option) for option in plan.options],
-        "refusals": [asdict(refusal) for refusal in plan.refusals],
+        "refusals": [_fields_of(refusal) for refusal in plan.refusals],
     }
 
 
 def option_to_dict(option: PlannedOption) -> dict[str, Any]:
     """Write one option as JSON."""
     return {
-        **asdict(option),
+        **_fields_of(option),
         "consumption": option.consumption.value,
         "tier": option.tier.value,
         "zones": list(option.zones),
         "notes": list(option.notes),
-        "memory": {name: str(value) for name, value in asdict(option.memory).items()},
+        "memory": {name: str(value) for name, value in _fields_of(option.memory).items()},
+        "startup": _fields_of(option.startup),
         "shm_bytes": str(option.shm_bytes),
         "hourly_cost": None if option.hourly_cost is None else str(option.hourly_cost),
     }
@@ -80,3 +81,8 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
             "hourly_cost": None if cost is None else Decimal(cost),
         }
     )
+
+
+def _fields_of(item: Plan | PlannedOption | MemoryBudget | StartupEstimate | Refusal) -> dict[str, Any]:
+    """One level only; `asdict` copies all levels, and takes as long as planning itself."""
+    return {field.name: getattr(item, field.name) for field in fields(item)}
