@@ -34,8 +34,8 @@ class Health:
     async def start(self, port: int, host: str = "0.0.0.0") -> int:  # noqa: S104 - the kubelet probes from outside
         """Serves on that port (0: any); answers the port."""
         app = web.Application()
-        app.router.add_get("/healthz", lambda _request: _answer(self.alive))
-        app.router.add_get("/readyz", lambda _request: _answer(self.ready))
+        app.router.add_get("/healthz", self._serve_alive)
+        app.router.add_get("/readyz", self._serve_ready)
         app.router.add_get("/metrics", self._serve_metrics)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -50,6 +50,12 @@ class Health:
             self._measuring.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _serve_alive(self, _request: web.Request) -> web.Response:
+        return _answer(self.alive)
+
+    async def _serve_ready(self, _request: web.Request) -> web.Response:
+        return _answer(self.ready)
 
     async def _serve_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(
@@ -69,7 +75,7 @@ class Health:
         return f"the event loop is {late_s:.1f} s late" if late_s > _LAG_LIMIT_S else ""
 
 
-async def _answer(checks: Mapping[str, Check]) -> web.Response:
+def _answer(checks: Mapping[str, Check]) -> web.Response:
     wrong = {name: finding for name, check in checks.items() if (finding := check())}
     if not wrong:
         return web.Response(text="ok\n")

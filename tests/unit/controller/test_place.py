@@ -1,0 +1,42 @@
+"""Where the cluster is: options first, the metadata server for the rest."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.controller.options import RunOptions
+from mistral_operator.controller.place import UnknownPlaceError, find_place
+
+
+@pytest.fixture
+async def metadata_server() -> AsyncIterator[str]:
+    """A stand-in for GKE's metadata server."""
+
+    async def answer(request: web.Request) -> web.Response:
+        known = {"project/project-id": "p\n", "instance/attributes/cluster-location": "us-central1"}
+        if request.headers.get("Metadata-Flavor") != "Google" or request.match_info["path"] not in known:
+            return web.Response(status=404)
+        return web.Response(text=known[request.match_info["path"]])
+
+    app = web.Application()
+    app.router.add_get("/computeMetadata/v1/{path:.*}", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+async def test_options_are_enough() -> None:
+    given = RunOptions(project="p", location="l", cluster="c")
+    assert await find_place(given, "http://127.0.0.1:1") == ClusterPlace("p", "l", "c")
+
+
+async def test_the_rest_is_asked_for(metadata_server: str) -> None:
+    found = await find_place(RunOptions(cluster="mine"), metadata_server)
+    assert found == ClusterPlace("p", "us-central1", "mine")
+
+
+async def test_outside_of_gke_it_says_what_to_give(metadata_server: str) -> None:
+    with pytest.raises(UnknownPlaceError, match=r"give --project, --location, --cluster"):
+        await find_place(RunOptions(), metadata_server)

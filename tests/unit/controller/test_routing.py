@@ -1,0 +1,145 @@
+"""Which keys come into the queues when objects change."""
+
+from typing import Any
+
+import pytest
+
+from mistral_operator.api.names import API_VERSION, CLAIM_LABEL, MODEL_LABEL
+from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, MODEL, POD, REVISION, Kind
+from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.observation import RULES, observe
+from mistral_operator.controller.queue import KeyedQueue
+from mistral_operator.controller.routing import Router
+from mistral_operator.planning.types import ClusterProfile
+
+CHAT = Key("team", "chat")
+CLUSTER = ClusterProfile("GKE", "p", "l", "c", ("z",))
+
+
+class World:
+    """A store, its router, and what came into the queues since the last look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.store = Store(RULES)
+        self.models: KeyedQueue[Key] = KeyedQueue(clock=lambda: self.now)
+        self.claims: KeyedQueue[str] = KeyedQueue(clock=lambda: self.now)
+        self.router = Router(self.store, self.models, self.claims)
+        self.version = 0
+
+    def put(self, kind: Kind, name: str, *, own: bool = False, **content: Any) -> None:
+        self.version += 1
+        metadata = {"name": name, "uid": f"uid-{name}", "generation": 1, "resourceVersion": str(self.version)}
+        if kind.namespaced:
+            metadata["namespace"] = "team"
+        metadata.update(content.pop("metadata", {}))
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}
+        assert self.store[kind].put(body, own=own)
+
+    def child(
+        self, kind: Kind, name: str, *, own: bool = False, labels: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        owner = {
+            "apiVersion": API_VERSION,
+            "kind": "MistralModel",
+            "name": "chat",
+            "uid": "uid-chat",
+            "controller": True,
+        }
+        metadata = {"labels": {MODEL_LABEL: "chat", **(labels or {})}, "ownerReferences": [owner]}
+        self.put(kind, name, own=own, metadata=metadata, **more)
+
+    def queued(self) -> tuple[set[Key], set[str]]:
+        self.now += 60
+        return _all(self.models), _all(self.claims)
+
+
+def _all(queue: KeyedQueue[Any]) -> set[Any]:
+    keys = set()
+    while (taken := queue.take()) is not None:
+        keys.add(taken[0])
+        queue.done(taken[0])
+    return keys
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.put(MODEL, "chat", spec={"model": "m"})
+    made.child(REVISION, "chat-1", labels={CLAIM_LABEL: "pool"})
+    made.put(CLAIM, "pool", status={"state": "Pending"})
+    made.child(POD, "chat-pod", spec={}, status={})
+    made.queued()
+    return made
+
+
+def test_a_new_spec_concerns_the_model_and_its_claim(world: World) -> None:
+    world.put(MODEL, "chat", metadata={"generation": 2}, spec={"model": "other"})
+    assert world.queued() == ({CHAT}, {"pool"})
+
+
+def test_our_own_status_concerns_nobody(world: World) -> None:
+    world.put(MODEL, "chat", own=True, spec={"model": "m"}, status={"x": 1})
+    assert world.queued() == (set(), set())
+
+
+def test_somebody_elses_status_is_looked_at(world: World) -> None:
+    world.put(MODEL, "chat", spec={"model": "m"}, status={"x": "forged"})
+    assert CHAT in world.queued()[0]
+
+
+def test_our_own_write_that_carries_a_newer_spec_is_looked_at(world: World) -> None:
+    """The answer to a status write may be the first that tells of a change of the spec."""
+    world.put(MODEL, "chat", own=True, metadata={"generation": 2}, spec={"model": "other"}, status={"x": 1})
+    assert CHAT in world.queued()[0]
+
+
+def test_a_deleted_model_concerns_its_claim(world: World) -> None:
+    world.store[MODEL].remove(CHAT, 99)
+    assert world.queued() == ({CHAT}, {"pool"})
+
+
+def test_a_child_concerns_its_model_unless_we_have_just_made_it(world: World) -> None:
+    world.child(DEPLOYMENT, "chat", own=True, spec={"replicas": 1})
+    assert world.queued() == (set(), set())
+    world.child(DEPLOYMENT, "chat", spec={"replicas": 1}, status={"readyReplicas": 1})
+    assert world.queued() == ({CHAT}, set())
+    world.child(DEPLOYMENT, "chat", spec={"replicas": 1}, status={"readyReplicas": 1})
+    assert world.queued() == (set(), set())
+    world.store[DEPLOYMENT].remove(CHAT, 99)
+    assert world.queued() == ({CHAT}, set())
+
+
+def test_a_claims_state_concerns_its_models_but_its_other_users_do_not(world: World) -> None:
+    world.put(CLAIM, "pool", own=True, status={"state": "Ready"})
+    assert world.queued() == ({CHAT}, set())
+    world.put(CLAIM, "pool", own=True, status={"state": "Ready", "users": ["x"], "nodes": {"current": 3}})
+    assert world.queued() == (set(), set())
+    world.store[CLAIM].remove(Key("", "pool"), 99)
+    assert world.queued() == ({CHAT}, {"pool"})
+
+
+def test_an_autoscaler_event_concerns_the_pods_model(world: World) -> None:
+    event = {"involvedObject": {"kind": "Pod", "name": "chat-pod", "uid": "uid-chat-pod"}, "reason": "FailedScaleUp"}
+    world.put(EVENT, "e", **event)
+    assert world.queued() == ({CHAT}, set())
+    world.put(EVENT, "other", **{**event, "involvedObject": {"kind": "Pod", "name": "x", "uid": "somebody-elses"}})
+    assert world.queued() == (set(), set())
+
+
+def test_a_resync_concerns_everything(world: World) -> None:
+    world.router.look_at_everything()
+    assert world.queued() == ({CHAT}, {"pool"})
+
+
+def test_observe_gathers_what_belongs_to_the_model(world: World) -> None:
+    world.put(EVENT, "late", involvedObject={"uid": "uid-chat-pod"}, lastTimestamp="2026-01-01T00:00:02Z")
+    world.put(EVENT, "early", involvedObject={"uid": "uid-chat-pod"}, lastTimestamp="2026-01-01T00:00:01Z")
+    world.put(DEPLOYMENT, "chat", metadata={"labels": {MODEL_LABEL: "chat"}})  # Not owned: a stranger's.
+    model = world.store[MODEL].get(CHAT)
+    assert model is not None
+    seen = observe(world.store, model, CLUSTER)
+    assert [child["metadata"]["name"] for child in seen.children] == ["chat-1"]
+    assert [pod["metadata"]["name"] for pod in seen.pods] == ["chat-pod"]
+    assert [event["metadata"]["name"] for event in seen.pod_events] == ["early", "late"]
+    assert [claim["metadata"]["name"] for claim in seen.claims] == ["pool"]
