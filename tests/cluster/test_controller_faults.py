@@ -175,3 +175,40 @@ async def test_a_namespace_that_is_being_deleted_takes_everything_along(faulty: 
     await faulty.stack.kube.delete(f"/api/v1/namespaces/{faulty.stack.namespace}")
     await faulty.stack.expect_no_trace()
     assert faulty.pid == pid
+
+
+async def test_a_standby_takes_over_from_a_killed_leader_and_at_once_from_one_that_ends(faulty: Faulty) -> None:
+    stack = faulty.stack
+    elect = {"MISTRAL_OPERATOR_RUN_LEADER_ELECT": "1", "MISTRAL_OPERATOR_RUN_LEASE_NAMESPACE": stack.namespace}
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{stack.namespace}/leases/mistral-operator"
+
+    async def holder() -> str:
+        return str(((await stack.kube.get(lease)) or {})["spec"]["holderIdentity"])
+
+    async def another_than(before: str) -> str:
+        now = await holder()
+        return now if now != before else ""
+
+    async def expect_waiting(candidates: int) -> None:
+        """Both processes write to one log."""
+        await eventually(lambda: stack.operator.log(500).count("Waiting for the Lease") == candidates)
+
+    with ProcessGroup() as processes:
+        standby = Operator(stack.sandbox, processes, faulty.proxy.kubeconfig)
+        standby.env = elect
+        faulty.start(**elect)
+        first = await eventually(holder)
+        standby.start()
+        await expect_waiting(2)
+        await stack.apply("chat", model=MODEL, scaling={"maxReplicas": 2})
+        await faulty.expect_most_replicas("chat", 2)
+        await stack.operator.kill()
+        second = await eventually(lambda: another_than(first), message=standby.log)
+        await stack.apply("chat", model=MODEL, scaling={"maxReplicas": 3})
+        await faulty.expect_most_replicas("chat", 3)
+        stack.operator.start()
+        await expect_waiting(3)
+        await standby.stop()
+        await eventually(lambda: another_than(second), 5, stack.operator.log)
+        await stack.apply("chat", model=MODEL, scaling={"maxReplicas": 4})
+        await faulty.expect_most_replicas("chat", 4)

@@ -64,6 +64,16 @@ class Recorder:
                 await self._client.create(event)
             except ApiError as error:
                 log.warning("Event %s (%s) was not recorded: %s", event["reason"], event["message"], error)
+            finally:
+                self._waiting.task_done()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits until all Events are sent, for that long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._waiting.join()
+        except TimeoutError:
+            log.warning("%d Events were not recorded", self._waiting.qsize())
 
     def _complain(self, now: float) -> None:
         self._dropped += 1

@@ -33,6 +33,8 @@ _SILENT_S: Final = 600.0
 _STUCK_S: Final = 900.0
 """No reconcile takes so long: each of its requests has a time-out."""
 _KOPF_STOP_S: Final = 3.0
+_EVENTS_S: Final = 1.0
+"""For the last Events before the Lease is handed over."""
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ async def _work(parts: Parts, options: RunOptions, background: asyncio.TaskGroup
             task.cancel()
         log.info("Stopping; work that was begun has %.0f s", options.drain_s)
         await asyncio.gather(*(each.drain(options.drain_s) for each in workers))
+        await parts.recorder.drain(_EVENTS_S)
 
 
 @contextlib.asynccontextmanager
