@@ -203,7 +203,9 @@ class Stack:
             return found + [f"pool {pool['name']}" for pool in await self.pools()]
 
         async def nothing_left() -> bool:
-            return not await left()
+            found = await left()
+            assert not found, f"left: {found}"
+            return True
 
         await eventually(nothing_left, GONE_S, lambda: f"no trace is left\n{self.story()}")
 

@@ -72,6 +72,11 @@ class Applier:
         self._settled[kind, key] = (int(answer["metadata"]["resourceVersion"]), wanted)
         return True
 
+    def has_lost(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether the object was applied before and has gone since, other than by `forget`."""
+        kind, key = kind_of(manifest), _key(manifest)
+        return (kind, key) in self._settled and self._store[kind].meta(key) is None
+
     def forget(self, kind: Kind, key: Key) -> None:
         """Drops what is remembered of an object that is gone."""
         self._settled.pop((kind, key), None)

@@ -5,7 +5,7 @@ Everything is written by server-side apply, so that doing it again after a crash
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -49,10 +49,11 @@ class ModelReconciler:
         settings: Settings,
         cluster: Callable[[], ClusterProfile],
         failures: Callable[[Key], int],
+        others_wait: Callable[[], bool],
         on_ghost: Callable[[], None],
     ) -> None:
-        """`cluster` is asked at each reconcile; `failures` says how often a key has failed in a row; `on_ghost` is
-        called when a model that the store has turns out to be gone.
+        """`cluster` is asked at each reconcile; `failures` says how often a key has failed in a row, `others_wait`
+        whether other models wait for their turn; `on_ghost` is called when a model that the store has is gone.
         """
         self._client = client
         self._store = store
@@ -61,6 +62,7 @@ class ModelReconciler:
         self._settings = settings
         self._cluster = cluster
         self._failures = failures
+        self._others_wait = others_wait
         self._on_ghost = on_ghost
         self._plans = PlanMemory()
         self._applier = Applier(client, store)
@@ -93,21 +95,35 @@ class ModelReconciler:
     async def _sync(self, model: MistralModel, body: Json) -> float | None:
         observed = observe(self._store, body, self._cluster())
         outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC), self._plans.plan)
-        await self._apply(outcome)
+        changed = await self._apply(outcome)
         await self._prune(body["metadata"]["namespace"], outcome.prune)
+        if changed and self._others_wait():
+            return 0.0  # First everybody's objects, then what there is to tell of them, behind those that wait.
         await self._write_status(body, outcome.status)
         for note in outcome.events:
             self._recorder.record(body, note.type, note.reason, note.message)
         return outcome.requeue_after_s
 
-    async def _apply(self, outcome: Outcome) -> None:
-        """Revisions first: they are what a claim is used by. Then claims, then all the rest at once."""
+    async def _is_alive(self, body: Json) -> bool:
+        """Asked of the API server when objects of a model vanish: perhaps because the model has, before its own watch
+        told so. Made again, they would be orphans, and under an old name the garbage collector may overlook those.
+        """
+        metadata = body["metadata"]
+        live = await self._client.get(MODEL, metadata["name"], metadata["namespace"])
+        found = live["metadata"] if live else {}
+        return found.get("uid") == metadata["uid"] and "deletionTimestamp" not in found
+
+    async def _apply(self, outcome: Outcome) -> bool:
+        """Revisions first: they are what a claim is used by. Then claims, then all the rest at once.
+
+        Answers whether anything was written.
+        """
         revisions = [manifest for manifest in outcome.manifests if kind_of(manifest) == REVISION]
         others = [manifest for manifest in outcome.manifests if kind_of(manifest) != REVISION]
-        for revision in revisions:
-            await self._applier.apply_if_needed(revision)
-        await self._all(self._apply_claim(claim) for claim in outcome.claims)
-        await self._all(self._applier.apply_if_needed(manifest) for manifest in others)
+        pinned = [await self._applier.apply_if_needed(revision) for revision in revisions]
+        claimed = await self._all(self._apply_claim(claim) for claim in outcome.claims)
+        applied = await self._all(self._applier.apply_if_needed(manifest) for manifest in others)
+        return any((*pinned, *claimed, *applied))
 
     async def _apply_claim(self, claim: Manifest) -> bool:
         """Many models share a claim: the first one writes it, the others wait for that and see it in the store."""
@@ -115,12 +131,13 @@ class ModelReconciler:
         async with lock:
             return await self._applier.apply_if_needed(claim)
 
-    async def _all(self, writes: Iterable[Any]) -> None:
+    async def _all(self, writes: Iterable[Awaitable[bool]]) -> list[bool]:
         """Waits for all of them, also when some fail, and raises the failure that needs a person first."""
         answers = await asyncio.gather(*writes, return_exceptions=True)
         failed = [answer for answer in answers if isinstance(answer, BaseException)]
         if failed:
             raise min(failed, key=lambda error: not (isinstance(error, ApiError) and error.permanent))
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
 
     async def _prune(self, namespace: str, unwanted: Iterable[ObjectRef]) -> None:
         for ref in unwanted:
