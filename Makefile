@@ -39,7 +39,7 @@ test-unit: $(STAMP) ## the quick tests: no process, no network
 	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
-	@$(RUN) -m tests.bench $(BENCH_FLAGS) | sed -e 's/^\.*{/{/' -e '/^\.*$$/d'
+	@$(RUN) -m tests.bench $(BENCH_FLAGS)
 
 lint: $(STAMP) ## format, style, types, layers, and that generated files are up to date
 	$(VENV)/bin/ruff format --check operator tests tools
