@@ -95,6 +95,9 @@ class ModelReconciler:
     async def _sync(self, model: MistralModel, body: Json) -> float | None:
         observed = observe(self._store, body, self._cluster())
         outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC), self._plans.plan)
+        if any(map(self._applier.has_lost, outcome.manifests)) and not await self._is_alive(body):
+            self._on_ghost()
+            return None
         changed = await self._apply(outcome)
         await self._prune(body["metadata"]["namespace"], outcome.prune)
         if changed and self._others_wait():
