@@ -211,5 +211,7 @@ def test_what_can_not_be_served_is_refused_and_nothing_is_made(spec: dict[str, A
 def test_an_event_is_noted_once_per_change_of_reason() -> None:
     world = World()
     first = world.step()
-    assert "Planned" in {note.reason for note in first.events}
+    assert [note.reason for note in first.events] == ["Planned"], "what a new model waits for is no change"
     assert world.step().events == ()
+    world.provision()
+    assert [note.reason for note in world.step().events] == ["WaitingForNodes"]

@@ -134,9 +134,10 @@ def _digest_of_revision(revision: Json) -> object:
 
 
 def _digest_of_claim(claim: Json) -> object:
-    """Who else uses the claim, and how many nodes they have, is of no interest to a model."""
-    status = {name: value for name, value in (claim.get("status") or {}).items() if name not in ("users", "nodes")}
-    return _digest_of_object({**claim, "status": status})
+    """Models read of its status only whether it is ready, and not who else uses it: that changes with each of them."""
+    metadata = {name: value for name, value in claim["metadata"].items() if name != "finalizers"}
+    ready = [c for c in (claim.get("status") or {}).get("conditions") or () if c["type"] == "Ready"]
+    return _digest_of_object({**claim, "metadata": metadata, "status": ready})
 
 
 _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}

@@ -80,6 +80,7 @@ def assemble(
         settings=options.settings,
         cluster=lambda: profile.current,
         failures=model_queue.failures,
+        others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
     )
     claims = ClaimReconciler(

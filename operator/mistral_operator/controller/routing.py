@@ -19,6 +19,8 @@ from mistral_operator.controller.queue import KeyedQueue
 
 _COALESCE_S: Final = 0.1
 """Workloads change in bursts: one look after a tenth of a second sees them all."""
+_CLAIM_COALESCE_S: Final = 0.5
+"""So do a claim's users and nodes, and each look at a claim may ask the cloud."""
 _PER_SECOND: Final = 100
 """At most so many models a second are looked at again on account of one change that concerns them all."""
 
@@ -66,7 +68,7 @@ class Router:
     def _add_claim_of(self, old: Meta | None, new: Meta | None) -> None:
         if changed(old, new):
             for name in {meta.first(CLAIM_NAME) for meta in (old, new) if meta is not None} - {""}:
-                self._claims.add_after(name, _COALESCE_S)
+                self._claims.add_after(name, _CLAIM_COALESCE_S)
 
     def _on_claim(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old
@@ -93,7 +95,7 @@ class Router:
 
     def _add_claims(self, model_uid: str) -> None:
         for name in claims_needed_by(self._store, model_uid):
-            self._claims.add_after(name, _COALESCE_S)
+            self._claims.add_after(name, _CLAIM_COALESCE_S)
 
     def _models_using(self, claim: str) -> list[Key]:
         revisions = self._store[REVISION].find_metas(CLAIM_NAME, claim)

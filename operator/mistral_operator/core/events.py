@@ -18,12 +18,19 @@ _SILENT: Final = frozenset({"NotPlanned"})
 
 
 def note_changes(before: ModelStatus, after: ModelStatus) -> tuple[EventNote, ...]:
-    """Note each told condition whose reason is another than before."""
+    """Note each told condition whose reason is another than before.
+
+    Of a new model only whether it is accepted, and what is wrong: its other conditions have not changed yet.
+    """
     old = {condition.type: condition.reason for condition in before.conditions}
     changed = (c for c in after.conditions if c.type in _TOLD and old.get(c.type) != c.reason)
-    return tuple(dict.fromkeys(_note(c) for c in changed if c.reason not in _SILENT))
+    told = (c for c in changed if c.type in old or c.type == "Accepted" or not _is_calm(c))
+    return tuple(dict.fromkeys(_note(c) for c in told if c.reason not in _SILENT))
 
 
 def _note(condition: Condition) -> EventNote:
-    calm = condition.status == "True" or condition.reason in _NORMAL
-    return EventNote("Normal" if calm else "Warning", condition.reason, condition.message[:1000])
+    return EventNote("Normal" if _is_calm(condition) else "Warning", condition.reason, condition.message[:1000])
+
+
+def _is_calm(condition: Condition) -> bool:
+    return condition.status == "True" or condition.reason in _NORMAL

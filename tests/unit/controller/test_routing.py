@@ -110,11 +110,16 @@ def test_a_child_concerns_its_model_unless_we_have_just_made_it(world: World) ->
     assert world.queued() == ({CHAT}, set())
 
 
-def test_a_claims_state_concerns_its_models_but_its_other_users_do_not(world: World) -> None:
-    world.put(CLAIM, "pool", own=True, status={"state": "Ready"})
+def test_a_claims_readiness_concerns_its_models_but_its_other_users_do_not(world: World) -> None:
+    ready = {"type": "Ready", "status": "True", "reason": "PoolReady"}
+    world.put(CLAIM, "pool", own=True, status={"conditions": [ready]})
     assert world.queued() == ({CHAT}, set())
-    world.put(CLAIM, "pool", own=True, status={"state": "Ready", "users": ["x"], "nodes": {"current": 3}})
+    in_use = {"type": "InUse", "status": "True", "message": "2 models use it."}
+    shared = {"conditions": [ready, in_use], "users": ["x"], "nodes": {"current": 3}, "operation": {"name": "o"}}
+    world.put(CLAIM, "pool", own=True, metadata={"finalizers": ["f"]}, status=shared)
     assert world.queued() == (set(), set())
+    world.put(CLAIM, "pool", own=True, metadata={"labels": {"edited": "by-hand"}}, status=shared)
+    assert CHAT in world.queued()[0], "what was changed by hand is put right"
     world.store[CLAIM].remove(Key("", "pool"), 99)
     assert world.queued() == ({CHAT}, {"pool"})
 
