@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Final
 
 from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import Conflict, Invalid
 from mistral_operator.cluster.kinds import SERVICE, Kind, kind_of
-from mistral_operator.cluster.store import Key, Store
+from mistral_operator.cluster.store import Key, Meta, Store
 from mistral_operator.manifests.identity import hash_content
 
 _MERGE_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -49,6 +50,8 @@ class Applier:
         self._store = store
         self._settled: dict[tuple[Kind, Key], tuple[int, str]] = {}
         """Version and hash of the last answer: a server that stores a manifest in other words isn't asked again."""
+        for shelf in store:
+            shelf.listen(partial(self._forget_gone, shelf.kind))
 
     async def apply_if_needed(self, manifest: Mapping[str, Any]) -> bool:
         """Makes the object what the manifest says; answers whether that took a write. Raises ApiError.
@@ -77,9 +80,9 @@ class Applier:
         kind, key = kind_of(manifest), _key(manifest)
         return (kind, key) in self._settled and self._store[kind].meta(key) is None
 
-    def forget(self, kind: Kind, key: Key) -> None:
-        """Drops what is remembered of an object that is gone."""
-        self._settled.pop((kind, key), None)
+    def _forget_gone(self, kind: Kind, old: Meta | None, new: Meta | None) -> None:
+        if old is not None and new is None:
+            self._settled.pop((kind, old.key), None)
 
     async def _create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Applies an object that isn't known to exist: without force a stranger's fields stand in the way.

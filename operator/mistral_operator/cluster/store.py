@@ -181,8 +181,8 @@ class Store:
     def __getitem__(self, kind: Kind) -> Shelf:
         return self._shelves[kind]
 
-    def __contains__(self, kind: Kind) -> bool:
-        return kind in self._shelves
+    def __iter__(self) -> Iterator[Shelf]:
+        return iter(self._shelves.values())
 
 
 def _without_noise(body: Json) -> Json:

@@ -151,7 +151,6 @@ class ModelReconciler:
             await self._client.delete(kind, ref.name, namespace, uid=ref.uid)
             # The watch tells of the deletion later; until then it must not be asked for again.
             self._store[kind].remove(key, meta.version)
-            self._applier.forget(kind, key)
             log.info("Removed %s %s, which is no longer wanted", ref.kind, ref.name)
 
     async def _write_status(self, body: Json, status: Manifest) -> None:
