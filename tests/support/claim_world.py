@@ -183,8 +183,9 @@ class FakeCluster:
         label, _, value = label_selector.partition("=")
         found = [
             body
-            for (of, _), body in self.objects.items()
-            if of == kind and (body["metadata"].get("labels") or {}).get(label) == value
+            for (of, key), body in self.objects.items()
+            if of == kind and namespace in ("", key.namespace)
+            if (body["metadata"].get("labels") or {}).get(label) == value
         ]
         return ListResult(tuple(found), str(self.version))
 
@@ -262,18 +263,20 @@ class World:
     def now(self) -> datetime:
         return NOW + timedelta(seconds=self.clock_s - 1000.0)
 
-    def add_model(self, name: str = "chat", *, uid: str = "", claim: str = NAME, **spec: Any) -> None:
+    def add_model(
+        self, name: str = "chat", *, uid: str = "", claim: str = NAME, namespace: str = "team", **spec: Any
+    ) -> None:
         """A model, its revision, and then its claim, as the model reconciler applies them."""
         uid = uid or f"uid-{name}"
-        metadata = {"namespace": "team", "name": name, "uid": uid, "generation": 1}
+        metadata = {"namespace": namespace, "name": name, "uid": uid, "generation": 1}
         self.cluster.put(MODEL, {"apiVersion": API_VERSION, "kind": MODEL_KIND, "metadata": metadata, "spec": spec})
-        self.add_revision(name, uid=uid, claim=claim)
+        self.add_revision(name, uid=uid, claim=claim, namespace=namespace)
         self.apply_claim(claim)
 
-    def add_revision(self, model: str, *, uid: str, claim: str = NAME, name: str = "") -> None:
+    def add_revision(self, model: str, *, uid: str, claim: str = NAME, name: str = "", namespace: str = "team") -> None:
         owner = {"apiVersion": API_VERSION, "kind": MODEL_KIND, "name": model, "uid": uid, "controller": True}
         metadata = {
-            "namespace": "team",
+            "namespace": namespace,
             "name": name or f"{model}-1",
             "uid": f"uid-{name or model}-1",
             "labels": {MODEL_LABEL: model, CLAIM_LABEL: claim},

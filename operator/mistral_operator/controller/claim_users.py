@@ -1,7 +1,8 @@
 """Who uses a claim: derived from revisions and their models each time, stored nowhere.
 
-A claim's users are the models that live and own a ControllerRevision with the claim's label; several revisions of one
-model count once.
+A claim's users are the models of its tenant that live and own a ControllerRevision with the claim's label; several
+revisions of one model count once. The same label in another namespace means nothing: whoever may make a
+ControllerRevision there could otherwise raise the bounds of somebody else's pool, or keep it for ever.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,16 +28,16 @@ class ClaimUsers:
         self._nodes: dict[Key, tuple[int, int]] = {}
         """Model → version of the object, nodes that it needs."""
 
-    def known(self, claim: str) -> tuple[ClaimUser, ...]:
+    def known(self, claim: str, tenant: str) -> tuple[ClaimUser, ...]:
         """The claim's users by what the store knows, in the order of their names."""
         metas = self._store[REVISION].find_metas(CLAIM_NAME, claim)
-        owners = {
-            (Key(*meta.first(MODEL_NAME).split("/", 1)), meta.first(OWNER)) for meta in metas if meta.first(OWNER)
-        }
-        return self._living(owners)
+        own = [meta for meta in metas if meta.key.namespace == tenant and meta.first(OWNER)]
+        return self._living({(Key(*meta.first(MODEL_NAME).split("/", 1)), meta.first(OWNER)) for meta in own})
 
     def divide(self, revisions: Iterable[Json]) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
-        """The users by revisions that were just listed, and the revisions (`namespace/name`) without a living model."""
+        """The users by revisions that were just listed in the tenant's namespace, and those revisions
+        (`namespace/name`) that have no living model.
+        """
         owners: set[_Owner] = set()
         orphans = []
         for revision in revisions:

@@ -118,7 +118,7 @@ class ClaimReconciler:
         except CloudError as error:
             blind = error.finding
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
-        users, held_by = await self._find_users(name)
+        users, held_by = await self._find_users(name, claim.spec.tenant)
         return Seen(
             users=users,
             held_by=held_by,
@@ -131,12 +131,12 @@ class ClaimReconciler:
             may_call=self._cloud.may_change,
         )
 
-    async def _find_users(self, claim: str) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
+    async def _find_users(self, claim: str, tenant: str) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users; that there are none is believed only of a list that was just read from the API server."""
-        users = self._users.known(claim)
+        users = self._users.known(claim, tenant)
         if users:
             return users, ()
-        listed = await self._client.list(REVISION, label_selector=f"{CLAIM_LABEL}={claim}")
+        listed = await self._client.list(REVISION, tenant, label_selector=f"{CLAIM_LABEL}={claim}")
         return self._users.divide(listed.items)
 
     async def _do(self, action: Action, body: Json) -> Json | None:

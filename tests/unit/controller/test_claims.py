@@ -120,6 +120,21 @@ async def test_a_revision_whose_model_is_gone_holds_the_claim_and_is_named() -> 
     assert world.pool is not None
 
 
+async def test_the_claims_label_in_another_namespace_neither_raises_the_bounds_nor_holds_the_pool() -> None:
+    world = await served()
+    world.add_model("forger", namespace="other-team", replicas=500)
+    world.add_revision("ghost", uid="uid-of-nobody", namespace="other-team")
+    await world.settle()
+    assert world.pool is not None
+    assert world.pool.bounds == bounds(2)
+    assert world.claim is not None
+    assert [user["namespace"] for user in world.claim["status"]["users"]] == ["team"]
+    world.delete_model()
+    await world.settle()
+    assert world.claim is None
+    assert world.pool is None
+
+
 async def test_a_later_model_of_the_same_name_is_another_one() -> None:
     world = World()
     world.add_model(uid="uid-new")
