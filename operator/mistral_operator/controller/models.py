@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -66,7 +67,8 @@ class ModelReconciler:
         self._on_ghost = on_ghost
         self._plans = PlanMemory()
         self._applier = Applier(client, store)
-        self._claim_locks: dict[str, asyncio.Lock] = {}
+        self._claim_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Claim → its lock, for as long as somebody holds it or waits for it."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Makes the cluster what the model asks for; answers after how many seconds to look again, if at all.

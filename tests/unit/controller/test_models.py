@@ -1,5 +1,7 @@
 """In which order a model's objects and its status are written, over a stand-in that only keeps what is applied."""
 
+import asyncio
+import gc
 from collections.abc import Mapping
 from itertools import count
 from typing import Any, cast
@@ -20,23 +22,24 @@ OBJECTS = ["ControllerRevision", "NodePoolClaim", "Service", "Deployment", "PodD
 
 
 class Api:
-    """Answers each apply with the object in its next version."""
+    """Answers each apply with the object in its next version, after others had their turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, *names: str) -> None:
         self.written: list[str] = []
-        self.model = make_model()
+        self.models = {name: make_model(name) for name in names or ("chat",)}
         self._versions = count(2)
 
     async def get(self, _kind: Kind, _name: str, _namespace: str = "") -> None:
         return None
 
     async def apply(self, manifest: Mapping[str, Any], **_: object) -> Json:
+        await asyncio.sleep(0)
         self.written.append(manifest["kind"])
         return self._stored(manifest)
 
     async def apply_status(self, manifest: Mapping[str, Any]) -> Json:
         self.written.append("status")
-        return self._stored({**self.model, "status": manifest["status"]})
+        return self._stored({**self.models[manifest["metadata"]["name"]], "status": manifest["status"]})
 
     def _stored(self, body: Mapping[str, Any]) -> Json:
         return {**body, "metadata": {"uid": "uid", **body["metadata"], "resourceVersion": str(next(self._versions))}}
@@ -44,7 +47,8 @@ class Api:
 
 def reconciler(api: Api, *, others_wait: bool) -> ModelReconciler:
     store = Store(RULES)
-    store[MODEL].put({**api.model, "metadata": {**api.model["metadata"], "resourceVersion": "1"}})
+    for model in api.models.values():
+        store[MODEL].put({**model, "metadata": {**model["metadata"], "resourceVersion": "1"}})
     client = cast("ApiClient", api)
     return ModelReconciler(
         client,
@@ -76,3 +80,14 @@ async def test_while_others_wait_their_objects_come_before_this_models_status() 
     assert api.written == OBJECTS
     assert await models.reconcile(CHAT) is None
     assert api.written == [*OBJECTS, "status"], "the next time there is nothing else to write, so it is told"
+
+
+async def test_models_that_share_a_claim_write_it_once_and_no_lock_is_left() -> None:
+    names = [f"chat-{number}" for number in range(5)]
+    api = Api(*names)
+    models = reconciler(api, others_wait=False)
+    await asyncio.gather(*(models.reconcile(Key("team-a", name)) for name in names))
+    assert api.written.count("Deployment") == 5
+    assert api.written.count("NodePoolClaim") == 1
+    gc.collect()  # Coroutines that have ended may still be held by a cycle.
+    assert len(models._claim_locks) == 0
