@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.support.kubectl import kubectl
-from tests.support.model_cases import BROKEN_FIELDS, BROKEN_RULES, UNKNOWN_FIELDS, model
+from tests.support.model_cases import BROKEN_FIELDS, BROKEN_RULES, UNKNOWN_FIELDS, VALID, model
 
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_PLURAL, MODEL_PLURAL
 from mistral_operator.sandbox.control_plane import ControlPlane
@@ -60,6 +60,11 @@ async def test_a_broken_rule_is_refused_with_its_message(kube: Kube, raw: dict[s
         await kube.create(models("default"), raw, DRY_RUN)
     assert (refused.value.status, refused.value.reason) == (422, "Invalid")
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize("raw", VALID.values(), ids=VALID)
+async def test_what_is_right_is_taken(kube: Kube, raw: dict[str, Any]) -> None:
+    assert (await kube.create(models("default"), raw, DRY_RUN))["spec"]["model"] == raw["spec"]["model"]
 
 
 @pytest.mark.parametrize(("raw", "path"), BROKEN_FIELDS.values(), ids=BROKEN_FIELDS)

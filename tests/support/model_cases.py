@@ -25,6 +25,10 @@ def env(**fields: Any) -> Json:
     return {"engine": {"env": [fields]}}
 
 
+def toleration(**fields: Any) -> Json:
+    return {"pod": {"tolerations": [fields]}}
+
+
 _DENSE = {
     "kind": "Dense",
     "layers": 32,
@@ -46,6 +50,8 @@ _SCHEDULE = {"name": "night", "start": "0 20 * * *", "duration": "8h"}
 
 BROKEN_RULES: dict[str, tuple[Json, str]] = {
     "a name over 40 characters": (model(name="a" * 41), "at most 40 characters"),
+    "a dotted name": (model(name="chat.v2"), "becomes the name of a Service: write lowercase letters"),
+    "a name that begins with a digit": (model(name="7b-chat"), "with a letter first and no - at the end"),
     "neither model nor customModel": (model({"model": None}), "exactly one of spec.model"),
     "both model and customModel": (model({"customModel": {"base": "mistral-7b-v0.3"}}), "exactly one of spec.model"),
     "customModel without anything": (model(custom()), "exactly one of customModel.base"),
@@ -105,6 +111,40 @@ BROKEN_RULES: dict[str, tuple[Json, str]] = {
         model({"pod": {"nodeSelector": {"serving.mistral-operator.dev/shape": "x"}}}),
         "pod.nodeSelector: keys of serving.mistral-operator.dev belong to the operator",
     ),
+    "a malformed label's key": (model({"pod": {"labels": {"my team": "x"}}}), "pod.labels: a key is a name"),
+    "a malformed annotation's key": (
+        model({"pod": {"annotations": {"example..com/a": "x"}}}),
+        "pod.annotations: a key is a name",
+    ),
+    "a node label with a domain that is too long": (
+        model({"pod": {"nodeSelector": {f"{'a' * 254}/b": "x"}}}),
+        "pod.nodeSelector: a key is a name",
+    ),
+    "an AppArmor profile": (
+        model({"pod": {"annotations": {"container.apparmor.security.beta.kubernetes.io/vllm": "unconfined"}}}),
+        "pod.annotations: AppArmor and seccomp profiles belong to the operator",
+    ),
+    "a seccomp profile": (
+        model({"pod": {"annotations": {"container.seccomp.security.alpha.kubernetes.io/vllm": "unconfined"}}}),
+        "pod.annotations: AppArmor and seccomp profiles belong to the operator",
+    ),
+    "a toleration of a value that exists": (
+        model(toleration(key="a", operator="Exists", value="b")),
+        "write operator: Equal",
+    ),
+    "a toleration of nothing": (model(toleration(effect="NoSchedule")), "needs operator: Exists"),
+    "a toleration for a while of what evicts nobody": (
+        model(toleration(key="a", operator="Exists", effect="NoSchedule", tolerationSeconds=60)),
+        "only with effect: NoExecute",
+    ),
+    "a request above its limit": (
+        model({"pod": {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1000M"}}}}),
+        "a request must not be above the limit",
+    ),
+    "a request in whole cores above its limit": (
+        model({"pod": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1900m"}}}}),
+        "a request must not be above the limit",
+    ),
     "devices among the pod's resources": (
         model({"pod": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}),
         "write capacity.options[].devices",
@@ -119,6 +159,32 @@ BROKEN_RULES: dict[str, tuple[Json, str]] = {
     ),
 }
 """Rules across fields: refused by CEL on the API server and by `rules.violations` offline."""
+
+VALID: dict[str, Json] = {
+    "a name with digits": model(name="chat-7b-2"),
+    "a name of one letter": model(name="a"),
+    "keys with and without a domain": model({
+        "pod": {
+            "labels": {"team": "x", "example.com/team_A.b": "x"},
+            "annotations": {"prometheus.io/scrape": "true"},
+            "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        }
+    }),
+    "a key as long as may be": model({"pod": {"labels": {f"{'a' * 253}/{'b' * 63}": "x"}}}),
+    "every kind of toleration": model({
+        "pod": {
+            "tolerations": [
+                {"operator": "Exists"},
+                {"key": "a", "value": "b", "effect": "NoSchedule"},
+                {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60},
+            ]
+        }
+    }),
+    "requests below and at their limits": model({
+        "pod": {"resources": {"requests": {"cpu": 2, "memory": "1000M"}, "limits": {"cpu": "2000m", "memory": "1Gi"}}}
+    }),
+}  # fmt: skip
+"""What the rules must let pass."""
 
 BROKEN_FIELDS: dict[str, tuple[Json, str]] = {
     "an empty model": (model({"model": ""}), "spec.model"),
@@ -140,6 +206,7 @@ BROKEN_FIELDS: dict[str, tuple[Json, str]] = {
     "an unknown consumption": (model(option(consumption="spot")), "spec.capacity.options[0].consumption"),
     "too many zones": (model(option(zones=[f"us-central{n}-a" for n in range(9)])), "spec.capacity.options[0].zones"),
     "a variable's name with a dash": (model(env(name="A-B", value="")), "spec.engine.env[0].name"),
+    "a toleration's key with a space": (model(toleration(key="a b", operator="Exists")), "spec.pod.tolerations[0].key"),
     "a license without acceptance": (model({"license": {}}), "spec.license.accept"),
     "a Secret's name in capitals": (
         model({"weights": {"huggingFace": {"tokenSecretRef": {"name": "Token"}}}}),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, Strict, model_validator
@@ -14,7 +15,6 @@ from pydantic_core import CoreSchema
 LIST_MAP_BY_NAME: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 LIST_MAP_BY_TYPE: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 LIST_SET: Final = {"x-kubernetes-list-type": "set"}
-ATOMIC_MAP: Final = {"x-kubernetes-map-type": "atomic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,13 @@ class ApiType(BaseModel):
     """A part of the API: frozen, camelCase outside, snake_case inside.
 
     Unknown keys are ignored: the API server has refused or pruned them, and `rules.unknown_fields` names them offline.
-    A null counts as an absent key, as it does on the API server.
+    A null counts as an absent key, as it does on the API server. A type is built at its first use: most are only ever
+    parsed as a part of another one.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore", defer_build=True
+    )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="before")
@@ -62,6 +65,16 @@ def _quantity_text(value: Any) -> Any:
 _QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$"
 _MONEY_PATTERN: Final = r"^[0-9]{1,7}(\.[0-9]{1,6})?$"
 _DURATION_PATTERN: Final = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
+_LATENCY_PATTERN: Final = r"^[0-9]{1,6}(ms|s)$"
+_ZONE_PATTERN: Final = r"^[a-z]+-[a-z]+[0-9]+-[a-z]$"
+PATTERN_EXAMPLES: Final = {
+    _QUANTITY_PATTERN: "40Gi",
+    _MONEY_PATTERN: '"12.50"',
+    _DURATION_PATTERN: "10m",
+    _LATENCY_PATTERN: "800ms",
+    _ZONE_PATTERN: "us-central1-a",
+}
+"""What matches the patterns that many fields share; other fields have an example in their description."""
 
 Count = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
@@ -75,7 +88,7 @@ Repository = Annotated[
     str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
 ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$")]
-Zone = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+-[a-z]$")]
+Zone = Annotated[str, Field(min_length=1, max_length=40, pattern=_ZONE_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 ResourceLabels = Annotated[
@@ -96,7 +109,7 @@ Money = Annotated[str, Field(max_length=16, pattern=_MONEY_PATTERN)]
 """US dollars as a decimal string, such as `2.50`."""
 Duration = Annotated[str, Field(min_length=2, max_length=24, pattern=_DURATION_PATTERN)]
 """Hours, minutes and seconds, such as `10m` or `1h30m`; `duration_seconds` reads it."""
-Latency = Annotated[str, Field(min_length=2, max_length=9, pattern=r"^[0-9]{1,6}(ms|s)$")]
+Latency = Annotated[str, Field(min_length=2, max_length=9, pattern=_LATENCY_PATTERN)]
 Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
 Quantity = Annotated[
     str,
@@ -115,10 +128,25 @@ Quantity = Annotated[
 """A Kubernetes quantity, such as `8` or `40Gi`; whole numbers may be written without quotes."""
 
 
+_QUANTITY_UNITS: Final = {
+    "": Fraction(1),
+    "m": Fraction(1, 1000),
+    "k": Fraction(1000),
+    **{unit: Fraction(1000**power) for power, unit in enumerate("MGTPE", 2)},
+    **{f"{unit}i": Fraction(1024**power) for power, unit in enumerate("KMGTPE", 1)},
+}
+
+
 def duration_seconds(duration: str) -> int:
     """Read a Duration, such as `1h30m`, as seconds."""
     factors = {"h": 3600, "m": 60, "s": 1}
     return sum(int(number) * factors[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration))
+
+
+def quantity_amount(quantity: str) -> Fraction:
+    """Read a Quantity, such as `500m` or `40Gi`, exactly."""
+    number = quantity.rstrip("mkKMGTPEi")
+    return Fraction(number) * _QUANTITY_UNITS[quantity[len(number) :]]
 
 
 def dollars(money: str) -> Decimal:

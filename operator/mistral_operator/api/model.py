@@ -1,7 +1,8 @@
 """MistralModel: one object in, a served model out."""
 
+import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -29,6 +30,8 @@ from mistral_operator.api.weights import Weights
 
 MAX_MODEL_NAME_LENGTH = 40
 """Leaves room for what the operator appends to names of children, within 63 characters."""
+_NAME_PATTERN: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""What a Service may be called: the model's name becomes one."""
 
 
 class OptimizeFor(StrEnum):
@@ -48,7 +51,7 @@ class UpgradePolicy(StrEnum):
 
 
 class License(ApiType):
-    """Acceptance of the weights' license. It is void when the model changes."""
+    """Acceptance of the weights' license by its id. A model under another license asks again."""
 
     accept: Identifier = Field(
         description="Id of the license that is accepted, as `Accepted` asks for it, such as `mrl-0.1`."
@@ -125,6 +128,12 @@ class MistralModel(ApiType):
             f"metadata.name must be at most {MAX_MODEL_NAME_LENGTH} characters, because other names are made from it;"
             " write a shorter one",
             lambda model: len(model.metadata.name) <= MAX_MODEL_NAME_LENGTH,
+        ),
+        Rule(
+            f"self.metadata.name.matches('{_NAME_PATTERN}')",
+            "metadata.name becomes the name of a Service: write lowercase letters, digits and - only, with a letter"
+            " first and no - at the end, such as mistral-7b",
+            lambda model: not model.metadata.name or re.fullmatch(_NAME_PATTERN, model.metadata.name) is not None,
         ),
     )
 

@@ -1,16 +1,29 @@
 """`spec.pod`: the short list of what may be added to the engine's pods."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from mistral_operator.api.common import ApiType, DnsSubdomain, LabelValue, Quantity, Rule
+from mistral_operator.api.common import ApiType, DnsSubdomain, LabelValue, Quantity, Rule, quantity_amount
 from mistral_operator.api.names import GROUP
 
 _RESERVED_MESSAGE: Final = (
     f"keys of {GROUP} belong to the operator; remove them, or choose a key of your own domain, such as example.com/team"
 )
+_NAME: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_DOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_KEY_PATTERN: Final = f"^({_DOMAIN}/)?{_NAME}$"
+"""A label's key as Kubernetes takes it; the domain also has a longest length."""
+_LONGEST_DOMAIN: Final = 253
+_SECURITY_ANNOTATIONS: Final = (
+    "container.apparmor.security.beta.kubernetes.io",
+    "container.seccomp.security.alpha.kubernetes.io",
+    "seccomp.security.alpha.kubernetes.io",
+)
+"""They undo the pod's security context, or contradict it, and then no pod can be made."""
+RESOURCES: Final = ("cpu", "memory", "ephemeral-storage")
 
 
 def _free_of_our_keys(field: str, attribute: str) -> Rule:
@@ -18,6 +31,18 @@ def _free_of_our_keys(field: str, attribute: str) -> Rule:
         f"!has(self.{field}) || self.{field}.all(key, !key.startsWith('{GROUP}/'))",
         f"pod.{field}: {_RESERVED_MESSAGE}",
         lambda pod: not any(key.startswith(f"{GROUP}/") for key in getattr(pod, attribute)),
+    )
+
+
+def _well_formed_keys(field: str, attribute: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || self.{field}.all(key, key.matches('{_KEY_PATTERN}')"
+        f" && key.indexOf('/') <= {_LONGEST_DOMAIN})",
+        f"pod.{field}: a key is a name of at most 63 letters, digits, -, _ and ., after a domain and a slash or without"
+        " them; write a key such as team or example.com/team",
+        lambda pod: all(
+            re.fullmatch(_KEY_PATTERN, key) and key.find("/") <= _LONGEST_DOMAIN for key in getattr(pod, attribute)
+        ),
     )
 
 
@@ -39,8 +64,26 @@ class TaintEffect(StrEnum):
 class Toleration(ApiType):
     """A toleration as in Kubernetes."""
 
-    key: Annotated[str, Field(max_length=316)] | None = Field(
-        None, description="Key of the taint. All keys when left out."
+    rules = (
+        Rule(
+            "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            "a toleration with operator: Exists compares no value; remove value, or write operator: Equal",
+            lambda item: item.operator is not TolerationOperator.EXISTS or not item.value,
+        ),
+        Rule(
+            "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
+            "a toleration without a key tolerates all taints, and needs operator: Exists; write that, or a key",
+            lambda item: bool(item.key) or item.operator is TolerationOperator.EXISTS,
+        ),
+        Rule(
+            "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            "tolerationSeconds is used only with effect: NoExecute; write that, or remove tolerationSeconds",
+            lambda item: item.toleration_seconds is None or item.effect is TaintEffect.NO_EXECUTE,
+        ),
+    )
+
+    key: Annotated[str, Field(max_length=317, pattern=f"^(({_DOMAIN}/)?{_NAME})?$")] | None = Field(
+        None, description="Key of the taint, such as `example.com/gpu`. All keys when left out."
     )
     operator: TolerationOperator | None = Field(None, description="How the value is compared. `Equal` when left out.")
     value: LabelValue | None = Field(None, description="Value of the taint, for operator `Equal`.")
@@ -58,10 +101,20 @@ class PodResources(ApiType):
 
     rules = (
         Rule(
-            "(!has(self.requests) || self.requests.all(key, key in ['cpu', 'memory', 'ephemeral-storage'])) &&"
-            " (!has(self.limits) || self.limits.all(key, key in ['cpu', 'memory', 'ephemeral-storage']))",
+            f"(!has(self.requests) || self.requests.all(key, key in {list(RESOURCES)})) &&"
+            f" (!has(self.limits) || self.limits.all(key, key in {list(RESOURCES)}))",
             "pod.resources holds cpu, memory and ephemeral-storage; for accelerators write capacity.options[].devices",
-            lambda item: {*item.requests, *item.limits} <= {"cpu", "memory", "ephemeral-storage"},
+            lambda item: {*item.requests, *item.limits} <= set(RESOURCES),
+        ),
+        Rule(
+            "!has(self.requests) || !has(self.limits) || self.requests.all(key, !(key in self.limits) ||"
+            " quantity(string(self.requests[key])).compareTo(quantity(string(self.limits[key]))) <= 0)",
+            "pod.resources: a request must not be above the limit of its name; lower the request or raise the limit",
+            lambda item: all(
+                quantity_amount(amount) <= quantity_amount(item.limits[key])
+                for key, amount in item.requests.items()
+                if key in item.limits
+            ),
         ),
     )
 
@@ -78,6 +131,17 @@ class Pod(ApiType):
         _free_of_our_keys("labels", "labels"),
         _free_of_our_keys("annotations", "annotations"),
         _free_of_our_keys("nodeSelector", "node_selector"),
+        _well_formed_keys("labels", "labels"),
+        _well_formed_keys("annotations", "annotations"),
+        _well_formed_keys("nodeSelector", "node_selector"),
+        Rule(
+            "!has(self.annotations) || self.annotations.all(key, "
+            + " && ".join(f"!key.startsWith('{name}/')" for name in _SECURITY_ANNOTATIONS)
+            + ")",
+            "pod.annotations: AppArmor and seccomp profiles belong to the operator, which runs the engine under the"
+            " runtime's default ones; remove the annotation",
+            lambda pod: not any(key.partition("/")[0] in _SECURITY_ANNOTATIONS for key in pod.annotations),
+        ),
     )
 
     labels: Annotated[dict[str, LabelValue], Field(max_length=32)] = Field(

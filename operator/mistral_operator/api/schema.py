@@ -130,7 +130,6 @@ def structural_schema(kind: type[ApiType]) -> Json:
     properties = schema["properties"]
     properties["apiVersion"] = {"type": "string", "description": "Version of the API that this object is written in."}
     properties["kind"] = {"type": "string", "description": "Kind of the object."}
-    # The API server refuses anything else here, even a description.
     # The API server has its own schema for metadata, and refuses even a description here.
     properties["metadata"] = {"type": "object"}
     schema["required"] = ["metadata", "spec"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.support.model_cases import BROKEN_FIELDS, BROKEN_RULES, UNKNOWN_FIELDS, model, option
+from tests.support.model_cases import BROKEN_FIELDS, BROKEN_RULES, UNKNOWN_FIELDS, VALID, model, option
 
 from mistral_operator.api.common import ApiType
 from mistral_operator.api.model import MistralModel
@@ -20,6 +20,12 @@ MODEL_MODULES = {
 def test_a_broken_rule_is_named(raw: dict[str, Any], words: str) -> None:
     found = list(violations(MistralModel.model_validate(raw)))
     assert any(words in message for message in found), found
+
+
+@pytest.mark.parametrize("raw", VALID.values(), ids=VALID)
+def test_what_is_right_breaks_no_rule(raw: dict[str, Any]) -> None:
+    assert list(violations(MistralModel.model_validate(raw))) == []
+    assert list(unknown_fields(raw)) == []
 
 
 @pytest.mark.parametrize(("raw", "path"), BROKEN_FIELDS.values(), ids=BROKEN_FIELDS)

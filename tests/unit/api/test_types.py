@@ -1,4 +1,5 @@
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.support.model_cases import model, option
 
 from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.api.common import dollars, duration_seconds
+from mistral_operator.api.common import dollars, duration_seconds, quantity_amount
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.rules import unknown_fields, violations
 
@@ -72,6 +73,17 @@ def test_money_is_read_exactly(amount: Decimal) -> None:
     parsed = MistralModel.model_validate(model({"capacity": {"maxHourlyCost": text}}))
     assert parsed.spec.capacity is not None
     assert dollars(str(parsed.spec.capacity.max_hourly_cost)) == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("8", 8), ("500m", Fraction(1, 2)), ("1.5Gi", 3 * 2**29), ("2k", 2000), ("3M", 3 * 10**6), ("1Ki", 1024),
+        ("4E", 4 * 10**18), ("4Ei", 4 * 2**60),
+    ],
+)  # fmt: skip
+def test_quantities_are_read_exactly(text: str, amount: Fraction) -> None:
+    assert quantity_amount(text) == amount
 
 
 _JSON = (
