@@ -19,22 +19,30 @@ MODEL_NAME: Final = "model"
 CLAIM_NAME: Final = "claim"
 """Index of ControllerRevisions: the claim that their pods need. Of Nodes: the claim whose pool they are in."""
 UID: Final = "uid"
-"""Index of Pods: their own uid."""
+"""Index of Pods: namespace and their own uid, `namespace/uid`."""
 NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
 INVOLVED: Final = "involved"
-"""Index of Events: uid of the object that they are about."""
+"""Index of Events: their own namespace and the uid of the object that they are about, `namespace/uid`. An Event of
+another namespace than its pod's was made up.
+"""
 
 AUTOSCALER_EVENTS: Final = "involvedObject.kind=Pod,source=cluster-autoscaler"
 """Why the cluster autoscaler adds no node is told nowhere but in its Events on the pending pods."""
 
-_EVENTS_PER_POD: Final = 10
+EVENTS_PER_POD: Final = 10
+"""So many are read of a pod, the latest."""
+_MESSAGE_CHARS: Final = 1024
+"""Kubernetes' own bound for newer Events; older ones have none."""
+_WORD_CHARS: Final = 128
 
 
 def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> Observed:
     """All that the store knows about a model, nothing being asked of the API server."""
     uid, key = model["metadata"]["uid"], model["metadata"]
-    children = tuple(child for kind in CHILDREN for child in store[kind].find(OWNER, uid))
+    owned = (child for kind in CHILDREN for child in store[kind].find(OWNER, uid))
+    # Owners are of the same namespace: whoever names our model as owner in another one has made that up.
+    children = tuple(child for child in owned if child["metadata"]["namespace"] == key["namespace"])
     mine = f"{key['namespace']}/{key['name']}"
     pods = tuple(store[POD].find(MODEL_NAME, mine))
     return Observed(
@@ -57,8 +65,14 @@ def _claims_of(store: Store, model_uid: str) -> Iterable[Json]:
 
 
 def _events_on(store: Store, pods: Iterable[Mapping[str, Any]]) -> list[Json]:
-    events = [event for pod in pods for event in store[EVENT].find(INVOLVED, pod["metadata"]["uid"])[-_EVENTS_PER_POD:]]
-    return sorted(events, key=_event_time)
+    shelf = store[EVENT]
+    latest = [meta for pod in pods for meta in _newest(shelf.find_metas(INVOLVED, _uid_key(pod)))[:EVENTS_PER_POD]]
+    return sorted((event for meta in latest if (event := shelf.get(meta.key))), key=_event_time)
+
+
+def _newest(metas: Iterable[Meta]) -> list[Meta]:
+    """The latest written first."""
+    return sorted(metas, key=lambda meta: meta.version, reverse=True)
 
 
 def _event_time(event: Mapping[str, Any]) -> str:
@@ -82,8 +96,12 @@ def _owner_index(body: Json) -> list[str]:
     return [str(uid)] if uid else []
 
 
-def _uid_index(body: Json) -> list[str]:
-    return [str(body["metadata"]["uid"])]
+def _uid_key(pod: Mapping[str, Any]) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['uid']}"
+
+
+def _involved_index(event: Json) -> list[str]:
+    return [f"{event['metadata']['namespace']}/{event['involvedObject'].get('uid', '')}"]
 
 
 def _claim_index(body: Json) -> list[str]:
@@ -112,8 +130,16 @@ def _slim_node(node: Json) -> Json:
 
 
 def _slim_event(event: Json) -> Json:
-    unused = ("source", "reportingComponent", "reportingInstance", "related", "action", "series")
-    return {name: value for name, value in event.items() if name not in unused}
+    """What is read of an Event, cut to a decent length: whoever may create Events may make them of any length."""
+    metadata = event["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    return {
+        **{name: event[name] for name in ("apiVersion", "kind", "lastTimestamp", "eventTime") if name in event},
+        "metadata": {name: metadata[name] for name in kept if name in metadata},
+        "involvedObject": {"uid": str((event.get("involvedObject") or {}).get("uid", ""))[:_WORD_CHARS]},
+        "reason": str(event.get("reason") or "")[:_WORD_CHARS],
+        "message": str(event.get("message") or "")[:_MESSAGE_CHARS],
+    }
 
 
 def _digest_of_object(body: Json) -> object:
@@ -148,10 +174,12 @@ RULES: Final[Mapping[Kind, Rules]] = {
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_object) for kind in CHILDREN},
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_deployment),
     REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_revision),
-    POD: Rules(indexes={MODEL_NAME: _model_index, UID: _uid_index}, slim=_slim_pod, digest=_digest_of_object),
+    POD: Rules(
+        indexes={MODEL_NAME: _model_index, UID: lambda body: [_uid_key(body)]}, slim=_slim_pod, digest=_digest_of_object
+    ),
     NODE: Rules(indexes={CLAIM_NAME: _shape_index}, slim=_slim_node, digest=_digest_of_object),
     EVENT: Rules(
-        indexes={INVOLVED: lambda body: [str(body["involvedObject"].get("uid", ""))]},
+        indexes={INVOLVED: _involved_index},
         slim=_slim_event,
         digest=_digest_of_object,
     ),

@@ -18,6 +18,7 @@ from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claims import ClaimReconciler
 from mistral_operator.controller.comparison import Comparison
+from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.models import ModelReconciler
@@ -66,6 +67,7 @@ def assemble(
     model_queue: KeyedQueue[Key] = KeyedQueue()
     claim_queue: KeyedQueue[str] = KeyedQueue()
     router = Router(store, model_queue, claim_queue)
+    EventBound(store)  # Lives as long as the store, whose listener it is.
     recorder = Recorder(client)
     watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
     comparison = Comparison(
