@@ -1,6 +1,7 @@
 """The bare client: applies what the operator would apply, and nothing else. The operator is compared with it."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,10 @@ async def apply_fleet(site: Site, kubeconfig: Path, fleet: Fleet) -> float:
     objects = [found for body in fleet.models() for found in _render(body, anchors[body["metadata"]["namespace"]])]
     by_path = dict(objects)
     await site.journal.quiet(1)
+    started = time.time()
     async with Kube(kubeconfig) as kube:
         await all_at_once(by_path.items(), lambda pair: kube.apply(pair[0], pair[1], FIELD_MANAGER))
-    writes = [w for w in site.journal.by(f"{SYSTEM}:{ACCOUNT}") if w.namespace in ("", *fleet.namespaces)]
+    writes = site.journal.by(f"{SYSTEM}:{ACCOUNT}", since=started)
     assert sum(write.created for write in writes) == len(by_path), "the bare client has made every object"
     for path in by_path:
         if CLAIM.plural in path:
