@@ -162,6 +162,21 @@ async def test_models_deleted_while_it_was_away_are_noticed(faulty: Faulty) -> N
         await eventually(partial(_has_pools, faulty.stack, left), 60, faulty.stack.story)
 
 
+async def test_nothing_is_made_again_for_a_model_that_went_unseen(faulty: Faulty) -> None:
+    """Its objects are seen to vanish while it can't be seen that the model did: they must not come back as orphans."""
+    await faulty.stack.apply("chat", model=MODEL)
+    await faulty.stack.expect_ready("chat")
+    unseen = faulty.proxy.inject(Fault(path="/mistralmodels$", drop=True))
+    faulty.proxy.cut_watches()
+    await eventually(lambda: unseen.hits > 2, 30, faulty.stack.story)
+    await eventually(lambda: faulty.proxy.count("GET", "/deployments$", watch=True) > 1, 30, faulty.stack.story)
+    faulty.proxy.forget()
+    await faulty.stack.delete("chat")
+    await eventually(lambda: faulty.proxy.count("GET", "/mistralmodels/chat$") > 0, 30, faulty.stack.story)
+    await observe_for(QUIET_S)
+    assert faulty.proxy.count("PATCH", f"/namespaces/{faulty.stack.namespace}/") == 0
+
+
 async def _has_pools(stack: Stack, number: int) -> bool:
     return len(await stack.pools()) == number
 

@@ -75,11 +75,6 @@ class Applier:
         self._settled[kind, key] = (int(answer["metadata"]["resourceVersion"]), wanted)
         return True
 
-    def has_lost(self, manifest: Mapping[str, Any]) -> bool:
-        """Whether the object was applied before and has gone since, other than by `forget`."""
-        kind, key = kind_of(manifest), _key(manifest)
-        return (kind, key) in self._settled and self._store[kind].meta(key) is None
-
     def _forget_gone(self, kind: Kind, old: Meta | None, new: Meta | None) -> None:
         if old is not None and new is None:
             self._settled.pop((kind, old.key), None)

@@ -97,7 +97,7 @@ class ModelReconciler:
     async def _sync(self, model: MistralModel, body: Json) -> float | None:
         observed = observe(self._store, body, self._cluster())
         outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC), self._plans.plan)
-        if any(map(self._applier.has_lost, outcome.manifests)) and not await self._is_alive(body):
+        if body.get("status") and self._misses_any(outcome.manifests) and not await self._is_alive(body):
             self._on_ghost()
             return None
         changed = await self._apply(outcome)
@@ -109,9 +109,15 @@ class ModelReconciler:
             self._recorder.record(body, note.type, note.reason, note.message)
         return outcome.requeue_after_s
 
+    def _misses_any(self, manifests: Iterable[Manifest]) -> bool:
+        """Whether one of these objects of a model isn't there."""
+        keys = ((kind_of(manifest), manifest["metadata"]) for manifest in manifests)
+        return any(self._store[kind].meta(Key(meta["namespace"], meta["name"])) is None for kind, meta in keys)
+
     async def _is_alive(self, body: Json) -> bool:
-        """Asked of the API server when objects of a model vanish: perhaps because the model has, before its own watch
-        told so. Made again, they would be orphans, and under an old name the garbage collector may overlook those.
+        """Asked of the API server where a model that has a status lacks objects: they may have gone with the model,
+        before its own watch told so. Made again they would be orphans, and of a workload that comes back under its old
+        name the garbage collector may overlook what it left.
         """
         metadata = body["metadata"]
         live = await self._client.get(MODEL, metadata["name"], metadata["namespace"])
