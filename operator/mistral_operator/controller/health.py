@@ -31,8 +31,8 @@ class Health:
         self._runner: web.AppRunner | None = None
         self._measuring: asyncio.Task[None] | None = None
 
-    async def start(self, port: int, host: str = "0.0.0.0") -> int:  # noqa: S104 - the kubelet probes from outside
-        """Serves on that port (0: any); answers the port."""
+    async def start(self, port: int, host: str) -> int:
+        """Serves on that port (0: any) of that address; answers the port."""
         app = web.Application()
         app.router.add_get("/healthz", self._serve_alive)
         app.router.add_get("/readyz", self._serve_ready)

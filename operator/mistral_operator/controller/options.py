@@ -1,10 +1,19 @@
 """What the operator can be told when it is started."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from mistral_operator import __version__
 from mistral_operator.planning.types import Settings
+
+_SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"
+
+
+def find_health_host() -> str:
+    """All addresses in a pod, where the kubelet probes from outside; elsewhere only this machine's own."""
+    return "0.0.0.0" if _SET_IN_PODS in os.environ else "127.0.0.1"  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,8 @@ class RunOptions:
     """Empty: Google. `http://host:port`: a simulated one."""
     cloud_backoff_scale: float = 1.0
     """Multiplies the waits after refusals of the cloud; below 1 where the cloud is a simulated, faster one."""
-    health_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes from outside
+    health_host: str = field(default_factory=find_health_host)
+    """Health and metrics are served there, to whoever asks."""
     health_port: int = 8080
     """0: any free port."""
     workers: int = 16

@@ -60,7 +60,7 @@ async def _serve(options: RunOptions) -> None:
     async with contextlib.AsyncExitStack() as stack:
         port = await health.start(options.health_port, options.health_host)
         stack.push_async_callback(health.stop)
-        log.info("Health and metrics are served on port %d", port)
+        log.info("Health and metrics are served on %s, port %d", options.health_host, port)
         client = await ApiClient.connect(options.kubeconfig)
         stack.push_async_callback(client.close)
         client.after_request = metrics.requested
