@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.world import CLUSTER, World, make_model
+from tests.support.world import CLUSTER, World, autoscaler_event, make_model
 
 from mistral_operator.planning.types import ClusterProfile
 
@@ -173,12 +173,15 @@ def test_a_field_that_is_not_built_yet_is_refused_by_name(spec: dict[str, Any], 
 @pytest.mark.parametrize(
     "engine",
     [
-        {"extraArgs": ["--port=9"]},
+        *({"extraArgs": [word]} for word in (
+            "--port=9", "--max_model_len=9", "--max-model-len 9", "-tp", "-tp=4", "-q", "--trust_remote_code",
+            "--hf-token=x", "--api_key=k", "--device-memory-utilization=0.99", "-dp", "--config=x.yaml", "--uds",
+        )),
         {"extraArgs": ["--max-model-len", "4096"]},
         {"env": [{"name": "TMPDIR", "value": "/x"}]},
         {"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
     ],
-)
+)  # fmt: skip
 def test_what_the_plan_decides_can_not_be_given_twice(engine: dict[str, Any]) -> None:
     world = World(model=make_model(engine=engine))
     outcome = world.step()
@@ -215,3 +218,118 @@ def test_an_event_is_noted_once_per_change_of_reason() -> None:
     assert world.step().events == ()
     world.provision()
     assert [note.reason for note in world.step().events] == ["WaitingForNodes"]
+
+
+def test_arguments_of_the_users_own_are_taken() -> None:
+    world = World(model=make_model(engine={"extraArgs": ["--enable-prefix-caching", "--tokenizer=x/y", "-O3"]}))
+    world.step()
+    assert world.condition("Accepted")["status"] == "True"
+    assert world.deployment["spec"]["template"]["spec"]["containers"][0]["args"][-3:] == [
+        "--enable-prefix-caching",
+        "--tokenizer=x/y",
+        "-O3",
+    ]
+
+
+def test_pods_that_the_api_server_refuses_are_told_from_the_deployment() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    words = 'pods "chat-" is forbidden: error looking up service account team-a/nope: serviceaccount "nope" not found'
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+    world.deployment["status"] = {"conditions": [failure]}
+    world.step()
+    for kind in ("CapacityReady", "WorkloadReady", "Ready"):
+        assert world.condition(kind)["reason"] == "PodsRefused"
+        assert words in world.condition(kind)["message"]
+    assert world.condition("Stalled")["status"] == "True"
+
+
+def test_a_secret_of_the_users_own_is_not_taken_for_the_token() -> None:
+    world = _world_with_pod(weights={"huggingFace": {"tokenSecretRef": {"name": "hf"}}})
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "other" not found'}
+    _container(world, state={"waiting": waiting})
+    assert world.condition("WeightsReady")["reason"] == "WaitingForReplica"
+    assert world.condition("Ready")["reason"] == "ContainerConfigError"
+
+
+@pytest.mark.parametrize("words", ['File "core.py", line 403, in load', "token 401 is out of range"])
+def test_a_number_alone_is_no_refused_access(words: str) -> None:
+    world = _world_with_pod()
+    ended = {"reason": "Error", "exitCode": 1, "message": words}
+    _container(world, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": ended})
+    assert world.condition("Ready")["reason"] == "CrashLooping"
+
+
+def test_an_injected_container_says_nothing_of_the_model() -> None:
+    world = _world_with_pod()
+    world.pods["chat-0"]["status"]["containerStatuses"] = [
+        {"name": "istio-proxy", "restartCount": 0, "state": {"running": {}}},
+        {"name": "vllm", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}},
+    ]
+    world.step()
+    assert world.condition("Ready")["reason"] == "ImagePullFailed"
+
+
+def test_foreign_words_can_not_steer_a_terminal() -> None:
+    world = _world_with_pod()
+    ended = {"reason": "Error", "exitCode": 1, "message": "\x1b[2J\x07gone\u202e"}
+    _container(world, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": ended})
+    assert "[2J gone" in world.condition("Ready")["message"]
+    assert world.condition("Ready")["message"].isprintable()
+
+
+def test_a_claim_that_is_deleted_while_its_pool_works_hides_no_stock_out() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    pod = world.start_pod(node="")
+    next(iter(world.claims.values()))["metadata"]["deletionTimestamp"] = "2026-11-23T12:00:00Z"
+    world.events = [autoscaler_event(pod, "FailedScaleUp", "GCE out of resources")]
+    world.step()
+    assert world.condition("CapacityReady")["reason"] == "StockedOut"
+
+
+def test_several_pending_pods_do_not_take_turns() -> None:
+    world = World(model=make_model(replicas=2))
+    world.step()
+    world.provision()
+    first, second = world.start_pod("chat-0", node=""), world.start_pod("chat-1", node="")
+    failed = autoscaler_event(first, "FailedScaleUp", "GCE quota exceeded", "2026-11-23T12:00:05Z")
+    reasons = set()
+    for at, reason in (("06", "TriggeredScaleUp"), ("07", "NotTriggerScaleUp"), ("08", "TriggeredScaleUp")):
+        world.events = [failed, autoscaler_event(second, reason, "…", f"2026-11-23T12:00:{at}Z")]
+        world.step()
+        reasons.add(world.condition("CapacityReady")["reason"])
+    assert reasons == {"QuotaExceeded"}
+
+
+def test_events_of_the_same_moment_have_one_order() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    pod = world.start_pod(node="")
+    events = [autoscaler_event(pod, reason, "GCE quota exceeded") for reason in ("FailedScaleUp", "TriggeredScaleUp")]
+    for order in (events, events[::-1]):
+        world.events = list(order)
+        world.step()
+        assert world.condition("CapacityReady")["reason"] == "QuotaExceeded"
+
+
+def test_a_limit_that_pays_for_no_surge_replaces_in_place() -> None:
+    world = World(model=make_model(capacity={"maxHourlyCost": "0.90"}))
+    world.step()
+    assert world.deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    world.change(capacity={"maxHourlyCost": "2.00"})
+    world.step()
+    assert world.deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_a_limit_below_one_replica_stops_it_and_says_so() -> None:
+    world = _world_with_pod()
+    world.make_ready()
+    world.change(capacity={"maxHourlyCost": "0.10"})
+    del world.pods["chat-0"]
+    world.step()
+    assert world.deployment["spec"]["replicas"] == 0
+    assert (world.condition("Ready")["status"], world.condition("Ready")["reason"]) == ("False", "HourlyCostLimit")

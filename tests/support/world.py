@@ -1,5 +1,6 @@
 """A cluster of plain dictionaries for one model: `sync`'s outcomes are applied to it, and pods are moved by hand."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,9 +72,11 @@ class World:
         for manifest in outcome.manifests:
             key = (manifest["kind"], manifest["metadata"]["name"])
             uid = self.children.get(key, manifest)["metadata"].get("uid", f"uid-{manifest['kind']}-{key[1]}")
-            self.children[key] = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+            stored = copy.deepcopy(manifest)
+            stored["metadata"]["uid"] = uid
+            self.children[key] = stored
         for claim in outcome.claims:
-            self.claims.setdefault(claim["metadata"]["name"], claim)
+            self.claims.setdefault(claim["metadata"]["name"], copy.deepcopy(claim))
         for unwanted in outcome.prune:
             del self.children[unwanted.kind, unwanted.name]
         self.model["status"] = outcome.status

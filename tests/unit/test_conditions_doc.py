@@ -78,7 +78,7 @@ def _loading(**container: object) -> World:
     world = World(model=make_model(weights={"huggingFace": {"tokenSecretRef": {"name": "hf"}}}))
     world.step()
     world.provision()
-    world.start_pod()["status"]["containerStatuses"] = [{"restartCount": 0, **container}]
+    world.start_pod()["status"]["containerStatuses"] = [{"name": "vllm", "restartCount": 0, **container}]
     world.step()
     return world
 

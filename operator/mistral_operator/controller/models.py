@@ -21,7 +21,7 @@ from mistral_operator.cluster.kinds import MODEL, REVISION, find_kind, kind_of
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.observation import observe
-from mistral_operator.core.failure import failed_status
+from mistral_operator.core.failure import add_failure
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Manifest, ObjectRef, Outcome
 from mistral_operator.planning.remember import PlanMemory
@@ -83,25 +83,26 @@ class ModelReconciler:
         except ValidationError as error:
             return self._refuse(body, error)
         try:
-            return await self._sync(model, body)
+            return await self._sync(model, body, key)
         except NamespaceTerminating:
             return None
-        except ApiError as error:
-            if not error.permanent and not self._is_lasting(error, key):
-                raise
-            await self._report(model, body, error)
-            if not error.permanent:
-                raise
-            return _PERMANENT_RETRY_S
 
-    async def _sync(self, model: MistralModel, body: Json) -> float | None:
+    async def _sync(self, model: MistralModel, body: Json, key: Key) -> float | None:
         observed = observe(self._store, body, self._cluster())
         outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC), self._plans.plan)
         if body.get("status") and self._misses_any(outcome.manifests) and not await self._is_alive(body):
             self._on_ghost()
             return None
-        changed = await self._apply(outcome)
-        await self._prune(body["metadata"]["namespace"], outcome.prune)
+        try:
+            changed = await self._apply(outcome)
+            await self._prune(key.namespace, outcome.prune)
+        except NamespaceTerminating:
+            raise
+        except ApiError as error:
+            await self._report(body, outcome, error, key)
+            if not error.permanent:
+                raise
+            return _PERMANENT_RETRY_S
         if changed and self._others_wait():
             return 0.0  # First everybody's objects, then what there is to tell of them, behind those that wait.
         await self._write_status(body, outcome.status)
@@ -179,15 +180,26 @@ class ModelReconciler:
             return
         self._store[MODEL].put(answer, own=True)
 
-    def _is_lasting(self, error: ApiError, key: Key) -> bool:
-        return isinstance(error, Forbidden) and self._failures(key) >= _PATIENCE
+    async def _report(self, body: Json, outcome: Outcome, error: ApiError, key: Key) -> None:
+        """Tells in the status what the API server refused, in its own words, beside all that is known otherwise.
 
-    async def _report(self, model: MistralModel, body: Json, error: ApiError) -> None:
-        """Tells in the status what the API server refused, in its own words."""
+        A passing failure isn't worth a word, but the status goes on: replicas may have come and gone meanwhile.
+        """
+        if not error.permanent and self._failures(key) < _PATIENCE:
+            await self._write_status(body, outcome.status)
+            return
         log.error("Refused by the API server: %s", error)
         reason = "NameTaken" if isinstance(error, NameTaken) else "ApplyRefused"
         self._recorder.record(body, "Warning", reason, error.message)
-        await self._write_status(body, failed_status(model, error.message, datetime.now(UTC), reason))
+        told = add_failure(
+            outcome.status,
+            body.get("status") or {},
+            reason=reason,
+            message=error.message,
+            lasting=error.permanent or isinstance(error, Forbidden),
+            now=datetime.now(UTC),
+        )
+        await self._write_status(body, told)
 
     def _refuse(self, body: Json, error: ValidationError) -> float:
         """The API server's schema would not let this in: it was stored under another version of the schema."""

@@ -7,9 +7,8 @@ from typing import Any
 from mistral_operator.api.model import MistralModel
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests.claim import build_claim
-from mistral_operator.manifests.identity import is_owned_by
 from mistral_operator.manifests.pods import build_pod_template
-from mistral_operator.manifests.revision import KIND, Revision, new_revision, read_revision
+from mistral_operator.manifests.revision import KIND, Revision, Unreadable, new_revision, read_revision
 from mistral_operator.planning.types import Plan
 
 
@@ -18,6 +17,7 @@ class History:
     """A model's revisions, oldest first."""
 
     revisions: tuple[Revision, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def latest(self) -> Revision | None:
@@ -38,17 +38,23 @@ class History:
         return self.latest is not None and self.latest.hash == revision.hash
 
 
-def read_history(model: MistralModel, children: Sequence[Mapping[str, Any]]) -> History:
-    """Find the model's own revisions among its children."""
-    stored = [c for c in children if c["kind"] == KIND and is_owned_by(c, model.metadata.uid)]
-    revisions = (read_revision(child) for child in stored)
-    return History(tuple(sorted(revisions, key=lambda revision: (revision.number, revision.hash))))
+def read_history(children: Sequence[Mapping[str, Any]]) -> History:
+    """Find a model's revisions among the objects that it owns."""
+    read = [read_revision(child) for child in children if child["kind"] == KIND]
+    revisions = [found for found in read if isinstance(found, Revision)]
+    return History(
+        revisions=tuple(sorted(revisions, key=lambda revision: (revision.number, revision.hash))),
+        unreadable=tuple(found for found in read if isinstance(found, Unreadable)),
+    )
 
 
 def pin(model: MistralModel, plan: Plan, *, digest: str, number: int, version: str) -> Revision:
     """Make the revision of a new plan: the only place where a pod template is rendered."""
     option = plan.chosen
-    launch = ENGINES[option.engine].launch(model.spec, plan, option)
+    engine = ENGINES[option.engine]
+    launch = engine.launch(model.spec, plan, option)
     claim = build_claim(model, option)
-    template = build_pod_template(model, option, launch, revision=digest, claim=claim["metadata"]["name"])
+    template = build_pod_template(
+        model, option, launch, container=engine.container, revision=digest, claim=claim["metadata"]["name"]
+    )
     return new_revision(plan, number=number, digest=digest, claim=claim, pod_template=template, version=version)

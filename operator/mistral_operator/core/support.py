@@ -9,7 +9,7 @@ from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
 
 # Path → what to write instead. A path means "set to anything", path=value only that value.
-_NOT_YET: Final[Mapping[str, str]] = {
+NOT_YET: Final[Mapping[str, str]] = {
     "customModel": "Give a catalogue model in spec.model; weights of a fine-tune go into spec.weights.huggingFace.",
     "servingClassName": "Leave it out; there are no serving classes yet.",
     "upgradePolicy=Window": "Use Manual.",
@@ -41,7 +41,7 @@ _NOT_YET: Final[Mapping[str, str]] = {
     "monitoring.mode=PodMonitor": "Use None; the engine's metrics are on the port `http` at /metrics.",
     "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
-_NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
+NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
     "topology": "Leave it out; TPU slices are not built yet.",
     "reservation": "Leave it out, and use OnDemand or Spot.",
     "replicas": "Leave it out; spec.replicas counts them all.",
@@ -59,7 +59,7 @@ def find_unsupported(model: MistralModel) -> Finding | None:
 
 
 def _find_in_spec(spec: Mapping[str, Any]) -> Finding | None:
-    for entry, advice in _NOT_YET.items():
+    for entry, advice in NOT_YET.items():
         path, _, value = entry.partition("=")
         if _is_set(spec, path, value):
             return _refuse(path, value, advice)
@@ -70,7 +70,7 @@ def _find_in_options(spec: Mapping[str, Any]) -> Finding | None:
     options = spec.get("capacity", {}).get("options") or []
     if len(options) > 1:
         return _refuse("capacity.options[1]", "", "Give one option; moving between several is not built yet.")
-    for entry, advice in _NOT_YET_IN_OPTION.items():
+    for entry, advice in NOT_YET_IN_OPTION.items():
         path, _, value = entry.partition("=")
         if options and _is_set(options[0], path, value):
             return _refuse(f"capacity.options[0].{path}", value, advice)
@@ -88,11 +88,9 @@ def _find_repeated(model: MistralModel) -> Finding | None:
     engine = model.spec.engine or Engine()
     owned_flags = frozenset[str]().union(*(e.owned_flags for e in ENGINES.values()))
     owned_env = frozenset[str]().union(*(e.owned_env for e in ENGINES.values()))
-    for argument in engine.extra_args:
-        flag = argument.partition("=")[0]
-        if flag in owned_flags:
-            message = f"spec.engine.extraArgs repeats {flag}, which the plan decides. {_USE_FIELD}"
-            return unmet("FieldConflict", message)
+    repeated = next((word for word in engine.extra_args if name_flag(word) in owned_flags), None)
+    if repeated:
+        return unmet("FieldConflict", f"spec.engine.extraArgs repeats {repeated}, which the plan decides. {_USE_FIELD}")
     names = [variable.name for variable in engine.env]
     twice = next((name for name in names if name in owned_env or names.count(name) > 1), None)
     if twice:
@@ -100,6 +98,14 @@ def _find_repeated(model: MistralModel) -> Finding | None:
             "FieldConflict", f"spec.engine.env sets {twice} twice, or where the operator sets it. Leave it out."
         )
     return None
+
+
+def name_flag(word: str) -> str:
+    """The flag that an engine reads from a word: `--max_model_len=9` and `--max-model-len 9` are one, `-tp2` is `-tp`."""
+    head = word.split("=")[0].split()[0] if word.strip() else ""
+    if head.startswith("--"):
+        return head.partition(".")[0].replace("_", "-")
+    return head.rstrip("0123456789")
 
 
 def _is_set(holder: Mapping[str, Any], path: str, value: str) -> bool:

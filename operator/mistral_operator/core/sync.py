@@ -3,9 +3,10 @@
 The operator, `render`, and every kind of test call it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from mistral_operator.api.common import dollars
@@ -18,12 +19,14 @@ from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests.identity import is_owned_by, own
+from mistral_operator.manifests.inputs import hash_inputs
 from mistral_operator.manifests.network import build_service
-from mistral_operator.manifests.revision import Revision, build_revision, hash_inputs
+from mistral_operator.manifests.revision import Revision, Unreadable, build_revision
 from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
-from mistral_operator.planning.types import Plan, PlanRefused, Settings
+from mistral_operator.planning.resolve import check_pinned_license
+from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Settings
 from mistral_operator.status.build import build_status, read_status
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.pods import PodView, view_pods
@@ -45,11 +48,15 @@ def sync(
     `observed` may be stale or empty: what it lacks is found again at the next call. A spec that is refused leaves what
     runs as it is, from the last revision that was accepted. `planner` may remember plans, and answers the same.
     """
-    history = read_history(model, observed.children)
+    children = [child for child in observed.children if _belongs_to(child, model)]
+    history = read_history(children)
     accepted, revision = _choose_revision(
         model, history, settings, plan=lambda: planner(model, catalogue, observed.cluster, settings)
     )
-    situation = _gather(model, observed, accepted, revision)
+    license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
+    if license_refused and accepted.holds:
+        accepted = unmet(license_refused.reason, license_refused.message)
+    situation = _gather(model, observed, children, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
     retained = _retain(history, revision, situation.pods)
@@ -57,11 +64,17 @@ def sync(
     return Outcome(
         manifests=manifests,
         claims=_render_claims(revision, retained),
-        prune=tuple(_find_unwanted(model, observed, manifests, retained)) if revision else (),
+        prune=tuple(_find_unwanted(model, children, manifests, situation.pods)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
         requeue_after_s=None,
     )
+
+
+def _belongs_to(child: _Object, model: MistralModel) -> bool:
+    """An owner reference can be written by anybody, also in another namespace."""
+    metadata = child["metadata"]
+    return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
 
 
 def _choose_revision(
@@ -71,6 +84,9 @@ def _choose_revision(
     if unsupported:
         return unsupported, history.latest
     digest = hash_inputs(model)
+    unreadable = next((stored for stored in history.unreadable if stored.hash == digest), None)
+    if unreadable:
+        return _explain_unreadable(model, unreadable), history.latest
     pinned = history.find(digest)
     if pinned:
         return _accept(pinned.plan), _renumber(pinned, history)
@@ -79,6 +95,13 @@ def _choose_revision(
         return unmet(planned.reason, planned.message), history.latest
     made = pin(model, planned, digest=digest, number=history.next_number, version=settings.operator_version)
     return _accept(planned), made
+
+
+def _explain_unreadable(model: MistralModel, stored: Unreadable) -> Finding:
+    """What runs is left as it is: planned again it would get the same name, and stored content can't be changed."""
+    name = f"{model.metadata.name}-{stored.hash}"
+    return unmet("PlanUnreadable", f"ControllerRevision {name} was written by version {stored.planner_version}: "
+                 f"{stored.problem}. Run that version or a later one, or change the spec to plan anew.")  # fmt: skip
 
 
 def _renumber(pinned: Revision, history: History) -> Revision:
@@ -93,7 +116,13 @@ def _accept(plan: Plan) -> Finding:
     return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")
 
 
-def _gather(model: MistralModel, observed: Observed, accepted: Finding, revision: Revision | None) -> Situation:
+def _gather(
+    model: MistralModel,
+    observed: Observed,
+    children: Sequence[_Object],
+    accepted: Finding,
+    revision: Revision | None,
+) -> Situation:
     return Situation(
         model=model,
         cluster=observed.cluster,
@@ -102,11 +131,11 @@ def _gather(model: MistralModel, observed: Observed, accepted: Finding, revision
         revision=revision.hash if revision else "",
         planner_version=revision.planner_version if revision else "",
         wanted_replicas=count_wanted_replicas(model, revision.plan) if revision else 0,
-        pods=view_pods(observed.pods),
+        pods=view_pods(observed.pods, ENGINES.values()),
         pod_events=observed.pod_events,
         claim=_find_claim(observed, revision.claim_name) if revision else None,
-        deployment=_find_child(observed, "Deployment", model.metadata.name),
-        autoscaler=_find_child(observed, "HorizontalPodAutoscaler", model.metadata.name),
+        deployment=_find_child(children, "Deployment", model.metadata.name),
+        autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),
         wants_autoscaler=choose_autoscaler(model).name != "None",
     )
 
@@ -115,26 +144,39 @@ def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
     """What the workload is asked for: nothing while suspended, and never more than the spend limit pays for."""
     if model.spec.suspend:
         return 0
-    wanted = model.spec.replicas
+    affordable = count_affordable(model, plan.chosen.hourly_cost)
+    return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
+
+
+def count_affordable(model: MistralModel, replica_hourly_cost: Decimal | None) -> int | None:
+    """How many replicas the spend limit pays for; None without a limit or a price."""
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
-    price = plan.chosen.hourly_cost
-    if limit is None or not price:
-        return wanted
-    return min(wanted, int(dollars(limit) / price))
+    if limit is None or not replica_hourly_cost:
+        return None
+    return int(dollars(limit) / replica_hourly_cost)
 
 
 def _render(model: MistralModel, revision: Revision, situation: Situation) -> tuple[Manifest, ...]:
     option = revision.plan.chosen
     replicas = situation.wanted_replicas
-    autoscaler = choose_autoscaler(model)
-    scalers = autoscaler.build(model, queue_metric=ENGINES[option.engine].queue_metric)
     return (
         build_revision(model, revision),
         build_service(model),
-        build_deployment(model, option, revision.pod_template, replicas=replicas),
+        build_deployment(model, option, revision.pod_template, replicas=replicas, surge=_may_surge(model, option)),
         build_disruption_budget(model),
-        *(own(model, **scaler) for scaler in scalers),
+        *(_render_scalers(model, option) if situation.accepted.holds else ()),
     )
+
+
+def _render_scalers(model: MistralModel, option: PlannedOption) -> Iterable[Manifest]:
+    scalers = choose_autoscaler(model).build(model, queue_metric=ENGINES[option.engine].queue_metric)
+    return (own(model, **scaler) for scaler in scalers)
+
+
+def _may_surge(model: MistralModel, option: PlannedOption) -> bool:
+    """A roll-out takes one machine more for as long as it lasts, so the spend limit must pay for that too."""
+    affordable = count_affordable(model, option.hourly_cost)
+    return affordable is None or model.spec.replicas < affordable
 
 
 def _retain(history: History, active: Revision | None, pods: Iterable[PodView]) -> tuple[Revision, ...]:
@@ -150,19 +192,19 @@ def _render_claims(active: Revision | None, retained: Iterable[Revision]) -> tup
 
 
 def _find_unwanted(
-    model: MistralModel, observed: Observed, manifests: Iterable[Manifest], retained: Iterable[Revision]
+    model: MistralModel, children: Iterable[_Object], manifests: Iterable[Manifest], pods: Iterable[PodView]
 ) -> Iterable[ObjectRef]:
+    """What the model owns and no longer needs; a revision is needed as long as a pod of it is there."""
     kept = {(m["kind"], m["metadata"]["name"]) for m in manifests}
-    kept |= {("ControllerRevision", f"{model.metadata.name}-{revision.hash}") for revision in retained}
-    for child in observed.children:
+    kept |= {("ControllerRevision", f"{model.metadata.name}-{pod.revision}") for pod in pods}
+    for child in children:
         metadata = child["metadata"]
-        wanted = (child["kind"], metadata["name"]) in kept
-        if not wanted and is_owned_by(child, model.metadata.uid) and "deletionTimestamp" not in metadata:
+        if (child["kind"], metadata["name"]) not in kept and "deletionTimestamp" not in metadata:
             yield ObjectRef(child["apiVersion"], child["kind"], metadata["name"], metadata.get("uid", ""))
 
 
-def _find_child(observed: Observed, kind: str, name: str) -> _Object | None:
-    return next((c for c in observed.children if c["kind"] == kind and c["metadata"]["name"] == name), None)
+def _find_child(children: Sequence[_Object], kind: str, name: str) -> _Object | None:
+    return next((c for c in children if c["kind"] == kind and c["metadata"]["name"] == name), None)
 
 
 def _find_claim(observed: Observed, name: str) -> _Object | None:

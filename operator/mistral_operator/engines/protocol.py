@@ -12,14 +12,12 @@ from mistral_operator.planning.types import Plan, PlannedOption
 class EngineLaunch:
     """One engine container, before Kubernetes: what to run, where it listens, how it is asked and how it ends."""
 
-    container: str
     image: str
     command: tuple[str, ...]
     args: tuple[str, ...]
     env: Mapping[str, str]
     port: int
     health_path: str
-    metrics_path: str
     startup_budget_s: int
     """How long the start may take before the container is restarted, from the plan with room to spare."""
     drain_s: int
@@ -39,6 +37,8 @@ class Engine(Protocol):
     """One serving engine. An implementation is stateless."""
 
     id: str
+    container: str
+    """Name of the container that serves."""
     queue_metric: str
     """The metric of waiting requests, as a HorizontalPodAutoscaler names it."""
     owned_flags: frozenset[str]

@@ -17,11 +17,15 @@ GROUP_ID = 0
 STARTUP_MARGIN = 3
 SHORTEST_STARTUP_BUDGET_S = 600
 
+# With every name that vLLM 0.33 knows them by. Beside what the plan decides: what would bring in settings past it
+# (--config), secrets on the command line, other sockets, or code of the repository.
 _OWN_FLAGS = frozenset({
-    "--model", "--served-model-name", "--revision", "--tokenizer-revision", "--dtype", "--quantization",
-    "--kv-cache-dtype", "--tensor-parallel-size", "--pipeline-parallel-size", "--max-model-len", "--max-num-seqs",
-    "--max-num-batched-tokens", "--gpu-memory-utilization", "--kv-cache-memory-bytes", "--host", "--port",
-    "--shutdown-timeout", "--api-key", "--trust-remote-code",
+    "--model", "--served-model-name", "--revision", "--tokenizer-revision", "--code-revision", "--dtype",
+    "--quantization", "-q", "--kv-cache-dtype", "--tensor-parallel-size", "-tp", "--pipeline-parallel-size", "-pp",
+    "--data-parallel-size", "-dp", "--max-model-len", "--max-num-seqs", "--max-num-batched-tokens",
+    "--gpu-memory-utilization", "--device-memory-utilization", "--kv-cache-memory-bytes", "--nnodes", "-n",
+    "--node-rank", "-r", "--host", "--port", "--uds", "--shutdown-timeout", "--api-key", "--hf-token", "--config",
+    "--trust-remote-code",
 })  # fmt: skip
 
 
@@ -29,6 +33,7 @@ class VllmGpu:
     """The engine `vllm-gpu`."""
 
     id = "vllm-gpu"
+    container = "vllm"
     queue_metric = "vllm:num_requests_waiting"
     owned_flags = _OWN_FLAGS
     owned_env = frozenset({"HF_TOKEN", "HF_HOME", "HOME", "TMPDIR", "VLLM_CACHE_ROOT", "VLLM_NO_USAGE_STATS",
@@ -40,14 +45,12 @@ class VllmGpu:
         drain = choose_drain(_wanted_drain_s(spec), option.consumption)
         startup_budget_s = max(SHORTEST_STARTUP_BUDGET_S, STARTUP_MARGIN * _inside_container_s(option))
         return EngineLaunch(
-            container="vllm",
             image=option.image,
             command=("vllm", "serve"),
             args=(plan.repository, *_flags(spec, plan, option, drain_s=drain.drain_s)),
             env=_environment(startup_budget_s),
             port=PORT,
             health_path="/health",
-            metrics_path="/metrics",
             startup_budget_s=startup_budget_s,
             drain_s=drain.drain_s,
             endpoint_removal_s=drain.endpoint_removal_s,

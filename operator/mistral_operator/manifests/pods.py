@@ -18,7 +18,7 @@ LIVENESS_FAILURES: Final = 6
 
 
 def build_pod_template(
-    model: MistralModel, option: PlannedOption, launch: EngineLaunch, *, revision: str, claim: str
+    model: MistralModel, option: PlannedOption, launch: EngineLaunch, *, container: str, revision: str, claim: str
 ) -> Manifest:
     """Render the pod of one replica."""
     spec, pod = model.spec, model.spec.pod or Pod()
@@ -35,7 +35,7 @@ def build_pod_template(
             "tolerations": _tolerations(pod, option),
             "topologySpreadConstraints": [_spread_over_zones(model)],
             "terminationGracePeriodSeconds": launch.termination_grace_s,
-            "containers": [_container(spec, pod, option, launch)],
+            "containers": [_container(spec, pod, option, launch, container)],
             "volumes": _volumes(option),
         },
     }
@@ -70,9 +70,9 @@ def _spread_over_zones(model: MistralModel) -> Manifest:
     }
 
 
-def _container(spec: MistralModelSpec, pod: Pod, option: PlannedOption, launch: EngineLaunch) -> Manifest:
+def _container(spec: MistralModelSpec, pod: Pod, option: PlannedOption, launch: EngineLaunch, name: str) -> Manifest:
     return {
-        "name": launch.container,
+        "name": name,
         "image": launch.image,
         "command": list(launch.command),
         "args": list(launch.args),

@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import CLAIM_LABEL, REVISION_LABEL
+from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_LABEL, REVISION_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content, own
-from mistral_operator.planning.serialize import plan_from_dict, plan_to_dict
+from mistral_operator.planning.serialize import PlanFormatError, plan_from_dict, plan_to_dict
 from mistral_operator.planning.types import Plan
 
 KIND = "ControllerRevision"
-
-# What a plan and a pod template are made from. Anything else in the spec changes neither.
-_INPUT_FIELDS = (
-    "model", "customModel", "variant", "weights", "engine", "capacity", "optimizeFor", "allowExperimental",
-    "serviceAccountName", "resourceLabels", "endpoint", "rollout", "pod",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +47,13 @@ class Revision:
         return str(self.data["claim"]["metadata"]["name"])
 
 
-def hash_inputs(model: MistralModel, rung: str = "") -> str:
-    """Hash the chosen inputs of planning; never the rendered output.
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A revision of this model whose plan another version wrote in a way that this one can't read."""
 
-    Defaults and empty parts are left out, so that a field that a newer version adds changes no hash.
-    """
-    spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-    inputs = _without_empty({name: spec[name] for name in _INPUT_FIELDS if name in spec})
-    return hash_content({"spec": inputs, "rung": rung})
-
-
-def _without_empty(value: Any) -> Any:
-    """`engine: {}` says no more than no engine at all."""
-    if not isinstance(value, dict):
-        return value
-    kept = {name: _without_empty(item) for name, item in value.items()}
-    return {name: item for name, item in kept.items() if item not in ({}, [], "")}
+    hash: str
+    planner_version: str
+    problem: str
 
 
 def new_revision(
@@ -79,14 +64,35 @@ def new_revision(
     return Revision(hash=digest, number=number, plan=plan, data=data)
 
 
-def read_revision(stored: Mapping[str, Any]) -> Revision:
-    """Read a ControllerRevision that this operator wrote."""
-    data = stored["data"]
-    return Revision(
-        hash=stored["metadata"]["labels"][REVISION_LABEL],
-        number=int(stored["revision"]),
-        plan=plan_from_dict(data["plan"]),
-        data=data,
+def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
+    """Read a ControllerRevision; None when it isn't one that this operator made for this model."""
+    labels = stored["metadata"].get("labels") or {}
+    digest, data = labels.get(REVISION_LABEL, ""), stored.get("data") or {}
+    if not digest or not _is_trustworthy(
+        data.get("claim"), labels.get(CLAIM_LABEL, ""), stored["metadata"]["namespace"]
+    ):
+        return None
+    try:
+        plan = plan_from_dict(data["plan"])
+    except PlanFormatError as error:
+        return Unreadable(digest, str(data.get("plannerVersion", "unknown")), str(error))
+    return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data)
+
+
+def _is_trustworthy(claim: Any, name: str, namespace: str) -> bool:
+    """The stored claim is applied with the operator's own rights, so it must be what the operator would have written.
+
+    Whoever may write ControllerRevisions in a namespace must not get more by that than a pool for this namespace.
+    """
+    if not isinstance(claim, Mapping) or claim.keys() != {"apiVersion", "kind", "metadata", "spec"}:
+        return False
+    metadata, spec = claim["metadata"], claim["spec"]
+    return (
+        (claim["apiVersion"], claim["kind"]) == (API_VERSION, CLAIM_KIND)
+        and metadata.keys() <= {"name", "labels"}
+        and metadata["name"] == name
+        and spec.get("tenant") == namespace
+        and name.endswith(f"-{hash_content(spec)}")
     )
 
 

@@ -11,8 +11,14 @@ CAPACITY_WAIT_S = 1800
 STARTUP_MARGIN = 3
 
 
-def build_deployment(model: MistralModel, option: PlannedOption, pod_template: Manifest, *, replicas: int) -> Manifest:
-    """Render the Deployment; `replicas` is what is really wanted now, zero while suspended."""
+def build_deployment(
+    model: MistralModel, option: PlannedOption, pod_template: Manifest, *, replicas: int, surge: bool
+) -> Manifest:
+    """Render the Deployment.
+
+    `replicas` is what is really wanted now, zero while suspended; `surge` says whether a roll-out may take a machine
+    more than that.
+    """
     return own(
         model,
         api_version="apps/v1",
@@ -23,7 +29,7 @@ def build_deployment(model: MistralModel, option: PlannedOption, pod_template: M
             "revisionHistoryLimit": 0,  # revisions are ControllerRevisions of the model itself
             "progressDeadlineSeconds": CAPACITY_WAIT_S + STARTUP_MARGIN * option.startup.total_s,
             "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
-            "strategy": _strategy(model),
+            "strategy": _strategy(model, surge=surge),
             "template": pod_template,
         },
     )
@@ -45,12 +51,8 @@ def build_disruption_budget(model: MistralModel) -> Manifest:
     )
 
 
-def _strategy(model: MistralModel) -> Manifest:
-    if surges(model):
-        return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    return {"type": "Recreate"}
-
-
-def surges(model: MistralModel) -> bool:
-    """True when a roll-out starts the new replica before it ends the old one, on one more node."""
-    return model.spec.rollout is None or model.spec.rollout.strategy is not RolloutStrategy.RECREATE
+def _strategy(model: MistralModel, *, surge: bool) -> Manifest:
+    if model.spec.rollout is not None and model.spec.rollout.strategy is RolloutStrategy.RECREATE:
+        return {"type": "Recreate"}
+    away, more = (0, 1) if surge else (1, 0)
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": more, "maxUnavailable": away}}

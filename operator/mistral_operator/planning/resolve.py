@@ -9,7 +9,7 @@ from mistral_operator.api.engine import EngineType, Feature, KvCachePrecision, P
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.types import Catalogue, Checkpoint, Engine, Model, ModelEngine
 from mistral_operator.planning.fit import Demand
-from mistral_operator.planning.types import PlanRefused
+from mistral_operator.planning.types import Plan, PlanRefused
 
 ENGINE_IDS = {EngineType.AUTO: "vllm-gpu", EngineType.VLLM: "vllm-gpu"}
 PRECISIONS = {Precision.BF16: "bf16", Precision.FP8: "fp8"}
@@ -51,6 +51,12 @@ def resolve_model(name: str, catalogue: Catalogue) -> tuple[Model, str] | PlanRe
     return PlanRefused(
         "UnknownModel", f"spec.model: {name} is not in the catalogue; {phrase} {', '.join(offered)}; write one of them"
     )
+
+
+def check_pinned_license(spec: MistralModelSpec, plan: Plan, catalogue: Catalogue) -> PlanRefused | None:
+    """Refuse a plan whose license is no longer accepted; a model that left the catalogue keeps its acceptance."""
+    entry = catalogue.models.get(plan.model_id)
+    return check_license(entry, spec) if entry else None
 
 
 def check_license(model: Model, spec: MistralModelSpec) -> PlanRefused | None:

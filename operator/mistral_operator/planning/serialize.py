@@ -1,6 +1,7 @@
 """A plan as JSON that survives any reader: money and bytes as strings, the rest as whole numbers, texts and lists.
 
-`plan_from_dict(plan_to_dict(plan)) == plan`, exactly; a record of an older operator gets defaults for newer fields.
+`plan_from_dict(plan_to_dict(plan)) == plan`, exactly. A record of an older operator gets the defaults of newer fields,
+so a field that is added must have one; what only a newer operator knows is left aside.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from mistral_operator.planning.types import (
     StartupEstimate,
     Tier,
 )
+
+_Record = Plan | PlannedOption | MemoryBudget | StartupEstimate | Refusal
 
 
 class PlanFormatError(ValueError):
@@ -54,11 +57,11 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
     try:
         return Plan(
             **{
-                **data,
+                **_known(Plan, data),
                 "engine_flags": tuple(data["engine_flags"]),
                 "weights_bytes": int(data["weights_bytes"]),
                 "options": tuple(option_from_dict(item) for item in data["options"]),
-                "refusals": tuple(Refusal(**item) for item in data["refusals"]),
+                "refusals": tuple(Refusal(**_known(Refusal, item)) for item in data["refusals"]),
             }
         )
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
@@ -70,19 +73,26 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
     cost = data["hourly_cost"]
     return PlannedOption(
         **{
-            **data,
+            **_known(PlannedOption, data),
             "consumption": Consumption(data["consumption"]),
             "tier": Tier(data["tier"]),
             "zones": tuple(data["zones"]),
             "notes": tuple(data.get("notes", ())),
-            "memory": MemoryBudget(**{name: int(value) for name, value in data["memory"].items()}),
-            "startup": StartupEstimate(**data["startup"]),
+            "memory": MemoryBudget(
+                **{name: int(value) for name, value in _known(MemoryBudget, data["memory"]).items()}
+            ),
+            "startup": StartupEstimate(**_known(StartupEstimate, data["startup"])),
             "shm_bytes": int(data["shm_bytes"]),
             "hourly_cost": None if cost is None else Decimal(cost),
         }
     )
 
 
-def _fields_of(item: Plan | PlannedOption | MemoryBudget | StartupEstimate | Refusal) -> dict[str, Any]:
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
+
+
+def _fields_of(item: _Record) -> dict[str, Any]:
     """One level only; `asdict` copies all levels, and takes as long as planning itself."""
     return {field.name: getattr(item, field.name) for field in fields(item)}

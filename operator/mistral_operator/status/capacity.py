@@ -19,6 +19,8 @@ _SCALE_UP_FAILURES: Final = (
     ("ip space", "IPSpaceExhausted", "Give the cluster's node subnet or pod range more addresses."),
 )
 
+_RANKS: Final = {"TriggeredScaleUp": 0, "NotTriggerScaleUp": 1, "FailedScaleUp": 2}
+
 
 def check_capacity(situation: Situation) -> Finding:
     """Follow the replicas from the claim through the node pool to their nodes."""
@@ -30,10 +32,18 @@ def check_capacity(situation: Situation) -> Finding:
     scheduled = len(situation.standing_pods) - len(unscheduled)
     if not unscheduled and scheduled >= situation.wanted_replicas:
         return met("NodesReady", f"{scheduled} of {situation.wanted_replicas} replicas have their nodes.")
-    refused = _check_claim(situation)
+    refused = check_pod_creation(situation) or _check_claim(situation)
     if refused:
         return refused
     return _check_scale_up(situation, {pod.uid for pod in unscheduled}, scheduled)
+
+
+def check_pod_creation(situation: Situation) -> Finding | None:
+    """Pods that the API server refuses (quota, policy, a missing ServiceAccount) show only in the Deployment."""
+    failure = read_condition(situation.deployment or {}, "ReplicaFailure")
+    if failure.get("status") != "True":
+        return None
+    return unmet("PodsRefused", f"The API server refuses this model's pods: {quote(failure.get('message', ''))}")
 
 
 def _check_claim(situation: Situation) -> Finding | None:
@@ -41,11 +51,11 @@ def _check_claim(situation: Situation) -> Finding | None:
     if claim is None:
         return unmet("ClaimPending", "The NodePoolClaim is being made.")
     name = claim["metadata"]["name"]
-    if "deletionTimestamp" in claim["metadata"]:
-        return unmet("ClaimReleasing", f"NodePoolClaim {name} is still being released; it is made again after that.")
     ready = read_condition(claim, "Ready")
     if ready.get("status") == "True":
         return None
+    if "deletionTimestamp" in claim["metadata"]:
+        return unmet("ClaimReleasing", f"NodePoolClaim {name} is still being released; it is made again after that.")
     reason = ready.get("reason", "ClaimPending")
     return unmet(reason, f"NodePoolClaim {name}: {quote(ready.get('message', 'waiting for its node pool.'))}")
 
@@ -68,16 +78,32 @@ def _check_scale_up(situation: Situation, pending: set[str], scheduled: int) -> 
 
 
 def _latest_autoscaler_event(situation: Situation, pending: set[str]) -> Mapping[str, Any] | None:
-    """The newest event of the pending pods; a failure is not hidden by the back-off message that follows it."""
-    mine = [e for e in situation.pod_events if e.get("involvedObject", {}).get("uid") in pending]
-    telling = [e for e in mine if e.get("reason") in {"TriggeredScaleUp", "FailedScaleUp", "NotTriggerScaleUp"}]
-    if not telling:
-        return None
-    newest = max(telling, key=_last_seen)
-    if newest.get("reason") == "NotTriggerScaleUp" and "backoff" in newest.get("message", ""):
-        failures = [e for e in telling if e.get("reason") == "FailedScaleUp"]
-        return max(failures, key=_last_seen) if failures else newest
-    return newest
+    """The worst of what was said last of each pending pod, so that several pods don't take turns."""
+    told: dict[str, Mapping[str, Any]] = {}
+    for event in situation.pod_events:
+        pod = event.get("involvedObject", {}).get("uid")
+        if pod in pending and event.get("reason") in _RANKS and _outweighs(event, told.get(pod)):
+            told[pod] = event
+    return max(told.values(), key=_weigh, default=None)
+
+
+def _outweighs(event: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
+    """Newer than what is known; a failure isn't hidden by the back-off message that follows it."""
+    if before is None:
+        return True
+    if before["reason"] == "FailedScaleUp" and _is_back_off(event):
+        return False
+    if event["reason"] == "FailedScaleUp" and _is_back_off(before):
+        return True
+    return (_last_seen(event), _RANKS[event["reason"]]) > (_last_seen(before), _RANKS[before["reason"]])
+
+
+def _is_back_off(event: Mapping[str, Any]) -> bool:
+    return event["reason"] == "NotTriggerScaleUp" and "backoff" in event.get("message", "")
+
+
+def _weigh(event: Mapping[str, Any]) -> tuple[int, str, str]:
+    return (_RANKS[event["reason"]], _last_seen(event), str(event.get("message", "")))
 
 
 def _last_seen(event: Mapping[str, Any]) -> str:

@@ -35,14 +35,9 @@ def unmet(reason: str, message: str) -> Finding:
     return Finding("False", reason, message)
 
 
-def unknown(reason: str, message: str) -> Finding:
-    """Nothing can be said yet."""
-    return Finding("Unknown", reason, message)
-
-
 def quote(text: str) -> str:
-    """Cut a foreign text to what a condition can hold."""
-    text = " ".join(text.split())
+    """Make one line of a foreign text, without what a terminal would obey, and cut it to what a condition can hold."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= MAX_MESSAGE - 200 else text[: MAX_MESSAGE - 200] + " … (cut)"
 
 

@@ -12,8 +12,8 @@ _EXPLAINING: Final = ("Accepted", "WeightsReady", "CapacityReady", "WorkloadRead
 _WAITING_REASONS: Final = frozenset({"WaitingForReplica", "Loading", "NotPlanned"})
 # Only somebody's action changes these: waiting for them is of no use.
 _STALLING_REASONS: Final = frozenset({
-    "TokenSecretMissing", "AccessRefused", "PoolNameTaken", "PermissionDenied", "NameTaken", "ApplyRefused",
-    "InvalidShape", "OutOfMemory", "ImagePullFailed", "ContainerConfigError",
+    "TokenSecretMissing", "AccessRefused", "PoolNameTaken", "PoolDiffers", "PermissionDenied", "InvalidRequest",
+    "PodsRefused", "OutOfMemory", "ImagePullFailed", "ContainerConfigError",
 })  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mistral_operator.api.names import REVISION_LABEL
+from mistral_operator.engines.protocol import Engine
 
 _Object = Mapping[str, Any]
 
@@ -30,16 +31,18 @@ class PodView:
     """How the engine's container ended last: reason, exit code and last words; empty when it never did."""
 
 
-def view_pods(pods: Iterable[_Object]) -> tuple[PodView, ...]:
-    """Read every pod that has not finished, by name."""
+def view_pods(pods: Iterable[_Object], engines: Iterable[Engine]) -> tuple[PodView, ...]:
+    """Read every pod that has not finished, by name. Containers that others have injected say nothing of the model."""
+    serving = frozenset(engine.container for engine in engines)
     alive = (pod for pod in pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"})
-    return tuple(sorted((_view(pod) for pod in alive), key=lambda pod: pod.name))
+    return tuple(sorted((_view(pod, serving) for pod in alive), key=lambda pod: pod.name))
 
 
-def _view(pod: _Object) -> PodView:
+def _view(pod: _Object, serving: frozenset[str]) -> PodView:
     metadata, status = pod["metadata"], pod.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    container: _Object = next(iter(status.get("containerStatuses") or ()), {})
+    containers = status.get("containerStatuses") or ()
+    container: _Object = next((c for c in containers if c.get("name") in serving), {})
     waiting = container.get("state", {}).get("waiting") or {}
     return PodView(
         name=metadata["name"],

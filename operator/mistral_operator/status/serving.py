@@ -4,13 +4,16 @@ import re
 
 from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
+from mistral_operator.status.capacity import check_pod_creation
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.pods import PodView
 from mistral_operator.status.situation import Situation
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _MISSING_INPUT = "CreateContainerConfigError"
-_ACCESS_WORDS = re.compile(r"\b(401|403)\b|gated repo|unauthorized|forbidden", re.IGNORECASE)
+_ACCESS_WORDS = re.compile(
+    r"\b(?:HTTP|status|error|code)\W{0,8}40[13]\b|\b40[13] Client Error|gated repo|GatedRepoError", re.IGNORECASE
+)
 _MEMORY_WORDS = re.compile(r"out of memory|oomkilled|no available memory for the cache blocks", re.IGNORECASE)
 _ACCEPT_TERMS = "Accept the model's terms on its page and give a token in spec.weights.huggingFace.tokenSecretRef."
 _NEED_LESS = (
@@ -27,9 +30,9 @@ def check_weights(situation: Situation) -> Finding:
     if situation.plan is None:
         return unmet("NotPlanned", "No weights are loaded before the model is accepted.")
     plan = situation.plan
-    secret = next((p for p in situation.standing_pods if p.waiting_reason == _MISSING_INPUT), None)
-    if secret:
-        return unmet("TokenSecretMissing", _say_missing(situation, secret))
+    missing = _find_missing_token(situation)
+    if missing:
+        return missing
     refused = next((pod for pod in situation.standing_pods if _ended_with(pod, _ACCESS_WORDS)), None)
     if refused:
         words = quote(refused.last_exit)
@@ -51,17 +54,21 @@ def _describe_loading(plan: Plan) -> str:
     )
 
 
-def _say_missing(situation: Situation, pod: PodView) -> str:
-    weights = situation.model.spec.weights
-    source = weights.hugging_face if weights else None
-    token = source.token_secret_ref if source else None
-    words = f"Pod {pod.name} can't start: {quote(pod.waiting_message)}."
+def _find_missing_token(situation: Situation) -> Finding | None:
+    """The kubelet names what a container can't start without; here only the token counts."""
+    weights, namespace = situation.model.spec.weights, situation.model.metadata.namespace
+    token = weights.hugging_face.token_secret_ref if weights and weights.hugging_face else None
+    waiting = (pod for pod in situation.standing_pods if pod.waiting_reason == _MISSING_INPUT)
     if token is None:
-        return words
-    namespace = situation.model.metadata.namespace
-    return (
-        f"{words} Make it with: kubectl -n {namespace} create secret generic {token.name} "
-        f"--from-file={token.key}=PATH_TO_TOKEN_FILE"
+        return None
+    names = (f'secret "{token.name}"', f"Secret {namespace}/{token.name}")
+    pod = next((pod for pod in waiting if any(name in pod.waiting_message for name in names)), None)
+    if pod is None:
+        return None
+    command = f"kubectl -n {namespace} create secret generic {token.name} --from-file={token.key}=PATH_TO_TOKEN_FILE"
+    return unmet(
+        "TokenSecretMissing",
+        f"Pod {pod.name} can't start: {quote(pod.waiting_message)}. Make it with: {command}",
     )
 
 
@@ -75,6 +82,9 @@ def check_workload(situation: Situation) -> Finding:
     progress = f"{ready} of {situation.wanted_replicas} replicas are ready"
     if situation.rolled_out:
         return met("ReplicasReady", f"{progress}.")
+    refused = check_pod_creation(situation)
+    if refused:
+        return refused
     troubled = next((finding for pod in situation.standing_pods if (finding := _check_pod(pod, progress))), None)
     if troubled:
         return troubled

@@ -52,7 +52,7 @@ def test_a_record_without_newer_fields_is_read(plan: Plan) -> None:
     assert all(option.notes == () for option in plan_from_dict(data).options)
 
 
-@pytest.mark.parametrize("change", [{"options": None}, {"weights_bytes": "many"}, {"from_the_future": 1}])
+@pytest.mark.parametrize("change", [{"options": None}, {"weights_bytes": "many"}, {"options": [{"name": "o"}]}])
 def test_a_broken_record_is_told(change: dict[str, Any]) -> None:
     plan: dict[str, Any] = {
         "model_id": "m",
@@ -69,3 +69,21 @@ def test_a_broken_record_is_told(change: dict[str, Any]) -> None:
     assert plan_from_dict(plan).model_id == "m"
     with pytest.raises(PlanFormatError, match="no plan that this version can read"):
         plan_from_dict(plan | change)
+
+
+def test_what_only_a_newer_version_knows_is_left_aside() -> None:
+    refusal = {"subject": "s", "reason": "R", "message": "m"}
+    record: dict[str, Any] = {
+        "model_id": "m",
+        "display_name": "M",
+        "repository": "r",
+        "revision": "",
+        "served_name": "m",
+        "engine_flags": [],
+        "weights_bytes": "1",
+        "license_id": "apache-2.0",
+        "options": [],
+        "refusals": [refusal],
+    }
+    newer = {**record, "from_the_future": 1, "refusals": [{**refusal, "severity": "high"}]}
+    assert plan_from_dict(newer) == plan_from_dict(record)
