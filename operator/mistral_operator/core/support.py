@@ -101,7 +101,7 @@ def _find_repeated(model: MistralModel) -> Finding | None:
 
 
 def name_flag(word: str) -> str:
-    """The flag that an engine reads from a word: `--max_model_len=9` and `--max-model-len 9` are one, `-tp2` is `-tp`."""
+    """The flag that an engine reads from a word: `--max_model_len=9` and `--max-model-len 9` are the same one."""
     head = word.split("=")[0].split()[0] if word.strip() else ""
     if head.startswith("--"):
         return head.partition(".")[0].replace("_", "-")
