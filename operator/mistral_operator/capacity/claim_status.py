@@ -6,16 +6,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import ClaimSettings, ClaimUser, Decision, Seen
+from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.pools import pool_name
 
 SHOWN_USERS: Final = 100
 """Users beyond that are only counted: a status with a thousand of them would be written anew for each."""
 
 
-def build_status(
-    claim: NodePoolClaim, seen: Seen, decision: Decision, *, settings: ClaimSettings, now: datetime
-) -> dict[str, Any]:
+def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: datetime) -> dict[str, Any]:
     """The whole status. Transition times of conditions whose status stays are kept."""
     status: dict[str, Any] = {
         "observedGeneration": claim.metadata.generation,

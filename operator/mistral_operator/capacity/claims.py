@@ -80,7 +80,7 @@ def sync_claim(claim: NodePoolClaim, seen: Seen, settings: ClaimSettings, now: d
         return ClaimOutcome(action=None, status=None, requeue_after_s=None)
     case = _Case(claim, seen, settings, now)
     decision = next(found for policy in _POLICIES if (found := policy(case)) is not None)
-    status = claim_status.build_status(claim, seen, decision, settings=settings, now=now)
+    status = claim_status.build_status(claim, seen, decision, now=now)
     return ClaimOutcome(
         action=decision.action,
         status=status,

@@ -94,7 +94,7 @@ class Autoscaler:
         free = fit.amounts(template.allocatable(pool, want.machine))
         if not template.has_driver(pool):
             free.pop(template.GPU, None)
-        return fit.Room(template.node_labels(self._cloud.scenario, pool, want, name), template.node_taints(pool), free)
+        return fit.Room(template.node_labels(pool, want, name), template.node_taints(pool), free)
 
     def _template(self, pool: Pool, zone: str) -> fit.Room:
         """An empty machine of an instance group, made once in a scan."""

@@ -71,7 +71,7 @@ class KubeNodes:
         name = instance.name
         if name not in self._alive:
             return
-        wanted: dict[str, str | None] = dict(template.node_labels(self._scenario, pool, instance.want, name))
+        wanted: dict[str, str | None] = dict(template.node_labels(pool, instance.want, name))
 
         async def change() -> None:
             node = await self._kube.get(f"{NODES}/{name}")

@@ -34,7 +34,7 @@ LOCAL_SSD = 375 * 10**9
 LARGEST_DISK_RESERVATION = 100 * GI
 
 
-def node_labels(scenario: Scenario, pool: Pool, want: Want, hostname: str) -> dict[str, str]:
+def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
     """GKE's labels and the pool's own."""
     machine, zone, region = want.machine, want.zone, region_of(want.zone)
     labels = {
@@ -118,7 +118,7 @@ def node_manifest(scenario: Scenario, pool: Pool, instance: Instance) -> dict[st
         "kind": "Node",
         "metadata": {
             "name": instance.name,
-            "labels": node_labels(scenario, pool, instance.want, instance.name),
+            "labels": node_labels(pool, instance.want, instance.name),
         },
         "spec": {
             "providerID": f"gce://{scenario.project}/{instance.zone}/{instance.name}",

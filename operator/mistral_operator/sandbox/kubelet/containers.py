@@ -8,7 +8,6 @@ from typing import Any
 Object = dict[str, Any]
 
 CREATING = "ContainerCreating"
-INITIALIZING = "PodInitializing"
 
 
 @dataclass(slots=True)

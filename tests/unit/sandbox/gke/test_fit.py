@@ -101,7 +101,7 @@ def test_a_machine_keeps_something_for_itself() -> None:
 def test_nodes_carry_the_labels_and_taints_of_gke_and_of_the_pool() -> None:
     taint = {"key": "team", "value": "x", "effect": "NO_EXECUTE"}
     pool = l4_machine(spot=True, labels={"mine": "yes"}, taints=[taint])
-    labels = template.node_labels(Scenario(), pool, pool.want("us-central1-b"), "node-1")
+    labels = template.node_labels(pool, pool.want("us-central1-b"), "node-1")
     expected = {
         "cloud.google.com/gke-accelerator": "nvidia-l4",
         "cloud.google.com/gke-accelerator-count": "1",
