@@ -64,7 +64,9 @@ class CapacityOption(ApiType):
     consumption: Consumption | None = Field(None, description="How the capacity is bought. `OnDemand` when left out.")
     reservation: (
         Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")] | None
-    ) = Field(None, description="Name of the reservation, or its full path for one of another project.")
+    ) = Field(
+        None, description="Name of the reservation, such as `team-gpus`, or its full path for one of another project."
+    )
     zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
         (), description="Zones to use. All zones of the cluster that have the hardware when left out."
     )

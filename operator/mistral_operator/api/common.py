@@ -67,32 +67,41 @@ _MONEY_PATTERN: Final = r"^[0-9]{1,7}(\.[0-9]{1,6})?$"
 _DURATION_PATTERN: Final = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
 _LATENCY_PATTERN: Final = r"^[0-9]{1,6}(ms|s)$"
 _ZONE_PATTERN: Final = r"^[a-z]+-[a-z]+[0-9]+-[a-z]$"
+_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_IDENTIFIER_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+_REPOSITORY_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
+_IMAGE_PATTERN: Final = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"
+_LABEL_VALUE_PATTERN: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+_RESOURCE_LABEL_PATTERN: Final = r"^[a-z0-9_-]*$"
 PATTERN_EXAMPLES: Final = {
-    _QUANTITY_PATTERN: "40Gi",
+    _QUANTITY_PATTERN: "8 or 40Gi",
     _MONEY_PATTERN: '"12.50"',
     _DURATION_PATTERN: "10m",
     _LATENCY_PATTERN: "800ms",
     _ZONE_PATTERN: "us-central1-a",
+    _LABEL_PATTERN: "my-name",
+    _SUBDOMAIN_PATTERN: "my-name",
+    _IDENTIFIER_PATTERN: "v1.0",
+    _REPOSITORY_PATTERN: "mistralai/Mistral-7B-v0.3",
+    _IMAGE_PATTERN: "registry.example/vllm:v0.33.0",
+    _LABEL_VALUE_PATTERN: "search",
+    _RESOURCE_LABEL_PATTERN: "search",
 }
-"""What matches the patterns that many fields share; other fields have an example in their description."""
+"""What to write for the patterns that many fields share; other fields have an example in their description."""
 
 Count = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
-DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-DnsSubdomain = Annotated[
-    str,
-    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
-]
-Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-Repository = Annotated[
-    str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
-]
-ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]*$")]
+DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=_LABEL_PATTERN)]
+DnsSubdomain = Annotated[str, Field(min_length=1, max_length=253, pattern=_SUBDOMAIN_PATTERN)]
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=_IDENTIFIER_PATTERN)]
+Repository = Annotated[str, Field(min_length=3, max_length=200, pattern=_REPOSITORY_PATTERN)]
+ImageReference = Annotated[str, Field(min_length=1, max_length=512, pattern=_IMAGE_PATTERN)]
 Zone = Annotated[str, Field(min_length=1, max_length=40, pattern=_ZONE_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
-LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE_PATTERN)]
 ResourceLabels = Annotated[
-    dict[str, Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9_-]*$")]], Field(max_length=32)
+    dict[str, Annotated[str, Field(max_length=63, pattern=_RESOURCE_LABEL_PATTERN)]], Field(max_length=32)
 ]
 """Labels of Google Cloud resources."""
 RESOURCE_LABEL_KEYS: Final = Rule(

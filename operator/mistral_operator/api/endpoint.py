@@ -41,7 +41,9 @@ class Endpoint(ApiType):
     served_name: (
         Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$")]
         | None
-    ) = Field(None, description="Name that requests give as `model`. The model's catalogue id when left out.")
+    ) = Field(
+        None, description="Name that requests give as `model`, such as `chat`. The model's catalogue id when left out."
+    )
     api_key_secret_ref: SecretKeyRef | None = Field(
         None, description="API key that requests must bring, mounted by the pods. No key is asked for when left out."
     )

@@ -107,7 +107,7 @@ class EnvVar(ApiType):
     )
 
     name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        description="Name of the variable. Names that the operator sets itself are refused."
+        description="Name of the variable, such as `VLLM_LOGGING_LEVEL`. Those that the operator sets are refused."
     )
     value: Annotated[str, Field(max_length=4096)] | None = Field(None, description="The value, taken literally.")
     value_from: EnvSource | None = Field(None, description="Where the value comes from, instead of `value`.")

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
+from pydantic.fields import FieldInfo
+
 from mistral_operator.api.common import ApiType, Metadata
 from mistral_operator.api.model import MistralModel
 
@@ -51,3 +53,25 @@ def _type_below(annotation: object) -> type[ApiType] | None:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def find_field(location: Sequence[int | str], kind: type[ApiType] = MistralModel) -> FieldInfo | None:
+    """The field at a place in an object, or the one that holds it where the place is an item or a map's value."""
+    found: FieldInfo | None = None
+    below: type[ApiType] | None = kind
+    for part in location:
+        if isinstance(part, str) and below is not None:
+            found = next((f for name, f in below.model_fields.items() if part == (f.alias or name)), found)
+            below = _type_below(found.annotation) if found else None
+    return found
+
+
+def field_paths(kind: type[ApiType] = MistralModel, path: str = "") -> Iterator[str]:
+    """The path of every field, outer ones first; `[]` stands for an item of a list."""
+    for name, field in kind.model_fields.items():
+        here = _join(path, field.alias or name)
+        yield here
+        below = _type_below(field.annotation)
+        if below is not None:
+            is_list = str(field.annotation).startswith("tuple[")
+            yield from field_paths(below, f"{here}[]" if is_list else here)

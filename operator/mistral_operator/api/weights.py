@@ -48,14 +48,18 @@ class VolumeWeights(ApiType):
     """Weights on a volume of the model's namespace."""
 
     claim_name: DnsSubdomain = Field(description="Name of the PersistentVolumeClaim; it must be readable by many pods.")
-    path: _SubPath | None = Field(None, description="Folder inside the volume. Its root when left out.")
+    path: _SubPath | None = Field(
+        None, description="Folder inside the volume, such as `models/7b`. Its root when left out."
+    )
 
 
 class ImageWeights(ApiType):
     """Weights inside an OCI image that is mounted as a volume."""
 
     reference: ImageReference = Field(description="The image, best pinned by digest.")
-    path: _SubPath | None = Field(None, description="Folder inside the image. Its root when left out.")
+    path: _SubPath | None = Field(
+        None, description="Folder inside the image, such as `models/7b`. Its root when left out."
+    )
 
 
 class CacheMode(StrEnum):
@@ -78,7 +82,9 @@ class WeightsCache(ApiType):
     )
 
     mode: CacheMode = Field(description="Where the weights are kept.")
-    uri: _BucketUri | None = Field(None, description="Folder of a bucket, for mode `Bucket`.")
+    uri: _BucketUri | None = Field(
+        None, description="Folder of a bucket, such as `gs://models/cache`, for mode `Bucket`."
+    )
     size: Quantity | None = Field(None, description="Space for the cache, for mode `Node`.")
 
 

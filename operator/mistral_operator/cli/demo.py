@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from mistral_operator.cli.demo_steps import Demo, DemoError
-from mistral_operator.cli.documents import read_documents, read_models
+from mistral_operator.cli.documents import find_models, read_models
 from mistral_operator.cli.local import LocalStack, StackError, install_crds, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, complain, paint, say, wrap
@@ -67,7 +67,7 @@ def _read_example(example: Path | None) -> dict[str, Any]:
     if example is None:
         return {**EXAMPLE, "metadata": {**EXAMPLE["metadata"], "namespace": NAMESPACE}}
     read_models(example)
-    document = next(item for item in read_documents(example) if item.get("kind") == EXAMPLE["kind"])
+    document = find_models(example)[0]
     return {**document, "metadata": {**document["metadata"], "namespace": NAMESPACE}}
 
 

@@ -107,6 +107,12 @@ def wrap(text: str, indent: str = INDENT, width: int | None = None) -> list[str]
     return lines
 
 
+def hang(text: str, indent: str = INDENT) -> list[str]:
+    """Like `wrap`, with the lines after the first indented further: an item of a list."""
+    first, *rest = wrap(text, indent * 2)
+    return [indent + first.removeprefix(indent * 2), *rest]
+
+
 def table(rows: Iterable[Sequence[Cell | str]], header: Sequence[str] = (), indent: str = INDENT) -> list[str]:
     """Align cells in columns, two spaces apart; a last column may be of any length and is not padded."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]

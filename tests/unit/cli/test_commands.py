@@ -77,8 +77,11 @@ def test_what_is_not_built_yet_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD + "spec: {model: mistral-7b-v0.3, engin: {}}", "spec.engin: there is no such field"),
-        (HEAD + "spec: {model: mistral-7b-v0.3, replicas: many}", "spec.replicas: "),
+        (HEAD + "spec: {model: mistral-7b-v0.3, engin: {}}", "spec.engin: there is no such field; write spec.engine"),
+        (HEAD + "spec: {model: mistral-7b-v0.3, replicas: many}", "spec.replicas: must be a whole number"),
+        (HEAD.replace("{name: chat}", "chat") + "spec: {}", 'metadata: must hold fields, and "chat" is text'),
+        (HEAD + "spec: [a]", 'spec: must hold fields, and ["a"] is a list'),
+        (HEAD.replace("chat", "chat.v2") + "spec: {model: mistral-7b-v0.3}", "write lowercase letters, digits and -"),
         (HEAD + "spec: {}", "write exactly one of spec.model"),
         (HEAD.replace("chat", "c" * 41) + "spec: {model: mistral-7b-v0.3}", "metadata.name must be at most 40"),
         (HEAD.replace("name: chat", "") + "spec: {model: mistral-7b-v0.3}", "metadata.name is missing"),
@@ -90,7 +93,24 @@ def test_bad_input_is_refused_with_its_path(text: str, message: str) -> None:
     for command in ("plan", "render"):
         result = call(command, "-f", "-", text=text)
         assert result.exit_code == 1
-        assert message in result.output
+        assert message in " ".join(result.output.split())
+        assert "Traceback" not in result.output
+
+
+def test_a_refusal_fits_an_80_column_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = HEAD.replace("chat", "Chat") + "spec: {engine: {contextLength: 8k, foo: 1}, replicas: many}"
+    result = call("plan", "-f", "-", text=text)
+    assert result.exit_code == 1
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("kind", ["List", "MistralModelList"])
+def test_a_list_is_read_item_by_item(kind: str) -> None:
+    items = [yaml.safe_load(HEAD + "spec: {model: mistral-7b-v0.3}"), {"kind": "Service"}]
+    result = call("plan", "-f", "-", text=yaml.safe_dump({"apiVersion": "v1", "kind": kind, "items": items}))
+    assert result.exit_code == 0, result.output
+    assert "default/chat" in result.output
 
 
 def test_render_prints_the_revision_first_then_the_claim() -> None:
