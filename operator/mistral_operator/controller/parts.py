@@ -67,7 +67,6 @@ def assemble(
     model_queue: KeyedQueue[Key] = KeyedQueue()
     claim_queue: KeyedQueue[str] = KeyedQueue()
     router = Router(store, model_queue, claim_queue)
-    EventBound(store)  # Lives as long as the store, whose listener it is.
     recorder = Recorder(client)
     watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
     comparison = Comparison(
@@ -110,6 +109,7 @@ def assemble(
 def _reflectors(
     client: ApiClient, store: Store, on_reconnect: Callable[[], None], metrics: Metrics
 ) -> tuple[Reflector, ...]:
+    EventBound(store)  # Lives as long as the store, whose listener it is.
     return tuple(
         Reflector(
             client,
