@@ -84,7 +84,9 @@ def test_help_lists_every_target() -> None:
     assert {"demo", "test", "bench", "lint", "golden", "crds", "sandbox", "lock", "clean", "help"} <= listed
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/supported-fields.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/security.md", "docs/supported-fields.md"]
+)
 def test_documents_name_what_exists(name: str) -> None:
     text = read(name)
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
@@ -163,7 +165,7 @@ def test_what_no_file_may_name_is_found(tmp_path: Path) -> None:
 
 
 def _find_unwanted(file: Path) -> Iterator[str]:
-    text = file.read_text(encoding="utf-8").lower()
+    text = file.read_text(encoding="utf-8", errors="replace").lower()
     for word in (word for word in UNWANTED if word in text):
         # Not where it only continues another word, as in `see-the-docs/work/…`.
         for found in re.finditer(rf"(?<![a-z0-9]){re.escape(word)}", text):
