@@ -332,6 +332,11 @@ class Catalogue:
         checkpoints = ((model, checkpoint) for model in self.models.values() for checkpoint in model.checkpoints)
         return {**names, **{item.repository.lower(): (model.id, item.variant) for model, item in checkpoints}}
 
+    def accelerator_id(self, name: str) -> str | None:
+        """Find an accelerator by its id or by GKE's name for it, such as `nvidia-l4`; None where there is none."""
+        found = (item.id for item in self.accelerators.values() if name in (item.id, item.label))
+        return next(found, None)
+
     def machine(self, machine_type: str) -> tuple[Accelerator, MachineShape] | None:
         """Return the shape with this machine type and its accelerator, or None."""
         for accelerator in self.accelerators.values():

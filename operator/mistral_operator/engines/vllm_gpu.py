@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mistral_operator.api.common import duration_seconds
+from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines.drain import choose_drain
 from mistral_operator.engines.protocol import EngineLaunch
@@ -36,9 +37,7 @@ class VllmGpu:
     container = "vllm"
     queue_metric = "vllm:num_requests_waiting"
     owned_flags = _OWN_FLAGS
-    owned_env = frozenset({"HF_TOKEN", "HF_HOME", "HOME", "TMPDIR", "VLLM_CACHE_ROOT", "VLLM_NO_USAGE_STATS",
-                           "VLLM_ENGINE_READY_TIMEOUT_S", "VLLM_SERVER_DEV_MODE",
-                           "VLLM_ALLOW_INSECURE_SERIALIZATION"})  # fmt: skip
+    owned_env = frozenset(RESERVED_ENV)
 
     def launch(self, spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> EngineLaunch:
         """Say how to run one replica of `plan` as `option`."""

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.types import Accelerator, Catalogue, MachineShape, Model
 from mistral_operator.planning.estimate import estimate_startup, price_machine
 from mistral_operator.planning.fit import Demand, Fit, Misfit, batch_for, fit
-from mistral_operator.planning.host import HostRequest, plan_host
+from mistral_operator.planning.host import HostRequest, check_pod, plan_host
 from mistral_operator.planning.resolve import ResolvedEngine
 from mistral_operator.planning.support import Verdict, judge
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Settings, Tier
-from mistral_operator.planning.units import dollars_text, tokens_text
+from mistral_operator.planning.units import exact_dollars_text, hardware_text, tokens_text
 from mistral_operator.planning.wishes import Wish
 
 MOST_PCIE_DEVICES = 4
@@ -31,6 +32,7 @@ class Task:
     checkpoint_bytes: int
     allow_experimental: bool
     max_hourly_cost: Decimal | None
+    pod_resources: PodResources
     catalogue: Catalogue
     cluster: ClusterProfile
     settings: Settings
@@ -56,8 +58,9 @@ class Candidate:
 
     def subject(self, precision: str) -> str:
         """What a refusal is about."""
-        machine = f"{self.shape.machine_type}, {self.wish.consumption.value}"
-        return f"{self.accelerator.label} × {self.shape.devices} ({machine}), {precision}"
+        accelerator, shape, consumption = self.accelerator, self.shape, self.wish.consumption.value
+        hardware = hardware_text(shape.devices, accelerator.id, accelerator.label, shape.machine_type, consumption)
+        return f"{hardware}, {precision}"
 
 
 def choose(task: Task, wishes: tuple[Wish, ...]) -> tuple[tuple[PlannedOption, ...], tuple[Refusal, ...]]:
@@ -94,7 +97,11 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
     verdict = judge(
         task.catalogue, task.model, engine, candidate.accelerator, candidate.shape.devices, task.demand.precision
     )
-    misfit = _check_tier(task, verdict) or _check_cost(task, candidate)
+    misfit = (
+        check_pod(task.pod_resources, candidate.shape, host)
+        or _check_tier(task, verdict)
+        or _check_cost(task, candidate)
+    )
     if misfit:
         return _refuse(task, candidate, misfit)
     return _build_option(task, candidate, fitted, host, verdict)
@@ -152,7 +159,8 @@ def _check_cost(task: Task, candidate: Candidate) -> Misfit | None:
         return Misfit("PriceUnknown", f"{note}, so {field} can't be kept; set a price in the operator's settings")
     if price > limit:
         return Misfit(
-            "ExceedsHourlyCost", f"one replica costs {dollars_text(price)}, more than {field}: {dollars_text(limit)}"
+            "ExceedsHourlyCost",
+            f"one replica costs {exact_dollars_text(price)}, more than {field}: {exact_dollars_text(limit)}",
         )
     return None
 

@@ -6,6 +6,8 @@ asks for must stay below the rest, or its pod is never scheduled.
 
 from dataclasses import dataclass
 
+from mistral_operator.api.common import quantity_amount
+from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.types import GIB, Engine, MachineShape
 from mistral_operator.planning.fit import Misfit
 from mistral_operator.planning.units import gib_text
@@ -45,6 +47,28 @@ def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> Hos
             f" {shape.memory_gib} GiB",
         )
     return HostRequest(allocatable_cpu(shape.cpu), available_gib, shared_gib * GIB)
+
+
+def check_pod(asked: PodResources, shape: MachineShape, host: HostRequest) -> Misfit | None:
+    """Check that what `spec.pod.resources` replaces of the plan's request still fits on the machine, and together."""
+    field = "spec.pod.resources"
+    left = {"cpu": str(host.cpu), "memory": f"{host.memory_gib}Gi"}
+    for name, amount in asked.requests.items():
+        if name in left and quantity_amount(amount) > quantity_amount(left[name]):
+            return Misfit(
+                "PodExceedsMachine",
+                f"{field}.requests asks for {name} {amount}, and {shape.machine_type} ({shape.cpu} CPUs,"
+                f" {shape.memory_gib} GiB) leaves {left[name]} for the engine; write no more, or leave it out",
+            )
+    requests, limits = {**left, **asked.requests}, {"memory": left["memory"], **asked.limits}
+    for name in sorted(requests.keys() & limits.keys()):
+        if quantity_amount(requests[name]) > quantity_amount(limits[name]):
+            return Misfit(
+                "PodResourcesConflict",
+                f"{field}.limits gives {name} {limits[name]}, and {requests[name]} are requested on"
+                f" {shape.machine_type}; write {field}.requests with {name}: {limits[name]} or less too",
+            )
+    return None
 
 
 def allocatable_cpu(cpu: int) -> int:

@@ -1,15 +1,16 @@
 """Plan a model: from its spec to the ladder of options, or to a refusal that says what to write instead. Pure."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
-from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
+from mistral_operator.api.model import MistralModel, MistralModelSpec
+from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.types import Catalogue, Model
 from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
 from mistral_operator.planning.memory import device_weights_bytes
+from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import (
     ResolvedEngine,
     Weights,
@@ -30,6 +31,8 @@ NEAREST_FIRST = (
     "ExceedsHourlyCost",
     "PriceUnknown",
     EXPERIMENTAL,
+    "PodResourcesConflict",
+    "PodExceedsMachine",
     "HostMemoryTooSmall",
     "ContextExceedsMemory",
     "WeightsExceedMemory",
@@ -41,11 +44,11 @@ NEAREST_FIRST = (
 def plan_model(
     model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
 ) -> Plan | PlanRefused:
-    """Choose hardware, layout and engine settings for one model. Same input, same output."""
+    """Choose hardware, layout and engine settings for one model. Same input, same output.
+
+    Fields that are not built yet have been refused before, by `core.support`.
+    """
     spec = model.spec
-    refused = _check_supported(spec)
-    if refused:
-        return refused
     resolved = resolve_model(spec.model or "", catalogue)
     if isinstance(resolved, PlanRefused):
         return resolved
@@ -56,7 +59,7 @@ def plan_model(
     weights = resolve_weights(entry, variant, spec)
     if isinstance(weights, PlanRefused):
         return weights
-    engine = resolve_engine(entry, spec.engine or Engine(), catalogue, settings.images)
+    engine = resolve_engine(entry, weights, spec.engine or Engine(), catalogue, settings.images)
     if isinstance(engine, PlanRefused):
         return engine
     return _plan_hardware(spec, entry, weights, engine, catalogue, cluster, settings)
@@ -85,6 +88,7 @@ def _plan_hardware(
         checkpoint_bytes=device_weights_bytes(entry.architecture, weights.precision),
         allow_experimental=spec.allow_experimental,
         max_hourly_cost=dollars(limit) if limit is not None else None,
+        pod_resources=(spec.pod.resources if spec.pod else None) or PodResources(),
         catalogue=catalogue,
         cluster=cluster,
         settings=settings,
@@ -103,6 +107,7 @@ def _plan_hardware(
         license_id=entry.license.id,
         options=options,
         refusals=refusals[:MOST_REFUSALS],
+        notes=tuple(note_plan(weights, engine)),
     )
 
 
@@ -137,6 +142,7 @@ def _suggest(task: Task) -> str:
             " with its default context",
         ),
         (replace(free, allow_experimental=True), " with spec.allowExperimental: true"),
+        (replace(free, pod_resources=PodResources()), " without spec.pod.resources"),
     )
     for attempt, condition in attempts:
         options, _ = choose(attempt, (Wish(),))
@@ -149,24 +155,13 @@ def _suggest(task: Task) -> str:
 def _describe(option: PlannedOption, limit: Decimal | None) -> str:
     cost = option.hourly_cost
     price = "price unknown" if cost is None else dollars_text(cost)
-    raised = "" if cost is None or limit is None or cost <= limit else f" with maxHourlyCost: {cost} or more"
+    raised = "" if cost is None or limit is None or cost <= limit else f' with maxHourlyCost: "{_cents(cost)}" or more'
     return (
         f"{option.devices} × {option.accelerator} ({option.machine_type}, {price});"
         f" write spec.capacity.options: [{{machineType: {option.machine_type}}}]{raised}, or leave spec.capacity out"
     )
 
 
-_UNSUPPORTED: tuple[tuple[str, Callable[[MistralModelSpec], bool]], ...] = (
-    ("customModel", lambda spec: spec.custom_model is not None),
-    ("engine.adapters", lambda spec: bool(spec.engine and spec.engine.adapters)),
-    ("engine.speculative", lambda spec: spec.engine is not None and spec.engine.speculative is not None),
-    ("optimizeFor", lambda spec: spec.optimize_for not in (None, OptimizeFor.COST)),
-)
-"""Fields that the planner would have to consume and does not yet."""
-
-
-def _check_supported(spec: MistralModelSpec) -> PlanRefused | None:
-    for field, used in _UNSUPPORTED:
-        if used(spec):
-            return PlanRefused("NotYetSupported", f"spec.{field} is not yet supported; remove it")
-    return None
+def _cents(amount: Decimal) -> Decimal:
+    """Dollars as one writes them, rounded up: a limit must not be below the price."""
+    return amount.quantize(Decimal("0.01"), ROUND_UP)

@@ -11,6 +11,8 @@ from mistral_operator.catalogue.types import Catalogue, Checkpoint, Engine, Mode
 from mistral_operator.planning.fit import Demand
 from mistral_operator.planning.types import Plan, PlanRefused
 
+LAYOUT_FLAGS = ("--config-format", "--load-format", "--tokenizer-mode")
+"""They name the layout of the files in a repository; each has a value."""
 ENGINE_IDS = {EngineType.AUTO: "vllm-gpu", EngineType.VLLM: "vllm-gpu"}
 PRECISIONS = {Precision.BF16: "bf16", Precision.FP8: "fp8"}
 KV_CACHE_PRECISIONS = {
@@ -27,6 +29,8 @@ class Weights:
     repository: str
     revision: str
     precision: str
+    listed: bool
+    """True for a repository of the catalogue, whose layout of files is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class ResolvedEngine:
     engine: Engine
     image: str
     flags: tuple[str, ...]
+    omitted_flags: tuple[str, ...] = ()
+    """Names of the model's flags that hold only for the catalogue's own repositories."""
 
 
 def resolve_model(name: str, catalogue: Catalogue) -> tuple[Model, str] | PlanRefused:
@@ -86,27 +92,23 @@ def resolve_weights(model: Model, variant: str, spec: MistralModelSpec) -> Weigh
     if checkpoint is None:
         variants = ", ".join(dict.fromkeys(item.variant for item in model.checkpoints))
         return PlanRefused("UnknownVariant", f"spec.variant: {model.id} has no {wanted}; write one of {variants}")
-    return _apply_source(checkpoint, spec)
+    return _apply_source(model, checkpoint, spec)
 
 
-def _apply_source(checkpoint: Checkpoint, spec: MistralModelSpec) -> Weights:
+def _apply_source(model: Model, checkpoint: Checkpoint, spec: MistralModelSpec) -> Weights:
     source = spec.weights.hugging_face if spec.weights else None
     repository = (source.repository if source else None) or checkpoint.repository
     # The catalogue's commit is one of its own repository only.
-    known = checkpoint.revision or "" if repository == checkpoint.repository else ""
-    revision = (source.revision if source else None) or known
-    return Weights(repository, revision, checkpoint.precision)
+    listed = next((item for item in model.checkpoints if item.repository.lower() == repository.lower()), None)
+    revision = (source.revision if source else None) or (listed.revision if listed else None) or ""
+    return Weights(repository, revision, (listed or checkpoint).precision, listed=listed is not None)
 
 
 def resolve_engine(
-    model: Model, asked: EngineSpec, catalogue: Catalogue, images: Mapping[str, str]
+    model: Model, weights: Weights, asked: EngineSpec, catalogue: Catalogue, images: Mapping[str, str]
 ) -> ResolvedEngine | PlanRefused:
     """Choose engine, image and the model's flags."""
-    engine = catalogue.engines.get(ENGINE_IDS.get(asked.type or EngineType.AUTO, ""))
-    if engine is None:
-        return PlanRefused(
-            "NotYetSupported", f"spec.engine.type: {asked.type} is not yet supported; write VLLM, or leave it out"
-        )
+    engine = catalogue.engines[ENGINE_IDS[asked.type or EngineType.AUTO]]
     known = model.engines.get(engine.id)
     if known is None:
         return PlanRefused("UnsupportedEngine", f"spec.engine.type: {engine.name} does not run {model.name}")
@@ -120,7 +122,16 @@ def resolve_engine(
     if isinstance(flags, PlanRefused):
         return flags
     default = f"{engine.image}@{engine.image_digest}" if engine.image_digest else engine.image
-    return ResolvedEngine(engine, asked.image or images.get(engine.id) or default, flags)
+    image = asked.image or images.get(engine.id) or default
+    if weights.listed:
+        return ResolvedEngine(engine, image, flags)
+    return ResolvedEngine(engine, image, _drop_layout(flags), tuple(flag for flag in flags if flag in LAYOUT_FLAGS))
+
+
+def _drop_layout(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """A fine-tune is mostly saved in another layout than the original; without these flags the engine looks itself."""
+    dropped = {place for index, flag in enumerate(flags) if flag in LAYOUT_FLAGS for place in (index, index + 1)}
+    return tuple(flag for index, flag in enumerate(flags) if index not in dropped)
 
 
 def _choose_flags(model: Model, known: ModelEngine, asked: EngineSpec) -> tuple[str, ...] | PlanRefused:

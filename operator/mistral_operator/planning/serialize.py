@@ -34,6 +34,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
         "weights_bytes": str(plan.weights_bytes),
         "options": [option_to_dict(option) for option in plan.options],
         "refusals": [_fields_of(refusal) for refusal in plan.refusals],
+        "notes": list(plan.notes),
     }
 
 
@@ -62,6 +63,7 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
                 "weights_bytes": int(data["weights_bytes"]),
                 "options": tuple(option_from_dict(item) for item in data["options"]),
                 "refusals": tuple(Refusal(**_known(Refusal, item)) for item in data["refusals"]),
+                "notes": tuple(data.get("notes", ())),
             }
         )
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:

@@ -137,7 +137,7 @@ class Refusal:
     """Something that was considered and not chosen."""
 
     subject: str
-    """What was refused: `nvidia-l4 × 1 (g2-standard-4), bf16`, or a field's path."""
+    """What was refused: `1 × l4 (nvidia-l4, g2-standard-4, OnDemand), bf16`, or a field's path."""
     reason: str
     """A finding in CamelCase, such as `WeightsExceedMemory`."""
     message: str
@@ -161,6 +161,8 @@ class Plan:
     options: tuple[PlannedOption, ...]
     """The ladder, best first; never empty."""
     refusals: tuple[Refusal, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader should know of every option: what is not pinned, what is left to the engine."""
 
     @property
     def chosen(self) -> PlannedOption:

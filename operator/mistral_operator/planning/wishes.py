@@ -46,41 +46,21 @@ def read_wishes(
     for index, option in enumerate(asked):
         field = f"spec.capacity.options[{index}]"
         refused = (
-            _check_supported(option, field)
-            or _check_known(option, field, catalogue)
+            _check_known(option, field, catalogue)
             or _check_shape(option, field, catalogue)
             or _check_zones(option, field, cluster)
         )
         if refused:
             return refused
         consumption = Consumption(option.consumption.value) if option.consumption else Consumption.ON_DEMAND
-        wishes.append(Wish(option.accelerator, option.devices, option.machine_type, consumption, tuple(option.zones)))
+        accelerator = catalogue.accelerator_id(option.accelerator or "")
+        wishes.append(Wish(accelerator, option.devices, option.machine_type, consumption, tuple(option.zones)))
     return tuple(wishes)
 
 
-def _check_supported(option: CapacityOption, field: str) -> PlanRefused | None:
-    unsupported = [
-        name
-        for name, value in (
-            ("topology", option.topology),
-            ("reservation", option.reservation),
-            ("replicas", option.replicas),
-        )
-        if value is not None
-    ]
-    if unsupported:
-        return PlanRefused("NotYetSupported", f"{field}.{unsupported[0]} is not yet supported; remove it")
-    if option.consumption and option.consumption.value not in tuple(Consumption):
-        return PlanRefused(
-            "NotYetSupported",
-            f"{field}.consumption: {option.consumption} is not yet supported; write {' or '.join(Consumption)}",
-        )
-    return None
-
-
 def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
-    if option.accelerator and option.accelerator not in catalogue.accelerators:
-        offered = _offer(option.accelerator, list(catalogue.accelerators))
+    if option.accelerator and catalogue.accelerator_id(option.accelerator) is None:
+        offered = _offer(option.accelerator.removeprefix("nvidia-"), list(catalogue.accelerators))
         return PlanRefused(
             "UnknownAccelerator", f"{field}.accelerator: {option.accelerator} is not in the catalogue; write {offered}"
         )
@@ -95,7 +75,8 @@ def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
 
 def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
     """Check that some machine has all that was fixed together."""
-    wish = Wish(option.accelerator, option.devices, option.machine_type)
+    asked = catalogue.accelerator_id(option.accelerator or "")
+    wish = Wish(asked, option.devices, option.machine_type)
     pairs = [(item, shape) for item in catalogue.accelerators.values() for shape in item.machines]
     if any(not wish.mismatch(*pair) for pair in pairs):
         return None
@@ -104,14 +85,14 @@ def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
         assert found is not None  # _check_known ran before
         accelerator, shape = found
         return PlanRefused(
-            "UnknownMachineType",
+            "HardwareMismatch",
             f"{field}: {shape.machine_type} has {shape.devices} × {accelerator.id};"
             " write that as accelerator and devices, or remove machineType",
         )
-    counts = sorted({shape.devices for item, shape in pairs if option.accelerator in (None, item.id)})
+    counts = sorted({shape.devices for item, shape in pairs if asked in (None, item.id)})
     return PlanRefused(
-        "UnknownMachineType",
-        f"{field}.devices: no machine has {option.devices} × {option.accelerator or 'of any accelerator'};"
+        "UnknownDeviceCount",
+        f"{field}.devices: no machine has {option.devices} {f'× {asked}' if asked else 'accelerators'};"
         f" write one of {', '.join(map(str, counts))}",
     )
 

@@ -67,11 +67,26 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
     assert "mistral-7b-v0.3" in result.output
 
 
-def test_what_is_not_built_yet_is_refused_by_name() -> None:
-    result = call("plan", "-f", "-", text=HEAD + "spec: {model: mistral-7b-v0.3, optimizeFor: Latency}")
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ("model: mistral-7b, optimizeFor: Latency", "spec.optimizeFor: Latency"),
+        ("customModel: {base: mistral-7b}", "spec.customModel"),
+        ("model: mistral-7b, engine: {type: JetStreamMaxText}", "spec.engine.type: JetStreamMaxText"),
+        ("model: mistral-7b, engine: {adapters: [{name: a, repository: x/y}]}", "spec.engine.adapters"),
+        ("model: mistral-7b, engine: {speculative: {method: NGram}}", "spec.engine.speculative"),
+        ("model: mistral-7b, capacity: {options: [{accelerator: l4, topology: 2x4}]}", "options[0].topology"),
+        ("model: mistral-7b, capacity: {options: [{replicas: 2}]}", "options[0].replicas"),
+        ("model: mistral-7b, capacity: {options: [{consumption: FlexStart}]}", "options[0].consumption: FlexStart"),
+        ("model: mistral-7b, capacity: {options: [{}, {}]}", "options[1]"),
+    ],
+)
+def test_what_is_not_built_yet_is_refused_by_name_and_never_planned(spec: str, field: str) -> None:
+    result = call("plan", "-f", "-", "-o", "json", text=HEAD + f"spec: {{{spec}}}")
     assert result.exit_code == 1
-    assert "NotYetSupported" in result.output
-    assert "spec.optimizeFor" in result.output
+    answer = json.loads(result.output)
+    assert answer["reason"] == "NotYetSupported"
+    assert f"{field} is not supported yet" in answer["message"]
 
 
 @pytest.mark.parametrize(

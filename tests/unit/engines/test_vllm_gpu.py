@@ -3,6 +3,7 @@
 import pytest
 from tests.support.world import CLUSTER, SETTINGS, make_model
 
+from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.core.support import name_flag
@@ -32,6 +33,13 @@ def test_every_plan_is_a_command_line_that_vllm_takes(model_id: str, precision: 
         assert parsed.max_model_len == option.context_length
         assert parsed.tensor_parallel_size == option.devices
         assert launch.termination_grace_s > launch.drain_s + launch.endpoint_removal_s
+
+
+def test_every_variable_that_is_set_is_reserved_in_the_api() -> None:
+    model = MistralModel.model_validate(make_model())
+    plan = plan_model(model, CATALOGUE, CLUSTER, SETTINGS)
+    assert isinstance(plan, Plan)
+    assert ENGINE.launch(model.spec, plan, plan.chosen).env.keys() <= ENGINE.owned_env == set(RESERVED_ENV)
 
 
 def test_every_other_name_of_an_owned_flag_is_owned() -> None:

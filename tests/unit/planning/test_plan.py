@@ -45,7 +45,7 @@ SPECS = st.fixed_dictionaries(
                             "accelerator": st.sampled_from([*CATALOGUE.accelerators, "l5"]),
                             "devices": st.sampled_from([1, 2, 3, 4, 8]),
                             "machineType": st.sampled_from(["g2-standard-8", "a3-highgpu-1g", "a2-ultragpu-2g"]),
-                            "consumption": st.sampled_from(["OnDemand", "Spot", "FlexStart"]),
+                            "consumption": st.sampled_from(["OnDemand", "Spot"]),
                         },
                     ),
                     max_size=2,
@@ -92,7 +92,7 @@ def test_first_models(model: str, machine_type: str, accelerator: str, devices: 
 def test_one_l4_is_refused_to_small_with_the_arithmetic() -> None:
     refusals = accept({"model": "mistral-small-3.2-24b-2506"}).refusals
     first = refusals[0]
-    assert first.subject == "nvidia-l4 × 1 (g2-standard-4, OnDemand), bf16"
+    assert first.subject == "1 × l4 (nvidia-l4, g2-standard-4, OnDemand), bf16"
     assert first.reason == "WeightsExceedMemory"
     assert "weights 44.7 GiB" in first.message
 
@@ -111,12 +111,78 @@ def test_weights_are_pinned_to_the_catalogues_commit() -> None:
     assert plan.engine_flags[-3:] == ("--enable-auto-tool-choice", "--tool-call-parser", "mistral")
 
 
+def served_from(**source: str) -> Plan:
+    return accept({"model": "mistral-7b-v0.3", "weights": {"huggingFace": source}})
+
+
 def test_own_repository_has_no_catalogue_commit() -> None:
-    source = {"repository": "acme/support-bot"}
-    plan = accept({"model": "mistral-7b-v0.3", "weights": {"huggingFace": source}})
+    plan = served_from(repository="acme/support-bot")
     assert (plan.repository, plan.revision) == ("acme/support-bot", "")
-    pinned = accept({"model": "mistral-7b-v0.3", "weights": {"huggingFace": source | {"revision": "v1"}}})
-    assert pinned.revision == "v1"
+    assert served_from(repository="acme/support-bot", revision="v1").revision == "v1"
+
+
+LAYOUT_FLAGS = {"--config-format", "--load-format", "--tokenizer-mode"}
+
+
+def test_own_repository_is_not_forced_into_the_layout_of_the_original() -> None:
+    plan = served_from(repository="acme/support-bot")
+    assert plan.engine_flags == ("--enable-auto-tool-choice", "--tool-call-parser", "mistral")
+    (note,) = [note for note in plan.notes if "--config-format" in note]
+    assert "acme/support-bot is not one of the catalogue's repositories" in note
+    assert all(flag in note for flag in LAYOUT_FLAGS)
+
+
+def test_only_the_layout_is_left_out_for_an_own_repository() -> None:
+    spec = {"model": "mistral-small-3.2", "weights": {"huggingFace": {"repository": "acme/support-bot"}}}
+    assert accept(spec).engine_flags[:2] == ("--limit-mm-per-prompt", '{"image":10}')
+
+
+@pytest.mark.parametrize("repository", ["mistralai/Mistral-7B-v0.3", "mistralai/mistral-7b-instruct-v0.3"])
+def test_each_repository_of_the_catalogue_keeps_layout_and_commit(repository: str) -> None:
+    plan = served_from(repository=repository)
+    assert set(plan.engine_flags) >= LAYOUT_FLAGS
+    assert len(plan.revision) == 40
+    assert not [note for note in plan.notes if "--config-format" in note]
+
+
+def test_what_is_not_pinned_is_said_with_how_to_pin_it() -> None:
+    pinned = {"repository": "acme/support-bot", "revision": "0" * 40}
+    assert not [note for note in served_from(**pinned).notes if "weights are not pinned" in note]
+    for source, moving in (({}, "the main branch"), ({"revision": "main"}, "revision main")):
+        (note,) = [n for n in served_from(repository="a/b", **source).notes if "weights are not pinned" in n]
+        assert f"{moving} of a/b can change" in note
+        assert "write spec.weights.huggingFace.revision: <commit>" in note
+
+
+@pytest.mark.parametrize(
+    ("image", "advice"),
+    [
+        ("host.example:5000/vllm:v1", "write spec.engine.image: host.example:5000/vllm@sha256:<digest>"),
+        ("vllm/vllm-openai", "start the operator with --image vllm-gpu=vllm/vllm-openai@sha256:<digest>"),
+        (f"vllm/vllm-openai@sha256:{'0' * 64}", ""),
+    ],
+)
+def test_an_image_without_a_digest_is_said(image: str, advice: str) -> None:
+    notes = [n for n in accept({"model": "mistral-7b", "engine": {"image": image}}).notes if "image" in n]
+    assert len(notes) == bool(advice)
+    assert all(advice in note for note in notes)
+
+
+def test_gkes_own_name_of_an_accelerator_is_understood() -> None:
+    def plan_on(name: str) -> Plan:
+        return accept({"model": "mistral-7b", "capacity": {"options": [{"accelerator": name}]}})
+
+    for accelerator in CATALOGUE.accelerators.values():
+        assert plan_on(accelerator.label).options == plan_on(accelerator.id).options
+
+
+def test_a_pod_that_asks_for_more_gets_a_larger_machine() -> None:
+    spec = {"model": "mistral-7b", "pod": {"resources": {"requests": {"memory": "40Gi"}}}}
+    limited = {"model": "mistral-7b", "pod": {"resources": {"requests": {"memory": "40Gi"}, "limits": {"cpu": 15}}}}
+    assert accept({"model": "mistral-7b"}).chosen.machine_type == "g2-standard-8"
+    assert accept(spec).chosen.machine_type == "g2-standard-12"
+    assert accept(limited).chosen.machine_type == "g2-standard-12"
+    assert "PodExceedsMachine" in [refusal.reason for refusal in accept(spec).refusals]
 
 
 def test_repository_names_its_variant() -> None:

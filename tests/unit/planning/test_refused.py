@@ -1,9 +1,12 @@
 """What can't be served is refused with a reason and with what to write instead."""
 
+import re
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
+import yaml
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
@@ -38,7 +41,6 @@ def one(**option: Any) -> dict[str, Any]:
         ),
         ({"variant": "tiny"}, "UnknownVariant", "write one of instruct, base"),
         ({"model": "mistralai/Mistral-7B-v0.3", "variant": "instruct"}, "VariantMismatch", "remove spec.variant"),
-        ({"engine": {"type": "JetStreamMaxText"}}, "NotYetSupported", "write VLLM"),
         ({"engine": {"version": "0.9.0"}}, "UnsupportedEngine", "write 0.33.0"),
         ({"engine": {"precision": "INT4"}}, "PrecisionNotSupported", "write Auto, BF16 or FP8"),
         ({"engine": {"reasoning": "Enabled"}}, "FeatureNotSupported", "does not reason"),
@@ -48,15 +50,13 @@ def one(**option: Any) -> dict[str, Any]:
             "not trained for tool",
         ),
         ({"engine": {"contextLength": 65536}}, "ContextExceedsModel", "at most 32768 tokens"),
-        ({"engine": {"adapters": [{"name": "a", "repository": "x/y"}]}}, "NotYetSupported", "spec.engine.adapters"),
-        ({"optimizeFor": "Latency"}, "NotYetSupported", "spec.optimizeFor"),
         (one(accelerator="l5"), "UnknownAccelerator", "write l4"),
+        (one(accelerator="nvidia-l5"), "UnknownAccelerator", "write l4"),
         (one(machineType="g2-standard-9"), "UnknownMachineType", "g2-standard-96"),
-        (one(machineType="g2-standard-8", devices=2), "UnknownMachineType", "g2-standard-8 has 1 × l4"),
-        (one(accelerator="l4", devices=3), "UnknownMachineType", "write one of 1, 2, 4, 8"),
+        (one(machineType="g2-standard-8", devices=2), "HardwareMismatch", "g2-standard-8 has 1 × l4"),
+        (one(accelerator="l4", devices=3), "UnknownDeviceCount", "no machine has 3 × l4; write one of 1, 2, 4, 8"),
+        (one(devices=3), "UnknownDeviceCount", "no machine has 3 accelerators; write one of 1, 2, 4, 8"),
         (one(zones=["europe-west4-a"]), "ZoneNotInCluster", "write some of us-central1-a"),
-        (one(accelerator="l4", topology="2x4"), "NotYetSupported", "topology is not yet supported"),
-        (one(consumption="FlexStart"), "NotYetSupported", "write OnDemand or Spot"),
     ],
 )
 def test_refused_with_what_to_write(spec: dict[str, Any], reason: str, words: str) -> None:
@@ -64,12 +64,6 @@ def test_refused_with_what_to_write(spec: dict[str, Any], reason: str, words: st
     assert isinstance(result, PlanRefused)
     assert result.reason == reason
     assert words in result.message
-
-
-def test_no_custom_model_yet() -> None:
-    result = answer({"model": None, "customModel": {"base": "mistral-7b-v0.3"}})
-    assert isinstance(result, PlanRefused)
-    assert (result.reason, result.message) == ("NotYetSupported", "spec.customModel is not yet supported; remove it")
 
 
 def test_hardware_that_is_too_small_names_what_would_do() -> None:
@@ -84,8 +78,45 @@ def test_hardware_that_is_too_small_names_what_would_do() -> None:
 def test_a_small_budget_names_the_price() -> None:
     result = answer({"model": "mixtral-8x7b", "capacity": {"maxHourlyCost": "10"}})
     assert isinstance(result, PlanRefused)
-    assert "one replica costs $10.14/h, more than spec.capacity.maxHourlyCost: $10.00/h" in result.message
-    assert "with maxHourlyCost: 10.1376 or more" in result.message
+    assert "one replica costs $10.1376/h, more than spec.capacity.maxHourlyCost: $10.00/h" in result.message
+    assert 'with maxHourlyCost: "10.14" or more' in result.message
+
+
+@pytest.mark.parametrize("limit", ["0.10", "0.85", "0.8535"])
+def test_the_advice_of_a_refusal_is_accepted(limit: str) -> None:
+    refused = answer({"capacity": {"maxHourlyCost": limit}})
+    assert isinstance(refused, PlanRefused)
+    advised = re.search(r"spec\.capacity\.options: (\[.*?\]) with (maxHourlyCost: \S+) or more", refused.message)
+    assert advised, refused.message
+    plan = answer({"capacity": {"options": yaml.safe_load(advised[1]), **yaml.safe_load(advised[2])}})
+    assert isinstance(plan, Plan)
+    assert plan.chosen.hourly_cost == Decimal("0.8536")
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        (
+            {"requests": {"memory": "60Gi"}},
+            "requests asks for memory 60Gi, and g2-standard-8 (8 CPUs, 32 GiB) leaves 26Gi for the engine",
+        ),
+        ({"requests": {"cpu": 8}}, "requests asks for cpu 8, and g2-standard-8 (8 CPUs, 32 GiB) leaves 7 for"),
+        ({"limits": {"memory": "20Gi"}}, "limits gives memory 20Gi, and 26Gi are requested on g2-standard-8; write"),
+        ({"limits": {"cpu": 2}}, "spec.pod.resources.requests with cpu: 2 or less too"),
+    ],
+)
+def test_a_pod_that_no_node_could_hold_is_refused_with_the_numbers(resources: dict[str, Any], words: str) -> None:
+    pinned = one(machineType="g2-standard-8")
+    result = answer({**pinned, "pod": {"resources": resources}})
+    assert isinstance(result, PlanRefused)
+    assert words in result.message
+    assert isinstance(answer({**pinned, "pod": {"resources": {"requests": {"cpu": 2, "memory": "20Gi"}}}}), Plan)
+
+
+def test_a_pod_that_no_machine_holds_is_refused_with_what_would_do() -> None:
+    result = answer({"pod": {"resources": {"requests": {"cpu": 5000}}}})
+    assert isinstance(result, PlanRefused)
+    assert "The cheapest that would do without spec.pod.resources: 1 × l4" in result.message
 
 
 def test_a_region_without_the_hardware() -> None:
