@@ -1,11 +1,11 @@
 """How objects are kept in the store, found again, and handed to `core.sync` as what was observed of one model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL, SHAPE_LABEL
 from mistral_operator.cluster.apply import controller_of
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, DEPLOYMENT, EVENT, MODEL, NODE, POD, REVISION, Kind
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, DEPLOYMENT, EVENT, HPA, MODEL, NODE, POD, REVISION, Kind
 from mistral_operator.cluster.store import Meta, Rules, Store
 from mistral_operator.core.types import Observed
 from mistral_operator.planning.types import ClusterProfile
@@ -35,6 +35,8 @@ EVENTS_PER_POD: Final = 10
 _MESSAGE_CHARS: Final = 1024
 """Kubernetes' own bound for newer Events; older ones have none."""
 _WORD_CHARS: Final = 128
+_OF_CONTROLLERS: Final = "deployment.kubernetes.io/"
+"""Annotations that Kubernetes' own controllers write on our objects."""
 
 
 def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> Observed:
@@ -148,10 +150,18 @@ def _digest_of_object(body: Json) -> object:
     return {**body, "metadata": metadata}
 
 
-def _digest_of_deployment(deployment: Json) -> object:
-    status = deployment.get("status") or {}
-    conditions = [{k: v for k, v in c.items() if k != "lastUpdateTime"} for c in status.get("conditions") or ()]
-    return _digest_of_object({**deployment, "status": {**status, "conditions": conditions}})
+def _digest_by(*told: str) -> Callable[[Json], object]:
+    """A digest of all but the status, of which models read only these conditions; the rest changes all the time."""
+
+    def digest(body: Json) -> object:
+        metadata = {name: value for name, value in body["metadata"].items() if name != "finalizers"}
+        annotations = metadata.get("annotations") or {}
+        metadata["annotations"] = {k: v for k, v in annotations.items() if not k.startswith(_OF_CONTROLLERS)}
+        conditions = (body.get("status") or {}).get("conditions") or ()
+        status = [(c["status"], c.get("reason"), c.get("message")) for c in conditions if c["type"] in told]
+        return _digest_of_object({**body, "metadata": metadata, "status": status})
+
+    return digest
 
 
 def _digest_of_revision(revision: Json) -> object:
@@ -159,20 +169,14 @@ def _digest_of_revision(revision: Json) -> object:
     return _digest_of_object({name: value for name, value in revision.items() if name != "data"})
 
 
-def _digest_of_claim(claim: Json) -> object:
-    """Models read of its status only whether it is ready, and not who else uses it: that changes with each of them."""
-    metadata = {name: value for name, value in claim["metadata"].items() if name != "finalizers"}
-    ready = [c for c in (claim.get("status") or {}).get("conditions") or () if c["type"] == "Ready"]
-    return _digest_of_object({**claim, "metadata": metadata, "status": ready})
-
-
 _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
 
 RULES: Final[Mapping[Kind, Rules]] = {
     MODEL: Rules(digest=_digest_of_object),
-    CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_of_claim),
-    **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_object) for kind in CHILDREN},
-    DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_of_deployment),
+    CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_by("Ready")),
+    **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},
+    DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by("ReplicaFailure")),
+    HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by("ScalingActive")),
     REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_revision),
     POD: Rules(
         indexes={MODEL_NAME: _model_index, UID: lambda body: [_uid_key(body)]}, slim=_slim_pod, digest=_digest_of_object

@@ -36,7 +36,7 @@ class RunOptions:
     """Health and metrics are served there, to whoever asks."""
     health_port: int = 8080
     """0: any free port."""
-    workers: int = 16
+    workers: int = 48
     """Models that are reconciled at once."""
     resync_s: float = 600.0
     """How often everything is listed, compared and looked at again."""

@@ -37,7 +37,9 @@ def unmet(reason: str, message: str) -> Finding:
 
 def quote(text: str) -> str:
     """Make one line of a foreign text, without what a terminal would obey, and cut it to what a condition can hold."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
     return text if len(text) <= MAX_MESSAGE - 200 else text[: MAX_MESSAGE - 200] + " … (cut)"
 
 

@@ -102,11 +102,21 @@ def test_a_deleted_model_concerns_its_claim(world: World) -> None:
 def test_a_child_concerns_its_model_unless_we_have_just_made_it(world: World) -> None:
     world.child(DEPLOYMENT, "chat", own=True, spec={"replicas": 1})
     assert world.queued() == (set(), set())
-    world.child(DEPLOYMENT, "chat", spec={"replicas": 1}, status={"readyReplicas": 1})
-    assert world.queued() == ({CHAT}, set())
-    world.child(DEPLOYMENT, "chat", spec={"replicas": 1}, status={"readyReplicas": 1})
-    assert world.queued() == (set(), set())
+    world.child(DEPLOYMENT, "chat", spec={"replicas": 2})
+    assert world.queued() == ({CHAT}, set()), "somebody else's change is put right"
     world.store[DEPLOYMENT].remove(CHAT, 99)
+    assert world.queued() == ({CHAT}, set())
+
+
+def test_of_a_deployments_status_only_failures_concern_its_model(world: World) -> None:
+    """Replicas are counted by their pods, which are watched themselves."""
+    world.child(DEPLOYMENT, "chat", own=True, spec={"replicas": 1})
+    world.queued()
+    progress = {"type": "Progressing", "status": "True", "lastUpdateTime": "2026-11-23T12:00:00Z"}
+    world.child(DEPLOYMENT, "chat", spec={"replicas": 1}, status={"replicas": 1, "conditions": [progress]})
+    assert world.queued() == (set(), set())
+    failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    world.child(DEPLOYMENT, "chat", spec={"replicas": 1}, status={"conditions": [progress, failure]})
     assert world.queued() == ({CHAT}, set())
 
 
