@@ -22,7 +22,7 @@ REFUSED: dict[str, tuple[Json, str, tuple[str, ...]]] = {
     "hardware that can't hold it": (
         {"model": "mistral-small-3.2-24b-2506", "capacity": ONE_L4},
         "NothingFits",
-        (r"1 × l4 \(nvidia-l4", r"weights \d+\.\d GiB", r"may use \d+\.\d GiB", r"write spec\.capacity\.options"),
+        (r"1 × l4 \(g2-standard-4", r"weights \d+\.\d GiB", r"may use \d+\.\d GiB", r"write spec\.capacity\.options"),
     ),
     "a license that isn't accepted": (
         {"model": "codestral-22b-v0.1"},

@@ -7,11 +7,17 @@ from typing import Any, Final
 import click
 import yaml
 
+from mistral_operator import __version__
+from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, Model
+from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, MachineShape, Model
 from mistral_operator.cli.output import Cell, say, table, wrap
-from mistral_operator.planning.support import judge
-from mistral_operator.planning.types import Tier
+from mistral_operator.planning.choose import Candidate, Task, weigh
+from mistral_operator.planning.fit import Demand
+from mistral_operator.planning.memory import device_weights_bytes
+from mistral_operator.planning.resolve import ResolvedEngine
+from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Settings, Tier
+from mistral_operator.planning.wishes import Wish
 
 Row = dict[str, Any]
 _BEST_FIRST: Final = (Tier.VERIFIED, Tier.DOCUMENTED, Tier.EXPERIMENTAL, Tier.REFUSED)
@@ -93,7 +99,10 @@ def list_engines(known: Catalogue) -> list[Row]:
 
 
 def list_support(known: Catalogue) -> list[Row]:
-    """One row for each model, engine and accelerator: the best tier, and the fewest devices that have it."""
+    """One row for each model, engine and accelerator: the best tier of what fits, and the fewest devices that have it.
+
+    Where nothing fits, the row is about the most devices, and says why.
+    """
     return [
         _judge_pair(known, model, engine, accelerator)
         for model in known.models.values()
@@ -104,18 +113,47 @@ def list_support(known: Catalogue) -> list[Row]:
 
 
 def _judge_pair(known: Catalogue, model: Model, engine: Engine, accelerator: Accelerator) -> Row:
-    counts = sorted({shape.devices for shape in accelerator.machines})
-    verdicts = [(judge(known, model, engine, accelerator, count, model.precision), count) for count in counts]
-    verdict, devices = min(verdicts, key=lambda pair: (_BEST_FIRST.index(pair[0].tier), pair[1]))
+    task = _task(known, model, engine)
+    answers = [(shape.devices, weigh(task, _candidate(accelerator, shape))) for shape in accelerator.machines]
+    fitting = [(devices, answer) for devices, answer in answers if isinstance(answer, PlannedOption)]
+    if fitting:
+        devices, option = min(fitting, key=lambda pair: (_BEST_FIRST.index(pair[1].tier), pair[0]))
+        tier, evidence = option.tier, option.evidence
+    else:
+        devices, refusal = max(answers, key=lambda pair: pair[0])
+        assert isinstance(refusal, Refusal)  # the others are fitting
+        tier, evidence = Tier.REFUSED, f"{refusal.subject}: {refusal.message}"
     return {
         "model": model.id,
         "engine": engine.id,
         "accelerator": accelerator.id,
         "devices": devices,
         "precision": model.precision,
-        "tier": verdict.tier.value,
-        "evidence": verdict.evidence,
+        "tier": tier.value,
+        "evidence": evidence,
     }
+
+
+def _task(known: Catalogue, model: Model, engine: Engine) -> Task:
+    """What the planner would weigh for the model as it is published, wherever, without a limit."""
+    return Task(
+        model=model,
+        engine=ResolvedEngine(engine, engine.image, ()),
+        demand=Demand(precision=model.precision, kv_cache_precision="bf16"),
+        checkpoint_bytes=device_weights_bytes(model.architecture, model.precision),
+        allow_experimental=True,
+        max_hourly_cost=None,
+        pod_resources=PodResources(),
+        catalogue=known,
+        cluster=ClusterProfile(provider="GKE", project="", location="", cluster="", zones=()),
+        settings=Settings(operator_version=__version__),
+    )
+
+
+def _candidate(accelerator: Accelerator, shape: MachineShape) -> Candidate:
+    """The machine as somebody asks for it by name, bought in a way in which it is sold."""
+    consumption = Consumption(shape.consumption[0])
+    return Candidate(Wish(machine_type=shape.machine_type, consumption=consumption), accelerator, shape)
 
 
 _LISTS: Final[Mapping[str, Callable[[Catalogue], list[Row]]]] = {

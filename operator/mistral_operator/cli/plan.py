@@ -64,7 +64,7 @@ def _write_text(planned: list[Planned], assumption: Assumption) -> str:
     stories = [
         tell_plan(item.model, item.answer, assumption)
         if isinstance(item.answer, Plan)
-        else tell_refused(item.model, item.answer)
+        else tell_refused(item.model, item.answer, assumption)
         for item in planned
     ]
     return "\n\n".join("\n".join(lines) for lines in stories)
@@ -74,7 +74,7 @@ def _write_markdown(planned: list[Planned], assumption: Assumption) -> str:
     return "\n\n".join(
         markdown_plan(item.model, item.answer, assumption)
         if isinstance(item.answer, Plan)
-        else markdown_refused(item.model, item.answer)
+        else markdown_refused(item.model, item.answer, assumption)
         for item in planned
     )
 
@@ -92,7 +92,12 @@ def _write_yaml(planned: list[Planned], assumption: Assumption) -> str:
 
 def _to_dict(item: Planned, assumption: Assumption) -> Mapping[str, Any]:
     metadata = item.model.metadata
-    head = {"name": metadata.name, "namespace": metadata.namespace, "cluster": profile_to_dict(assumption.profile)}
+    head = {
+        "name": metadata.name,
+        "namespace": metadata.namespace,
+        "cluster": profile_to_dict(assumption.profile),
+        "clusterSource": assumption.source,
+    }
     if isinstance(item.answer, Plan):
         return {**head, "accepted": True, "plan": plan_to_dict(item.answer)}
     refusals = [{"subject": r.subject, "reason": r.reason, "message": r.message} for r in item.answer.refusals]

@@ -1,8 +1,10 @@
-"""A plan for people: headline, memory budget with a bar, ladder, refusals with their arithmetic, assumptions."""
+"""A plan for people: headline, memory budget with a bar, options, refusals with their arithmetic, assumptions."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
+
+import click
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import Cell, Style, bar, facts, gib, paint, seconds, table, text_width, wrap
@@ -45,8 +47,9 @@ def tell_plan_in_short(model: MistralModel, plan: Plan) -> list[str]:
         paint(f"Memory of each {option.accelerator}, {gib(option.memory.device_bytes)}", Style.TITLE),
         *_tell_memory(option),
         "",
-        paint("Ladder", Style.TITLE),
-        *_tell_ladder(plan.options),
+        paint("What would do, cheapest first", Style.TITLE),
+        *_tell_options(plan.options),
+        *[paint(line, Style.QUIET) for line in wrap(_FIRST_IS_TAKEN)],
     ]
 
 
@@ -70,8 +73,9 @@ def _word_batch(option: PlannedOption) -> str:
 
 
 def word_hardware(option: PlannedOption) -> str:
-    """Such as `1 × nvidia-l4 (g2-standard-8, on demand)`."""
-    return f"{option.devices} × {option.accelerator_label} ({option.machine_type}, {_MODES[option.consumption]})"
+    """Such as `1 × l4 (nvidia-l4, g2-standard-8, on demand)`: the catalogue's name, with GKE's in brackets."""
+    machine = f"{option.accelerator_label}, {option.machine_type}, {_MODES[option.consumption]}"
+    return f"{option.devices} × {option.accelerator} ({machine})"
 
 
 def word_zones(zones: tuple[str, ...]) -> str:
@@ -112,6 +116,7 @@ def _money(amount: Decimal, places: int = 2) -> str:
     return f"{amount:,.{places}f}"
 
 
+_FIRST_IS_TAKEN: Final = "The operator takes the first one; it does not move to another by itself yet."
 _SIGNS: Final = ("█", "▓", "▒", "·", "░")
 
 
@@ -144,12 +149,24 @@ def _parts(memory: MemoryBudget) -> tuple[int, ...]:
     )
 
 
-def _tell_ladder(options: tuple[PlannedOption, ...]) -> list[str]:
-    header = ("", "rung", "hardware", "context", "sequences", "start", "$/hour", "support")
-    return table([_ladder_row(number, option) for number, option in enumerate(options, 1)], header)
+_COLUMNS: Final = ("", "option", "hardware", "context", "sequences", "start", "$/hour", "support")
+_EXPENDABLE: Final = ("start", "sequences", "support")
+"""Columns that a narrow terminal does without, in this order."""
 
 
-def _ladder_row(number: int, option: PlannedOption) -> list[Cell]:
+def _tell_options(options: tuple[PlannedOption, ...]) -> list[str]:
+    rows = [_option_row(number, option) for number, option in enumerate(options, 1)]
+    names = list(_COLUMNS)
+    for expendable in ("", *_EXPENDABLE):
+        names = [name for name in names if name != expendable or not name]
+        kept = [_COLUMNS.index(name) for name in names]
+        lines = table([[row[column] for column in kept] for row in rows], names)
+        if max(len(click.unstyle(line)) for line in lines) <= text_width():
+            break
+    return lines
+
+
+def _option_row(number: int, option: PlannedOption) -> list[Cell]:
     return [
         Cell(str(number), right=True),
         Cell(option.name, Style.NAME if number == 1 else Style.PLAIN),
@@ -171,24 +188,30 @@ def _tell_refusals(refusals: Iterable[Refusal]) -> list[str]:
 
 
 def _assumptions(plan: Plan, assumption: Assumption) -> list[str]:
-    profile = assumption.profile
     weights = f"{plan.repository}{'@' + plan.revision[:12] if plan.revision else ''}, {gib(plan.weights_bytes)}"
     return [
-        *wrap(f"Cluster: {profile.provider} in {word_zones(profile.zones)} ({assumption.source}).", ""),
+        *wrap(_word_cluster(assumption), ""),
         *wrap(f"Weights: {weights}, license {plan.license_id}.", ""),
         *wrap(f"Price: {plan.chosen.price_note}.", ""),
         *wrap(f"Support: {plan.chosen.evidence}.", ""),
-        *[line for note in plan.chosen.notes for line in wrap(f"Note: {note}", "")],
+        *[line for note in (*plan.chosen.notes, *plan.notes) for line in wrap(f"Note: {note}.", "")],
         *wrap("Times and costs are estimates; nothing was asked of Google and nothing was bought.", ""),
     ]
 
 
-def tell_refused(model: MistralModel, refused: PlanRefused) -> list[str]:
+def _word_cluster(assumption: Assumption) -> str:
+    profile = assumption.profile
+    return f"Cluster: {profile.provider} in {word_zones(profile.zones)} ({assumption.source})."
+
+
+def tell_refused(model: MistralModel, refused: PlanRefused, assumption: Assumption) -> list[str]:
     """Why a model can't be served as asked, and what to write instead."""
     return [
         f"{paint('Refused', Style.BAD)}  {paint(refused.reason, Style.TITLE)}  {paint(_full_name(model), Style.QUIET)}",
         *wrap(refused.message),
         *_tell_refusals(refused.refusals),
+        "",
+        *[paint(line, Style.QUIET) for line in wrap(_word_cluster(assumption), "")],
     ]
 
 
@@ -200,16 +223,20 @@ def markdown_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> st
         "",
         *[f"- **{name}**: {value}" for name, value in _headline(model, plan, option)],
         "",
-        "| | Rung | Hardware | Context | Sequences | Start | $/hour | Support |",
+        "What would do, cheapest first:",
+        "",
+        "| | Option | Hardware | Context | Sequences | Start | $/hour | Support |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
-        *[_markdown_rung(number, rung) for number, rung in enumerate(plan.options, 1)],
+        *[_markdown_row(number, option) for number, option in enumerate(plan.options, 1)],
+        "",
+        _FIRST_IS_TAKEN,
         "",
         *_markdown_refusals(plan.refusals),
         *_assumptions(plan, assumption),
     ])  # fmt: skip
 
 
-def _markdown_rung(number: int, option: PlannedOption) -> str:
+def _markdown_row(number: int, option: PlannedOption) -> str:
     price = "unknown" if option.hourly_cost is None else _money(option.hourly_cost)
     cells = (
         str(number),
@@ -224,7 +251,7 @@ def _markdown_rung(number: int, option: PlannedOption) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def markdown_refused(model: MistralModel, refused: PlanRefused) -> str:
+def markdown_refused(model: MistralModel, refused: PlanRefused, assumption: Assumption) -> str:
     """The refusal for a pull request's comment."""
     return "\n".join([
         f"### Refused: `{_full_name(model)}`",
@@ -232,7 +259,8 @@ def markdown_refused(model: MistralModel, refused: PlanRefused) -> str:
         f"**{refused.reason}**: {refused.message}",
         "",
         *_markdown_refusals(refused.refusals),
-    ]).rstrip()  # fmt: skip
+        _word_cluster(assumption),
+    ])  # fmt: skip
 
 
 def _markdown_refusals(refusals: Iterable[Refusal]) -> list[str]:

@@ -1,5 +1,6 @@
 """What cluster to plan for when there is none to ask: a file, flags, or a stated default."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ DEFAULT: Final = ClusterProfile(
     zones=("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
 )
 
+_ZONE: Final = "[a-z]+-[a-z]+[0-9]+-[a-z]"
 _FIELDS: Final = {
     "provider": "provider",
     "project": "project",
@@ -59,13 +61,17 @@ def assume_profile(file: Path | None, location: str | None, zones: str | None) -
 
 
 def _name_zones(profile: ClusterProfile, location: str, zones: str | None) -> tuple[str, ...]:
+    is_zone = re.fullmatch(_ZONE, location) is not None
     if zones is None:
+        if is_zone:
+            return (location,)
         if location != profile.location:
             raise click.UsageError(f"say which zones of {location} the cluster has: --zones {location}-a,{location}-b")
         return profile.zones
     named = [zone.strip() for zone in zones.split(",") if zone.strip()]
-    # A single letter is a zone of the location: a means us-central1-a.
-    return tuple(f"{location}-{zone}" if len(zone) == 1 else zone for zone in named)
+    # A single letter is a zone of the region: a means us-central1-a.
+    region = location.rpartition("-")[0] if is_zone else location
+    return tuple(f"{region}-{zone}" if len(zone) == 1 else zone for zone in named)
 
 
 def read_profile(file: Path) -> ClusterProfile:

@@ -10,9 +10,10 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.documents import read_models
 from mistral_operator.cli.inputs import Inputs, ordered_manifests, read_inputs, to_yaml
 from mistral_operator.cli.output import complain, say
+from mistral_operator.cli.plan_view import tell_refused
 from mistral_operator.cli.profile import assume_profile
 from mistral_operator.core.types import Observed, Outcome
-from mistral_operator.planning.types import ClusterProfile, Settings
+from mistral_operator.planning.types import ClusterProfile, PlanRefused, Settings
 
 
 @click.command()
@@ -44,13 +45,10 @@ def render(
     assumption = assume_profile(cluster_profile, location, zones)
     for model in read_models(file or Path("-")):
         outcome = offline_inputs(model, assumption.profile).sync()
-        refused = (
-            next(c for c in outcome.status["conditions"] if c["type"] == "Accepted" and c)
-            if not outcome.manifests
-            else None
-        )
-        if refused:
-            raise click.ClickException(f"{model.metadata.name} is refused: {refused['reason']}: {refused['message']}")
+        if not outcome.manifests:
+            accepted = next(c for c in outcome.status["conditions"] if c["type"] == "Accepted")
+            refused = PlanRefused(accepted["reason"], accepted["message"])
+            raise click.ClickException("\n".join(tell_refused(model, refused, assumption)))
         print_outcome(outcome, with_status=with_status)
     complain(f"# cluster: {assumption.profile.location}, {', '.join(assumption.profile.zones)} ({assumption.source})")
 

@@ -12,7 +12,7 @@ from mistral_operator.planning.host import HostRequest, check_pod, plan_host
 from mistral_operator.planning.resolve import ResolvedEngine
 from mistral_operator.planning.support import Verdict, judge
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Settings, Tier
-from mistral_operator.planning.units import exact_dollars_text, hardware_text, tokens_text
+from mistral_operator.planning.units import exact_dollars_text, tokens_text
 from mistral_operator.planning.wishes import Wish
 
 MOST_PCIE_DEVICES = 4
@@ -58,9 +58,8 @@ class Candidate:
 
     def subject(self, precision: str) -> str:
         """What a refusal is about."""
-        accelerator, shape, consumption = self.accelerator, self.shape, self.wish.consumption.value
-        hardware = hardware_text(shape.devices, accelerator.id, accelerator.label, shape.machine_type, consumption)
-        return f"{hardware}, {precision}"
+        machine = f"{self.shape.machine_type}, {self.wish.consumption.value}"
+        return f"{self.shape.devices} × {self.accelerator.id} ({machine}), {precision}"
 
 
 def choose(task: Task, wishes: tuple[Wish, ...]) -> tuple[tuple[PlannedOption, ...], tuple[Refusal, ...]]:

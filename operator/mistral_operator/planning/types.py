@@ -137,7 +137,7 @@ class Refusal:
     """Something that was considered and not chosen."""
 
     subject: str
-    """What was refused: `1 × l4 (nvidia-l4, g2-standard-4, OnDemand), bf16`, or a field's path."""
+    """What was refused: `1 × l4 (g2-standard-4, OnDemand), bf16`, or a field's path."""
     reason: str
     """A finding in CamelCase, such as `WeightsExceedMemory`."""
     message: str

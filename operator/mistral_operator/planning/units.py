@@ -30,11 +30,6 @@ def exact_dollars_text(amount: Decimal) -> str:
     return f"${amount:.2f}/h" if amount == amount.quantize(Decimal("0.01")) else f"${amount}/h"
 
 
-def hardware_text(devices: int, accelerator: str, label: str, machine_type: str, consumption: str) -> str:
-    """Machine and accelerators, by their own name and GKE's: `1 × l4 (nvidia-l4, g2-standard-8, OnDemand)`."""
-    return f"{devices} × {accelerator} ({label}, {machine_type}, {consumption})"
-
-
 def round_down(value: int, step: int) -> int:
     """The largest multiple of `step` that is not larger than `value`."""
     return value // step * step

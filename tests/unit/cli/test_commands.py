@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.cli.catalogue import list_support
 from mistral_operator.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +32,7 @@ def call(*args: str | Path, text: str | None = None) -> Result:
 def test_plan_tells_hardware_arithmetic_and_price() -> None:
     result = call("plan", "-f", EXAMPLE)
     assert result.exit_code == 0, result.output
-    assert "1 × nvidia-l4" in result.output
+    assert "1 × l4 (nvidia-l4, g2-standard-8, on demand)" in result.output
     assert "KV cache" in result.output
     assert "an hour for one replica" in result.output
     assert "assumed; give yours with --cluster-profile" in result.output
@@ -120,6 +123,43 @@ def test_a_refusal_fits_an_80_column_terminal(monkeypatch: pytest.MonkeyPatch) -
     assert max(map(len, result.output.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("columns", ["60", "80", "100"])
+@pytest.mark.parametrize("example", ["mistral-small-24b", "mixtral-8x7b", "private-weights"])
+def test_a_plan_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns: str, example: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    text = call("plan", "-f", ROOT / "examples" / f"{example}.yaml").output
+    options = text.split("What would do")[1].split("Considered")[0].splitlines()
+    assert max(map(len, options)) <= int(columns)
+    assert ("start" in options[1]) == (columns == "100")
+    assert "$/hour" in options[1]
+    if columns != "60":
+        assert max(len(line) for line in text.splitlines() if "/" not in line) <= int(columns)
+
+
+@pytest.mark.parametrize("command", ["plan", "render"])
+def test_a_refusal_names_the_cluster_that_was_assumed(command: str) -> None:
+    zones = HEAD + "spec: {model: mistral-7b-v0.3, capacity: {options: [{zones: [europe-west4-a]}]}}"
+    assumed = " ".join(call(command, "-f", "-", text=zones).output.split())
+    assert "europe-west4-a is no zone of the cluster" in assumed
+    assert "Cluster: GKE in us-central1 a b c f (assumed; give yours with --cluster-profile, or --location" in assumed
+    given = call(command, "-f", "-", "--location", "us-east4", "--zones", "a", text=zones).output
+    assert "(from the command line)" in given
+    assert "assumed" not in given
+
+
+def test_a_zone_is_a_location_of_its_own() -> None:
+    plan = call("plan", "-f", EXAMPLE, "--location", "us-central1-a", "-o", "json")
+    assert json.loads(plan.output)["plan"]["options"][0]["zones"] == ["us-central1-a"]
+
+
+def test_the_table_claims_no_move_that_the_operator_does_not_make() -> None:
+    for form in ("text", "markdown"):
+        text = call("plan", "-f", EXAMPLE, "-o", form).output
+        assert "What would do, cheapest first" in text
+        assert "does not move to another by itself yet" in text
+        assert "adder" not in text
+
+
 @pytest.mark.parametrize("kind", ["List", "MistralModelList"])
 def test_a_list_is_read_item_by_item(kind: str) -> None:
     items = [yaml.safe_load(HEAD + "spec: {model: mistral-7b-v0.3}"), {"kind": "Service"}]
@@ -155,6 +195,35 @@ def test_catalogue_lists_the_same_in_every_form(what: str) -> None:
     assert yaml.safe_load(call("catalogue", what, "-o", "yaml").output) == rows
     text = call("catalogue", what).output
     assert all(str(next(iter(row.values()))) in text for row in rows)
+
+
+def test_the_support_matrix_says_what_the_planner_says() -> None:
+    rows = json.loads(call("catalogue", "support", "-o", "json").output)
+    for row in rows:
+        spec = {
+            "model": row["model"],
+            "license": {"accept": load_catalogue().models[row["model"]].license.id},
+            "allowExperimental": row["tier"] == "experimental",
+            "capacity": {
+                "options": [{"accelerator": row["accelerator"], "devices": row["devices"], "consumption": "Spot"}]
+            },
+        }
+        model = yaml.safe_load(HEAD) | {"spec": spec}
+        answer = json.loads(call("plan", "-f", "-", "-o", "json", text=json.dumps(model)).output)
+        assert answer["accepted"], answer
+        assert answer["plan"]["options"][0]["tier"] == row["tier"]
+    mixtral_on_l4 = next(row for row in rows if (row["model"], row["accelerator"]) == ("mixtral-8x7b", "l4"))
+    assert mixtral_on_l4["devices"] == 8
+
+
+def test_the_support_matrix_refuses_what_fits_nowhere_with_the_arithmetic() -> None:
+    known = load_catalogue()
+    l4 = known.accelerators["l4"]
+    small = replace(l4, machines=tuple(shape for shape in l4.machines if shape.devices <= 4))
+    rows = list_support(replace(known, accelerators={"l4": small}))
+    row = next(row for row in rows if row["model"] == "mixtral-8x7b")
+    assert (row["tier"], row["devices"]) == ("refused", 4)
+    assert row["evidence"].startswith("4 × l4 (g2-standard-48, OnDemand), bf16: each device needs ")
 
 
 def test_nothing_is_verified_before_somebody_has_run_it() -> None:

@@ -22,6 +22,13 @@ def test_letters_are_zones_of_the_location() -> None:
     assert assumption.profile.zones == ("europe-west4-a", "europe-west4-b", "europe-west4-c")
 
 
+def test_a_zone_as_location_is_the_only_zone_unless_others_are_named() -> None:
+    zonal = assume_profile(None, "us-central1-a", None).profile
+    assert (zonal.location, zonal.zones) == ("us-central1-a", ("us-central1-a",))
+    assert assume_profile(None, "us-central1-a", "b,f").profile.zones == ("us-central1-b", "us-central1-f")
+    assert assume_profile(None, "us-central1", "b").profile.zones == ("us-central1-b",)
+
+
 def test_another_location_needs_zones() -> None:
     with pytest.raises(click.UsageError, match="--zones europe-west4-a,europe-west4-b"):
         assume_profile(None, "europe-west4", None)

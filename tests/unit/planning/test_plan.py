@@ -92,7 +92,7 @@ def test_first_models(model: str, machine_type: str, accelerator: str, devices: 
 def test_one_l4_is_refused_to_small_with_the_arithmetic() -> None:
     refusals = accept({"model": "mistral-small-3.2-24b-2506"}).refusals
     first = refusals[0]
-    assert first.subject == "1 × l4 (nvidia-l4, g2-standard-4, OnDemand), bf16"
+    assert first.subject == "1 × l4 (g2-standard-4, OnDemand), bf16"
     assert first.reason == "WeightsExceedMemory"
     assert "weights 44.7 GiB" in first.message
 
