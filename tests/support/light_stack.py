@@ -19,8 +19,6 @@ from mistral_operator.sandbox.kubelet import KubeletSettings
 from mistral_operator.sandbox.main import Sandbox
 
 SPEED = 100.0
-BACKOFF_SCALE = "0.02"
-"""The operator's waits after refusals of the cloud, in step with a cloud that is so much faster."""
 
 
 @asynccontextmanager
@@ -33,5 +31,4 @@ async def light_stack(directory: Path, **scenario: Any) -> AsyncIterator[tuple[S
         said = asdict(sandbox.description)
         place = Place(directory=directory, kubeconfig=Path(said.pop("kubeconfig")), **said)
         async with stack_on(place) as stack:
-            stack.operator.env = {"MISTRAL_OPERATOR_RUN_CLOUD_BACKOFF_SCALE": BACKOFF_SCALE}
             yield stack, sandbox.plane
