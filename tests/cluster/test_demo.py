@@ -92,6 +92,8 @@ async def test_demo_serves_scales_deletes_and_leaves_nothing(start: Start, tmp_p
     assert -1 not in places, f"{milestones[places.index(-1)]} is missing:\n{text}"
     assert places == sorted(places)
     assert "\033" not in text
+    assert ": Ready, 1 node\n" in text
+    assert "1 nodes" not in text
 
 
 async def test_a_kept_demo_can_be_looked_at_and_ends_at_ctrl_c(start: Start, tmp_path: Path) -> None:

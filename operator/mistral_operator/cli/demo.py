@@ -8,7 +8,7 @@ import click
 
 from mistral_operator.cli.demo_steps import Demo, DemoError
 from mistral_operator.cli.documents import find_models, read_models
-from mistral_operator.cli.local import LocalStack, StackError, install_crds, working_directory
+from mistral_operator.cli.local import LocalStack, StackError, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, complain, paint, say, wrap
 from mistral_operator.cli.sandbox import wait_for_signal
@@ -56,6 +56,7 @@ def demo(keep: bool, speed: float, example: Path | None, directory: Path | None)
     say()
     with working_directory(directory, "mistral-demo-") as place:
         try:
+            fetch_binaries(say)
             asyncio.run(_run(place, manifest, speed, keep))
         except (DemoError, StackError, ApiError) as error:
             complain(f"\n{paint('The demo failed', Style.BAD)}: {error}")
@@ -78,12 +79,11 @@ async def _run(directory: Path, manifest: dict[str, Any], speed: float, keep: bo
         client: ApiClient | None = None
         try:
             narrator.tell("sandbox", f"starting in {directory}")
-            info = await stack.start_sandbox(scenario=None, waiting=narrator.await_)
+            info = await stack.start_sandbox(scenario=None, with_crds=True, waiting=narrator.await_)
             narrator.tell(
                 "sandbox", f"ready: a GKE cluster in {info.location}, export KUBECONFIG={info.kubeconfig}", Style.GOOD
             )
             client = await ApiClient.connect(info.kubeconfig)
-            narrator.tell("operator", f"definitions installed: {', '.join(await install_crds(client))}")
             await stack.start_operator(info)
             narrator.tell("operator", "ready", Style.GOOD)
             await _act(Demo(client, stack, info, narrator, manifest), keep)

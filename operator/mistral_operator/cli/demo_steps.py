@@ -14,7 +14,7 @@ from mistral_operator.cli.follow import Change, Follower, shorten
 from mistral_operator.cli.local import POLL_S, LocalStack, SandboxInfo
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.observe import Belongings, read_belongings
-from mistral_operator.cli.output import Style, facts, table, wrap
+from mistral_operator.cli.output import Style, count, facts, table, wrap
 from mistral_operator.cli.plan_view import tell_plan_in_short
 from mistral_operator.cli.story import find_condition, word_cost
 from mistral_operator.cluster.client import ApiClient
@@ -206,7 +206,7 @@ def _count(left: Mapping[str, list[str]]) -> str:
     objects = sum(map(len, left.values())) - pools
     if not objects and not pools:
         return "nothing, neither in Kubernetes nor in the cloud"
-    return f"{objects} objects in Kubernetes, {pools} node pools in the cloud"
+    return f"{count(objects, 'object')} in Kubernetes, {count(pools, 'node pool')} in the cloud"
 
 
 def _revision(found: Belongings) -> Mapping[str, Any] | None:

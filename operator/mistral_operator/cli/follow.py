@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from mistral_operator.cli.observe import Belongings
-from mistral_operator.cli.output import Style
+from mistral_operator.cli.output import Style, count
 from mistral_operator.cli.story import condition_style, find_condition, word_pod
 
 _FOLLOWED: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "Degraded", "Ready")
@@ -46,7 +46,7 @@ def _view_claims(belongings: Belongings) -> Iterator[View]:
         name, status = claim["metadata"]["name"], claim.get("status") or {}
         nodes = status.get("nodes") or {}
         state = str(status.get("state", "Pending"))
-        size = f", {nodes.get('current', 0)} nodes" if nodes else ""
+        size = f", {count(nodes.get('current', 0), 'node')}" if nodes else ""
         yield f"claim {name}", state + size, Change("node pool", f"{name}: {state}{size}")
 
 

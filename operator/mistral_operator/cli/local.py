@@ -14,18 +14,15 @@ from typing import Final
 
 import aiohttp
 
-from mistral_operator.api.schema import all_crds
-from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.errors import NotFound
-from mistral_operator.cluster.kinds import CUSTOM_RESOURCE_DEFINITION, kind_of
+from mistral_operator.api.schema import all_crds, render_crd
+from mistral_operator.sandbox.control_plane.binaries import BinariesMissingError, find_binaries
 from mistral_operator.sandbox.processes import Process, ProcessGroup
 
 POLL_S: Final = 0.1
 SANDBOX_START_S: Final = 120
-"""Without the time to build the control plane's binaries."""
+"""Without the time to get the control plane's binaries: `fetch_binaries` is called before."""
 OPERATOR_START_S: Final = 30
 STOP_S: Final = 20
-_MANAGER: Final = "mistral-operator-setup"
 
 
 class StackError(RuntimeError):
@@ -45,6 +42,17 @@ class SandboxInfo:
     cluster: str
 
 
+def fetch_binaries(tell: Callable[[str], None]) -> None:
+    """Get the control plane's binaries, which takes minutes the first time.
+
+    Called outside of an event loop, so that Ctrl-C ends a build too.
+    """
+    try:
+        find_binaries(tell)
+    except BinariesMissingError as error:
+        raise StackError(str(error)) from None
+
+
 class LocalStack:
     """Starts the parts in the order of the calls; `stop` ends them in the other order. Dies with this process."""
 
@@ -54,14 +62,22 @@ class LocalStack:
         self._processes = processes
         self._running: list[Process] = []
 
-    async def start_sandbox(self, *, scenario: Path | None, waiting: Callable[[str], None]) -> SandboxInfo:
-        """Start it and wait until all of it answers. `waiting` is told what the sandbox says meanwhile."""
+    async def start_sandbox(
+        self, *, scenario: Path | None, with_crds: bool, waiting: Callable[[str], None]
+    ) -> SandboxInfo:
+        """Start it and wait until all of it answers. `waiting` is told what the sandbox says meanwhile.
+
+        The operator's definitions have to be there before the control plane's own controllers start: its garbage
+        collector looks for new kinds only now and then.
+        """
         description = self.directory / "sandbox.json"
         description.unlink(missing_ok=True)
         args: list[str | Path] = [sys.executable, "-m", "mistral_operator.sandbox"]
         args += ["--directory", self.directory, "--speed", f"{self._speed:g}"]
         if scenario:
             args += ["--scenario", scenario]
+        if with_crds:
+            args += ["--crds", self._write_crds()]
         process = self._spawn("sandbox", args)
 
         async def described() -> bool:
@@ -113,6 +129,13 @@ class LocalStack:
         while all(process.running for process in self._running):  # noqa: ASYNC110
             await asyncio.sleep(POLL_S)
 
+    def _write_crds(self) -> Path:
+        place = self.directory / "crds"
+        place.mkdir(parents=True, exist_ok=True)
+        for name, definition in all_crds().items():
+            (place / name).write_text(render_crd(definition), encoding="utf-8")
+        return place
+
     def _spawn(self, name: str, args: list[str | Path]) -> Process:
         process = self._processes.spawn(name, args, self.directory / f"{name}.log")
         self._running.append(process)
@@ -146,30 +169,3 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-async def install_crds(client: ApiClient) -> list[str]:
-    """Apply the operator's definitions, wait until they are served, and name them."""
-    definitions = list(all_crds().values())
-    for definition in definitions:
-        await client.apply(definition, manager=_MANAGER)
-    for definition in definitions:
-        while not await _is_served(client, str(definition["metadata"]["name"])):  # noqa: ASYNC110
-            await asyncio.sleep(POLL_S)
-    return [str(definition["spec"]["names"]["plural"]) for definition in definitions]
-
-
-async def _is_served(client: ApiClient, name: str) -> bool:
-    definition = await client.get(CUSTOM_RESOURCE_DEFINITION, name)
-    if definition is None or not any(
-        condition["type"] == "Established" and condition["status"] == "True"
-        for condition in (definition.get("status") or {}).get("conditions") or ()
-    ):
-        return False
-    spec = definition["spec"]
-    kind = kind_of({"apiVersion": f"{spec['group']}/{spec['versions'][0]['name']}", "kind": spec["names"]["kind"]})
-    try:
-        await client.list(kind)
-    except NotFound:  # The handler for a new kind starts a moment after the condition is set.
-        return False
-    return True

@@ -173,6 +173,11 @@ def seconds(value: float) -> str:
     return f"{whole} s"
 
 
+def count(number: int, noun: str) -> str:
+    """Such as `1 node` or `2 nodes`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def gib(size_bytes: int) -> str:
     """Bytes as GiB with one decimal."""
     return f"{size_bytes / 2**30:.1f} GiB"

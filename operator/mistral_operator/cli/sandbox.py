@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from mistral_operator.cli.local import LocalStack, StackError, install_crds, working_directory
+from mistral_operator.cli.local import LocalStack, StackError, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, facts, say
-from mistral_operator.cluster.client import ApiClient
 from mistral_operator.sandbox.processes import ProcessGroup
 
 
@@ -31,6 +30,7 @@ def up(directory: Path | None, scenario: Path | None, speed: float, with_operato
     """Start the sandbox and keep it until Ctrl-C; print the kubeconfig's path for kubectl, helm and other clients."""
     with working_directory(directory, "mistral-sandbox-") as place:
         try:
+            fetch_binaries(say)
             asyncio.run(_stay(place, scenario, speed, with_operator))
         except StackError as error:
             raise click.ClickException(f"{error}\nLogs are in {place}") from None
@@ -42,13 +42,8 @@ async def _stay(directory: Path, scenario: Path | None, speed: float, with_opera
         stack = LocalStack(directory, processes, speed)
         try:
             narrator.tell("sandbox", f"starting in {directory}")
-            info = await stack.start_sandbox(scenario=scenario, waiting=narrator.await_)
+            info = await stack.start_sandbox(scenario=scenario, with_crds=with_operator, waiting=narrator.await_)
             if with_operator:
-                client = await ApiClient.connect(info.kubeconfig)
-                try:
-                    await install_crds(client)
-                finally:
-                    await client.close()
                 await stack.start_operator(info)
             narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)
             place = f"project {info.project}, {info.location}, cluster {info.cluster}"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from mistral_operator.cli.observe import Belongings, last_seen
-from mistral_operator.cli.output import Cell, Style, facts, paint, seconds, table, text_width, wrap
+from mistral_operator.cli.output import Cell, Style, count, facts, paint, seconds, table, text_width, wrap
 
 # Conditions whose normal state is False.
 _TROUBLES: Final = frozenset({"Degraded", "Reconciling", "Stalled"})
@@ -170,7 +170,7 @@ def _pods(pods: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
             Cell(pod["metadata"]["name"], Style.NAME),
             Cell("ready" if ready else word_pod(pod), Style.GOOD if ready else Style.WAITING),
             Cell(pod["spec"].get("nodeName", "no node yet")),
-            Cell(f"{containers[0].get('restartCount', 0)} restarts"),
+            Cell(count(containers[0].get("restartCount", 0), "restart")),
             Cell(age(pod["metadata"].get("creationTimestamp"), now), Style.QUIET, right=True),
         ])  # fmt: skip
     return table(rows) if rows else []

@@ -51,19 +51,13 @@ EVENT: Final = Kind("v1", "Event", "events")
 NODE: Final = Kind("v1", "Node", "nodes", namespaced=False)
 NAMESPACE: Final = Kind("v1", "Namespace", "namespaces", namespaced=False)
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
-CUSTOM_RESOURCE_DEFINITION: Final = Kind(
-    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
-)
 
 CHILDREN: Final = (DEPLOYMENT, SERVICE, PDB, HPA, REVISION)
 """What a MistralModel owns, directly."""
 
 _KNOWN: Final[Mapping[tuple[str, str], Kind]] = {
-    (kind.api_version, kind.kind): kind
-    for kind in (
-        MODEL, CLAIM, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE, CUSTOM_RESOURCE_DEFINITION,
-    )
-}  # fmt: skip
+    (kind.api_version, kind.kind): kind for kind in (MODEL, CLAIM, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE)
+}
 
 
 def find_kind(api_version: str, kind: str) -> Kind:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mistral_operator.cli.output import Cell, Style, bar, facts, paint, seconds, table, wants_color, wrap
+from mistral_operator.cli.output import Cell, Style, bar, count, facts, paint, seconds, table, wants_color, wrap
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=5).filter(any), st.integers(10, 100))
@@ -70,6 +70,10 @@ def test_a_dumb_terminal_gets_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("TERM", "dumb")
     assert wants_color() is False
+
+
+def test_one_is_not_many() -> None:
+    assert [count(number, "node pool") for number in (0, 1, 2)] == ["0 node pools", "1 node pool", "2 node pools"]
 
 
 def plain(text: str) -> str:
