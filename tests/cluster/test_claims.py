@@ -125,7 +125,8 @@ class Place:
 
     async def apply_claim(self) -> None:
         body = claim_body(self.claim_name)
-        await self.client.apply({**body, "metadata": {"name": self.claim_name}})
+        spec = {**body["spec"], "tenant": self.namespace}
+        await self.client.apply({**body, "metadata": {"name": self.claim_name}, "spec": spec})
 
     async def delete_model(self, model: str = "chat") -> None:
         await self.client.delete(MODEL, model, self.namespace)
