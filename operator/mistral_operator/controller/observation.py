@@ -150,15 +150,21 @@ def _digest_of_object(body: Json) -> object:
     return {**body, "metadata": metadata}
 
 
-def _digest_by(*told: str) -> Callable[[Json], object]:
-    """A digest of all but the status, of which models read only these conditions; the rest changes all the time."""
+def _digest_by(**told: str) -> Callable[[Json], object]:
+    """A digest of all but the status: of that, models read only these conditions, and their words only when the
+    condition has the given status. The rest changes all the time.
+    """
 
     def digest(body: Json) -> object:
         metadata = {name: value for name, value in body["metadata"].items() if name != "finalizers"}
         annotations = metadata.get("annotations") or {}
         metadata["annotations"] = {k: v for k, v in annotations.items() if not k.startswith(_OF_CONTROLLERS)}
         conditions = (body.get("status") or {}).get("conditions") or ()
-        status = [(c["status"], c.get("reason"), c.get("message")) for c in conditions if c["type"] in told]
+        status = [
+            (c["status"], *((c.get("reason"), c.get("message")) if c["status"] == told[c["type"]] else ()))
+            for c in conditions
+            if c["type"] in told
+        ]
         return _digest_of_object({**body, "metadata": metadata, "status": status})
 
     return digest
@@ -173,10 +179,10 @@ _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
 
 RULES: Final[Mapping[Kind, Rules]] = {
     MODEL: Rules(digest=_digest_of_object),
-    CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_by("Ready")),
+    CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_by(Ready="False")),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},
-    DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by("ReplicaFailure")),
-    HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by("ScalingActive")),
+    DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ReplicaFailure="True")),
+    HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ScalingActive="False")),
     REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_revision),
     POD: Rules(
         indexes={MODEL_NAME: _model_index, UID: lambda body: [_uid_key(body)]}, slim=_slim_pod, digest=_digest_of_object

@@ -7,6 +7,7 @@ so a field that is added must have one; what only a newer operator knows is left
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 from mistral_operator.planning.types import (
@@ -91,10 +92,15 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
 
 
 def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in data.items() if name in names}
+    return {name: data[name] for name in _names_of(kind) if name in data}
+
+
+@cache
+def _names_of(kind: type[Any]) -> tuple[str, ...]:
+    """Asked for some dozens of records at each look at a model."""
+    return tuple(field.name for field in fields(kind))
 
 
 def _fields_of(item: _Record) -> dict[str, Any]:
     """One level only; `asdict` copies all levels, and takes as long as planning itself."""
-    return {field.name: getattr(item, field.name) for field in fields(item)}
+    return {name: getattr(item, name) for name in _names_of(type(item))}

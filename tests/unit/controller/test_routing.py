@@ -124,6 +124,8 @@ def test_a_claims_readiness_concerns_its_models_but_its_other_users_do_not(world
     ready = {"type": "Ready", "status": "True", "reason": "PoolReady"}
     world.put(CLAIM, "pool", own=True, status={"conditions": [ready]})
     assert world.queued() == ({CHAT}, set())
+    world.put(CLAIM, "pool", own=True, status={"conditions": [{**ready, "reason": "PoolResizing"}]})
+    assert world.queued() == (set(), set()), "it is ready all the same"
     in_use = {"type": "InUse", "status": "True", "message": "2 models use it."}
     shared = {"conditions": [ready, in_use], "users": ["x"], "nodes": {"current": 3}, "operation": {"name": "o"}}
     world.put(CLAIM, "pool", own=True, metadata={"finalizers": ["f"]}, status=shared)
