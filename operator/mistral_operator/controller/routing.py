@@ -19,8 +19,8 @@ from mistral_operator.controller.queue import KeyedQueue
 
 _COALESCE_S: Final = 0.1
 """Workloads change in bursts: one look after a tenth of a second sees them all."""
-_CLAIM_COALESCE_S: Final = 0.5
-"""So do a claim's users and nodes, and each look at a claim may ask the cloud."""
+_CLAIM_COALESCE_S: Final = 2.0
+"""So do a claim's users and nodes, and each look may change its pool, which takes the cloud longer than this."""
 _PER_SECOND: Final = 100
 """At most so many models a second are looked at again on account of one change that concerns them all."""
 

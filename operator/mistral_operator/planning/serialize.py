@@ -96,7 +96,7 @@ def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _names_of(kind: type[Any]) -> tuple[str, ...]:
+def _names_of(kind: Any) -> tuple[str, ...]:
     """Asked for some dozens of records at each look at a model."""
     return tuple(field.name for field in fields(kind))
 
