@@ -123,6 +123,15 @@ def test_a_refusal_fits_an_80_column_terminal(monkeypatch: pytest.MonkeyPatch) -
     assert max(map(len, result.output.splitlines())) <= 80
 
 
+def test_the_readme_shows_what_plan_prints() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("Mistral 7B v0.3  demo/chat\n")[1].split("  …")[0]
+    assert shown.rstrip() in call("plan", "-f", EXAMPLE, "--zones", "a,b,c").output
+    refusal = readme.split("such as\n\n")[1].split("\n\n")[0]
+    small = call("plan", "-f", ROOT / "examples" / "mistral-small-24b.yaml").output
+    assert " ".join(refusal.split()) in " ".join(small.split())
+
+
 @pytest.mark.parametrize("columns", ["60", "80", "100"])
 @pytest.mark.parametrize("example", ["mistral-small-24b", "mixtral-8x7b", "private-weights"])
 def test_a_plan_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns: str, example: str) -> None:
