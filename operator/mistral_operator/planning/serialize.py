@@ -7,8 +7,7 @@ so a field that is added must have one; what only a newer operator knows is left
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from mistral_operator.planning.types import (
     Consumption,
@@ -21,6 +20,11 @@ from mistral_operator.planning.types import (
 )
 
 _Record = Plan | PlannedOption | MemoryBudget | StartupEstimate | Refusal
+_NAMES: Final[Mapping[type[_Record], tuple[str, ...]]] = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, Refusal)
+}
+"""Written down once: they are asked for at each look at a model, for dozens of records."""
 
 
 class PlanFormatError(ValueError):
@@ -91,16 +95,10 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
     )
 
 
-def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in _names_of(kind) if name in data}
-
-
-@cache
-def _names_of(kind: Any) -> tuple[str, ...]:
-    """Asked for some dozens of records at each look at a model."""
-    return tuple(field.name for field in fields(kind))
+def _known(kind: type[_Record], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in _NAMES[kind] if name in data}
 
 
 def _fields_of(item: _Record) -> dict[str, Any]:
     """One level only; `asdict` copies all levels, and takes as long as planning itself."""
-    return {name: getattr(item, name) for name in _names_of(type(item))}
+    return {name: getattr(item, name) for name in _NAMES[type(item)]}
