@@ -220,19 +220,27 @@ def _pool_view(pool: Any) -> PoolView:
 
 
 def _pool_status(value: Any) -> PoolStatus:
-    """Our member for Google's; values newer than the client arrive as bare integers."""
-    name = getattr(value, "name", "")
+    """Our member for Google's."""
+    name = _name_of(value)
     return next((member for member in PoolStatus if member.value == name), PoolStatus.UNKNOWN)
+
+
+def _name_of(value: Any) -> str:
+    """An enum value's name; empty for one newer than the client, which arrives as a bare integer."""
+    return str(getattr(value, "name", ""))
+
+
+def _code_name(code: int) -> str:
+    """The name of a canonical code; empty for one newer than the client."""
+    return str(code_pb2.Code.Name(code)) if code in code_pb2.Code.values() else ""
 
 
 def _condition_error(condition: Any) -> CloudError:
     """A condition's legacy code tells a stock-out from a quota, its canonical code only "exhausted"."""
-    legacy = container_v1.StatusCondition.Code(condition.code).name
-    text = (
-        condition.message if legacy == "UNKNOWN" or legacy in condition.message else f"[{legacy}] {condition.message}"
-    )
-    canonical = code_pb2.Code.Name(int(condition.canonical_code)) if condition.canonical_code else ""
-    return classify(canonical, text)
+    legacy = _name_of(condition.code)
+    known = legacy in ("", "UNKNOWN") or legacy in condition.message
+    text = condition.message if known else f"[{legacy}] {condition.message}"
+    return classify(_code_name(condition.canonical_code) if condition.canonical_code else "", text)
 
 
 def _operation_view(operation: Any) -> OperationView:
@@ -242,6 +250,6 @@ def _operation_view(operation: Any) -> OperationView:
     return OperationView(
         name=operation.name,
         done=operation.status == container_v1.Operation.Status.DONE,
-        finding=classify(code_pb2.Code.Name(error.code), error.message).finding if failed else None,
+        finding=classify(_code_name(error.code), error.message).finding if failed else None,
         started_at=operation.start_time,
     )

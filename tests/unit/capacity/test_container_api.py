@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from google.cloud import container_v1
 from tests.support.claim_cases import POOL, a_claim, a_pool, bounds
 from tests.support.polling import eventually
 from tests.support.simulated_gke import Gke, running_gke
@@ -143,6 +144,37 @@ async def test_a_missing_right_is_told_in_the_clouds_words(start: Start) -> None
     with pytest.raises(PermissionDeniedError) as caught:
         await client.list_pools()
     assert caught.value.text == words
+
+
+@pytest.mark.filterwarnings("ignore:Unrecognized .* enum value")
+async def test_values_newer_than_the_client_in_somebodys_pool_blind_nobody(start: Start) -> None:
+    client, gke = await start(foreign_pools=[{"name": "novel"}])
+    await ended(client, await client.create_pool(SPEC))
+    novel = gke.api.cloud.pools["novel"].message
+    novel.status = 77
+    novel.conditions.add(code=42, canonical_code=99, message="Something that Google invented since.")
+    novel.config.accelerators.add(accelerator_type="nvidia-next", gpu_sharing_config={"gpu_sharing_strategy": 12})
+    pool = await find(client, "novel")
+    assert pool is not None
+    assert pool.status is PoolStatus.UNKNOWN
+    assert [finding.text for finding in pool.findings] == ["Something that Google invented since."]
+    assert await find(client) == a_pool()
+
+
+@pytest.mark.filterwarnings("ignore:Unrecognized .* enum value")
+async def test_an_operation_with_values_newer_than_the_client_can_be_followed(start: Start) -> None:
+    client, gke = await start(speed=1)
+    begun = await client.create_pool(SPEC)
+    message = gke.api.operations.get(f"projects/p/locations/l/operations/{begun.name}")
+    message.status = 55
+    assert not (await client.get_operation(begun.name)).done
+    message.status = container_v1.Operation.Status.DONE
+    message.error.code = 99
+    message.error.message = "Something that Google invented since."
+    view = await client.get_operation(begun.name)
+    assert view.done
+    assert view.finding is not None
+    assert view.finding.text == "Something that Google invented since."
 
 
 async def test_nobody_listens() -> None:
