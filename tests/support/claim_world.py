@@ -63,6 +63,7 @@ class FakeCloud:
     """A stand-in for GKE's node pools. An operation ends after `polls` looks at it, and pools follow it."""
 
     kills: Kills
+    clock: Callable[[], float]
     polls: int = 2
     pools: dict[str, PoolView] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -70,15 +71,23 @@ class FakeCloud:
     """Call → errors for the next such calls."""
     lost: dict[str, int] = field(default_factory=dict)
     """Call → so many next answers get lost although the call takes effect."""
+    late_creates: list[float] = field(default_factory=list)
+    """Seconds after which the next creates take effect; nobody hears an answer."""
     fail_creates: list[str] = field(default_factory=list)
     """Texts with which the next created pools end in ERROR."""
     _operations: dict[str, tuple[OperationView, int, Callable[[], None]]] = field(default_factory=dict)
+    _in_flight: list[tuple[float, PoolSpec]] = field(default_factory=list)
 
     async def describe_cluster(self) -> ClusterView:
         return ClusterView("team-project", "us-central1", "serving", ("us-central1-a",), "1.36", autopilot=False)
 
     async def list_pools(self) -> tuple[PoolView, ...]:
         self._refuse("list")
+        for due, spec in list(self._in_flight):
+            if due <= self.clock():
+                self._in_flight.remove((due, spec))
+                if spec.name not in self.pools:
+                    self._make(spec)
         for name in list(self._operations):
             self._tick(name)
         return tuple(self.pools.values())
@@ -88,10 +97,11 @@ class FakeCloud:
         if spec.name in self.pools:
             raise AlreadyExistsError(f"Already exists: {spec.name}")
         self.kills.about_to()
-        text = self.fail_creates.pop(0) if self.fail_creates else ""
-        self.pools[spec.name] = pool_of(spec, PoolStatus.PROVISIONING)
-        ended = PoolStatus.ERROR if text else PoolStatus.RUNNING
-        return self._begin("create", lambda: self._set(spec.name, status=ended), text)
+        if self.late_creates:
+            self._in_flight.append((self.clock() + self.late_creates.pop(0), spec))
+            self.kills.did()
+            raise classify("DEADLINE_EXCEEDED", "Deadline Exceeded")
+        return self._make(spec)
 
     async def set_autoscaling(self, name: str, bounds: Bounds) -> OperationView:
         self._refuse("resize")
@@ -114,6 +124,12 @@ class FakeCloud:
 
     async def close(self) -> None:
         self._operations.clear()
+
+    def _make(self, spec: PoolSpec) -> OperationView:
+        text = self.fail_creates.pop(0) if self.fail_creates else ""
+        self.pools[spec.name] = pool_of(spec, PoolStatus.PROVISIONING)
+        ended = PoolStatus.ERROR if text else PoolStatus.RUNNING
+        return self._begin("create", lambda: self._set(spec.name, status=ended), text)
 
     def _begin(self, call: str, end: Callable[[], object], text: str = "") -> OperationView:
         finding = classify("", text).finding if text else None
@@ -241,7 +257,7 @@ class World:
     clock_s: float = 1000.0
 
     def __post_init__(self) -> None:
-        self.cloud = FakeCloud(self.kills)
+        self.cloud = FakeCloud(self.kills, lambda: self.clock_s)
         self.cluster = FakeCluster(self.kills)
         self.start()
 

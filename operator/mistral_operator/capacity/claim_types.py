@@ -62,6 +62,8 @@ class Seen:
     nodes: int = 0
     """Node objects of the pool."""
     facts: NodeFacts = field(default_factory=NodeFacts)
+    unheard_s: float = 0.0
+    """For so long the pool may still come of a create whose answer nobody heard."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
 

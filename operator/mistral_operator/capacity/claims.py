@@ -151,10 +151,9 @@ def _retire(case: _Case) -> Decision:
 
 def _let_go(case: _Case) -> Decision:
     """Remove the finalizer, unless a create whose answer was lost may still bring a pool."""
-    failure = case.failed(Call.CREATE)
-    if failure and failure.finding.outcome_unknown:
-        words = "The last call to create the node pool had no answer; waits to see whether it took effect."
-        wait_s = (failure.retry_at - case.now).total_seconds()
+    if case.seen.unheard_s > 0:
+        words = "A call to create the node pool may have had no answer; waits to see whether it took effect."
+        wait_s = min(case.seen.unheard_s, case.settings.slowest_poll_s)
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=wait_s)
     words = f"GKE has no node pool {case.pool_name} of this claim; the claim is let go."
     return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer())

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation
-from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, NotFoundError
-from mistral_operator.capacity.port import Bounds, NodePools, OperationView, PoolSpec, PoolView
+from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
+from mistral_operator.capacity.port import WRITE_DEADLINE_S, Bounds, NodePools, OperationView, PoolSpec, PoolView
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class CloudPace:
     """Least time between two changes."""
     max_operations: int = 4
     """Operations under way at once; users have seen GKE refuse more than 5."""
+    unheard_s: float = 1.5 * WRITE_DEADLINE_S
+    """How long a create whose answer nobody heard may still bring a pool."""
     backoff_scale: float = 1.0
     """Multiplies every wait after a failure; below 1 where the cloud is a simulated, faster one."""
 
@@ -72,21 +74,41 @@ class CloudPools:
         self._next_change_at = float("-inf")
         self._limit = float(self._pace.max_operations)
         self._running: dict[str, RunningOperation] = {}
+        self._unreadable: set[str] = set()
+        """Pools whose operation we may not look at: they must not hold up the others."""
         self._ended: dict[str, str] = {}
         self._failures: dict[str, dict[Call, FailedCall]] = {}
         self._failed_times: dict[tuple[str, Call], int] = {}
         self._untold: set[str] = set()
         """Pools whose last create ended without a failure being noted."""
+        self._began_at: float | None = None
+        self._unheard_at: dict[str, float] = {}
+        """Pool → when a create got no answer for the last time; minus infinity once it is known what became of it."""
 
     @property
     def may_change(self) -> bool:
         """False while as many operations of ours are under way as GKE bears."""
-        return len(self._running) < max(1, int(self._limit))
+        return len(self._running) - len(self._unreadable) < max(1, int(self._limit))
 
     async def find(self, name: str) -> PoolView | None:
         """The pool, from a list that is younger than its last change and than the list interval. Raises CloudError."""
-        oldest = max(self._changed_at.get(name, float("-inf")), self._clock() - self._pace.list_interval_s)
-        return (await self._list.newer_than(oldest, self._pace.list_interval_s)).get(name)
+        now = self._clock()
+        oldest = max(self._changed_at.get(name, float("-inf")), now - self._pace.list_interval_s)
+        heard_of_at = self._unheard_until(name)
+        if heard_of_at <= now:
+            oldest = max(oldest, heard_of_at)
+        pool = (await self._list.newer_than(oldest, self._pace.list_interval_s)).get(name)
+        if pool is not None:
+            self._unheard_at[name] = float("-inf")
+        return pool
+
+    def unheard_s(self, name: str) -> float:
+        """For how many seconds more the pool may come of a create whose answer nobody heard.
+
+        An earlier process may have died while it waited for one, so that the first seconds are uncertain for every
+        pool that wasn't seen yet. Once this is 0, what `find` doesn't find won't come by itself.
+        """
+        return max(0.0, self._unheard_until(name) - self._clock())
 
     def failures(self, name: str) -> tuple[FailedCall, ...]:
         """The last failure of each call, the latest one last."""
@@ -95,7 +117,8 @@ class CloudPools:
     async def follow(self, name: str, recorded: RunningOperation | None) -> RunningOperation | None:
         """How the pool's operation stands, asked anew; None when none is under way.
 
-        `recorded` is the one that the claim's status tells of, for a process that has just started.
+        `recorded` is the one that the claim's status tells of, for a process that has just started. Raises CloudError
+        where asking again is no use before somebody has mended something.
         """
         running = self._running.get(name)
         if running is None and recorded is not None and self._ended.get(name) != recorded.view.name:
@@ -104,13 +127,19 @@ class CloudPools:
             return None
         try:
             view = await self._pools.get_operation(running.view.name)
-        except NotFoundError:
+        except (NotFoundError, InvalidRequestError) as error:
+            # Long ago, or of another cluster whose objects were restored here: the pool itself tells how it stands.
+            log.info("Operation %s on node pool %s is unknown: %s", running.view.name, name, error.text)
             self._end(name, running)
             return None
         except CloudError as error:
-            log.info("Operation %s on node pool %s can't be read: %s", running.view.name, name, error.text)
             self._running[name] = running
+            if not (error.retryable or error.outcome_unknown):
+                self._unreadable.add(name)
+                raise
+            log.info("Operation %s on node pool %s can't be read: %s", running.view.name, name, error.text)
             return running
+        self._unreadable.discard(name)
         if view.done:
             self._end(name, running)
             if view.finding is not None:
@@ -121,7 +150,7 @@ class CloudPools:
 
     async def create(self, spec: PoolSpec) -> bool:
         """Begin to create a pool. False when that can't be done now; why not is among the failures."""
-        begun = await self._change(spec.name, Call.CREATE, lambda: self._pools.create_pool(spec))
+        begun = await self._change(spec.name, Call.CREATE, lambda: self._begin_create(spec))
         if begun:
             self._untold.add(spec.name)
         return begun
@@ -146,9 +175,26 @@ class CloudPools:
     def forget(self, name: str) -> None:
         """The claim is gone."""
         self.settle(name)
-        for memory in (self._running, self._ended, self._changed_at):
+        for memory in (self._running, self._ended, self._changed_at, self._unheard_at):
             memory.pop(name, None)
-        self._untold.discard(name)
+        for names in (self._untold, self._unreadable):
+            names.discard(name)
+
+    def _unheard_until(self, name: str) -> float:
+        if self._began_at is None:
+            # Not when this was made: a standby is made long before it leads.
+            self._began_at = self._clock()
+        return self._unheard_at.get(name, self._began_at) + self._pace.unheard_s * self._pace.backoff_scale
+
+    async def _begin_create(self, spec: PoolSpec) -> OperationView:
+        try:
+            view = await self._pools.create_pool(spec)
+        except CloudError as error:
+            if error.outcome_unknown:
+                self._unheard_at[spec.name] = self._clock()
+            raise
+        self._unheard_at[spec.name] = float("-inf")
+        return view
 
     async def _change(self, name: str, call: Call, begin: Callable[[], Awaitable[OperationView]]) -> bool:
         async with self._changing:
@@ -173,6 +219,7 @@ class CloudPools:
 
     def _end(self, name: str, running: RunningOperation) -> None:
         self._running.pop(name, None)
+        self._unreadable.discard(name)
         self._ended[name] = running.view.name
         self._changed_at[name] = self._clock()
         self._limit = min(float(self._pace.max_operations), self._limit + 1.0 / self._limit)

@@ -19,6 +19,8 @@ from google.rpc import code_pb2
 
 from mistral_operator.capacity.errors import CloudError, PermissionDeniedError, UnavailableError, classify
 from mistral_operator.capacity.port import (
+    READ_DEADLINE_S,
+    WRITE_DEADLINE_S,
     Accelerator,
     Bounds,
     ClusterView,
@@ -27,10 +29,6 @@ from mistral_operator.capacity.port import (
     PoolStatus,
     PoolView,
 )
-
-READ_DEADLINE_S: Final = 30.0
-WRITE_DEADLINE_S: Final = 60.0
-"""GKE checks quota and networks before it answers a create, which takes longer than a read."""
 
 MAX_PODS_PER_NODE: Final = 32
 """GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from mistral_operator.capacity.errors import CloudFinding
+
+READ_DEADLINE_S: Final = 30.0
+WRITE_DEADLINE_S: Final = 60.0
+"""GKE checks quota and networks before it answers a create, which takes longer than a read."""
 
 
 class PoolStatus(StrEnum):

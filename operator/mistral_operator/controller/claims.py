@@ -112,6 +112,7 @@ class ClaimReconciler:
     async def _observe(self, claim: NodePoolClaim) -> Seen:
         name, pool = claim.metadata.name, pool_name(claim.metadata.name)
         operation, found, blind = None, None, None
+        unheard_s = self._cloud.unheard_s(pool)
         try:
             operation = await self._cloud.follow(pool, _recorded_operation(claim))
             found = await self._cloud.find(pool) if operation is None else None
@@ -128,6 +129,7 @@ class ClaimReconciler:
             blind=blind,
             nodes=count_nodes(self._store, name),
             facts=self._facts(claim),
+            unheard_s=unheard_s,
             may_call=self._cloud.may_change,
         )
 

@@ -139,7 +139,7 @@ def test_a_claim_that_is_used(seen: dict[str, Any], expected: tuple[str, str, st
         (DELETED, {"pool": a_pool(), "may_call": False}, "Releasing", None),
         (DELETED, {"pool": a_pool(**STRANGERS)}, "Releasing", RemoveFinalizer()),
         (DELETED, {}, "Releasing", RemoveFinalizer()),
-        (DELETED, {"failures": (LOST,)}, "Releasing", None),
+        (DELETED, {"unheard_s": 30.0}, "Releasing", None),
         (DELETED, {"failures": (a_failure(Call.CREATE, STOCK_OUT),)}, "Releasing", RemoveFinalizer()),
         (DELETED, {"blind": a_finding("x", "UNAVAILABLE")}, "Pending", None),
         (DELETED, {"held_by": ("team/chat-1",), "pool": a_pool()}, "Ready", None),
@@ -164,7 +164,7 @@ def test_a_claim_that_nobody_uses(
         ({"pool": a_pool(total_max=9)}, "Resizing", SetAutoscaling(POOL, bounds(2))),
         ({"pool": a_pool(PoolStatus.STOPPING)}, "Releasing", None),
         ({}, "Releasing", RemoveFinalizer()),
-        ({"failures": (LOST,)}, "Releasing", None),
+        ({"unheard_s": 30.0}, "Releasing", None),
     ],
 )
 def test_a_deleted_claim_that_is_used_keeps_its_pool_and_goes_with_it(

@@ -61,6 +61,22 @@ async def test_killed_on_the_way_and_the_model_deleted_meanwhile(where: str, eff
     assert (world.claim, world.cloud.pools) == (None, {})
 
 
+@pytest.mark.parametrize("late_s", [10, 70])
+async def test_killed_while_a_create_is_under_way_and_the_model_deleted_meanwhile(late_s: float) -> None:
+    world = World(kills=Kills(after=2))
+    world.cloud.late_creates = [late_s]
+    world.add_model()
+    assert await killed_in(world, serve)
+    assert world.cloud.calls[-1] == "create"
+    world.delete_model()
+    world.clock_s += 1
+    world.start()
+    await world.settle()
+    assert world.claim is None
+    world.clock_s += 300
+    assert await world.cloud.list_pools() == ()
+
+
 async def killed_in(world: World, life: Callable[[World], Awaitable[None]]) -> bool:
     """Whether the process was killed; fewer effects than the number asked for end well."""
     try:
