@@ -54,10 +54,13 @@ def _wait_for_stock(_finding: CloudFinding, _place: ClusterPlace) -> str:
 
 
 def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
-    role = "roles/iam.serviceAccountUser" if "actAs" in finding.text else "roles/container.clusterAdmin"
+    if "actAs" in finding.text:
+        role, more = "roles/iam.serviceAccountUser", ", best on the nodes' own account only"
+    else:
+        role, more = f"projects/{place.project}/roles/mistralOperator", ", which deploy/gcp-role.yaml defines"
     return (
         f"Grant it to the operator's identity: `gcloud projects add-iam-policy-binding {place.project}"
-        f" --member PRINCIPAL --role {role}`, or a custom role with the permission that is named."
+        f" --member PRINCIPAL --role {role}`{more}."
     )
 
 

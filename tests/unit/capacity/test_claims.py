@@ -235,7 +235,7 @@ def test_another_claims_pool_is_not_ours() -> None:
     [
         (QUOTA, "", "NVIDIA_L4_GPUS (now 1.0) in us-central1"),
         (STOCK_OUT, "", "spec.capacity.options"),
-        ('Required "container.clusters.update"', "PERMISSION_DENIED", "roles/container.clusterAdmin"),
+        ('Required "container.clusters.update"', "PERMISSION_DENIED", "roles/mistralOperator"),
         ("iam.serviceAccounts.actAs is missing", "PERMISSION_DENIED", "roles/iam.serviceAccountUser"),
         ("IP_SPACE_EXHAUSTED", "", "gcloud container clusters describe serving"),
     ],
