@@ -42,6 +42,10 @@ class NameTaken(Invalid):
     """An object of that name is there and isn't ours."""
 
 
+class OwnedByNamesake(Conflict):
+    """The object belongs to an earlier model of the same name, and goes once the garbage collector finds it."""
+
+
 class Applier:
     """Applies manifests, and remembers what the server made of them, so that an unchanged one costs no request."""
 
@@ -56,8 +60,9 @@ class Applier:
     async def apply_if_needed(self, manifest: Mapping[str, Any]) -> bool:
         """Makes the object what the manifest says; answers whether that took a write. Raises ApiError.
 
-        The answer goes into the store, so that the next look at it sees this write. An object that isn't in the store
-        may still exist and belong to somebody else: it is never taken over (NameTaken).
+        The answer goes into the store, so that the next look at it sees this write. An object that somebody else
+        controls is never taken over (NameTaken), and one of an earlier model of that name is waited for
+        (OwnedByNamesake), whether the store has it or not. One in the store that nobody controls is ours by its labels.
         """
         kind = kind_of(manifest)
         shelf = self._store[kind]
@@ -67,9 +72,12 @@ class Applier:
         if meta is not None:
             if self._settled.get((kind, key)) == (meta.version, wanted):
                 return False
-            if is_in_sync(manifest, shelf.get(key) or {}):
+            there = shelf.get(key) or {}
+            if is_in_sync(manifest, there):
                 self._settled[kind, key] = (meta.version, wanted)
                 return False
+            if controller_of(there):
+                _check_owner(manifest, there)
         answer = await (self._create(manifest) if meta is None else self._client.apply(manifest))
         shelf.put(answer, own=True)
         self._settled[kind, key] = (int(answer["metadata"]["resourceVersion"]), wanted)
@@ -95,16 +103,11 @@ class Applier:
         return await self._client.apply(manifest)
 
     async def _find_own(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The live object, or None if there is none. Raises NameTaken if it isn't ours."""
-        kind, key = kind_of(manifest), _key(manifest)
-        there = await self._client.get(kind, key.name, key.namespace)
-        if there is not None and not _same_owner(manifest, there):
-            raise NameTaken(
-                409,
-                "NameTaken",
-                f"{kind.kind} {key.name} is already there and belongs to {_owner_name(there)}; "
-                "remove it, or choose another name for the model",
-            )
+        """The live object, or None if there is none. Raises NameTaken or OwnedByNamesake if it isn't ours."""
+        key = _key(manifest)
+        there = await self._client.get(kind_of(manifest), key.name, key.namespace)
+        if there is not None:
+            _check_owner(manifest, there)
         return there
 
 
@@ -180,10 +183,24 @@ def controller_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((owner for owner in owners if owner.get("controller")), {})
 
 
-def _same_owner(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+def _check_owner(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     """Claims have no owner: they are ours by their kind. Everything else is ours if the same model controls it."""
-    wanted = controller_of(manifest).get("uid")
-    return wanted is None or controller_of(there).get("uid") == wanted
+    wanted, found = controller_of(manifest), controller_of(there)
+    if not wanted or found.get("uid") == wanted["uid"]:
+        return
+    what = f"{manifest['kind']} {manifest['metadata']['name']}"
+    if all(found.get(field) == wanted[field] for field in ("apiVersion", "kind", "name")):
+        raise OwnedByNamesake(
+            409,
+            "OwnedByNamesake",
+            f"{what} still belongs to an earlier {wanted['kind']} {wanted['name']} with uid {found.get('uid')}; "
+            "Kubernetes' garbage collector removes it, and then it is made anew",
+        )
+    raise NameTaken(
+        409,
+        "NameTaken",
+        f"{what} is already there and belongs to {_owner_name(there)}; remove it, or choose another name for the model",
+    )
 
 
 def _owner_name(body: Mapping[str, Any]) -> str:

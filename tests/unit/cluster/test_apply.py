@@ -1,11 +1,16 @@
-"""When a live object already is what the manifest says."""
+"""When a live object already is what the manifest says, and when it is somebody else's."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from mistral_operator.cluster.apply import covers, is_in_sync, parse_quantity
+from mistral_operator.cluster.apply import Applier, NameTaken, OwnedByNamesake, covers, is_in_sync, parse_quantity
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import Invalid
+from mistral_operator.cluster.kinds import DEPLOYMENT, Kind
+from mistral_operator.cluster.store import Key, Rules, Store
 from mistral_operator.manifests.identity import seal
 
 MANIFEST = seal(
@@ -73,3 +78,79 @@ def test_covers(there: Any, wanted: Any, field: str, expected: bool) -> None:
 )
 def test_parse_quantity(text: str, number: str) -> None:
     assert parse_quantity(text) == Decimal(number)
+
+
+class OneDeployment:
+    """Stands in for an API server with room for one Deployment, which refuses a second controller as the real one."""
+
+    def __init__(self, there: dict[str, Any] | None) -> None:
+        self.there = there
+        self.applied = 0
+
+    async def get(self, _kind: Kind, _name: str, _namespace: str = "") -> dict[str, Any] | None:
+        return self.there
+
+    async def apply(self, manifest: Mapping[str, Any], *, force: bool = True) -> dict[str, Any]:
+        owners = (self.there or {}).get("metadata", {}).get("ownerReferences", [])
+        if any(owner not in manifest["metadata"]["ownerReferences"] for owner in owners):
+            raise Invalid(422, "Invalid", "Only one reference can have Controller set to true")
+        self.applied += 1
+        metadata = {**manifest["metadata"], "uid": "u", "resourceVersion": str(10 + self.applied)}
+        self.there = {**manifest, "metadata": metadata}
+        return self.there
+
+
+def owned(*owners: dict[str, Any], replicas: int = 1) -> dict[str, Any]:
+    metadata = {**MANIFEST["metadata"], "annotations": {}, "ownerReferences": list(owners)}
+    return seal({**MANIFEST, "metadata": metadata, "spec": {"replicas": replicas}})
+
+
+def owner(uid: str, name: str = "chat") -> dict[str, Any]:
+    api_version = "serving.mistral-operator.dev/v1alpha1"
+    return {"apiVersion": api_version, "kind": "MistralModel", "name": name, "uid": uid, "controller": True}
+
+
+def an_applier(there: dict[str, Any] | None, *, known: bool) -> tuple[Applier, OneDeployment, Store]:
+    """`known`: the store has the object, because it has our labels."""
+    store = Store({DEPLOYMENT: Rules()})
+    if there is not None:
+        there = {**there, "metadata": {**there["metadata"], "uid": "u", "resourceVersion": "5"}}
+        if known:
+            store[DEPLOYMENT].put(there)
+    api = OneDeployment(there)
+    return Applier(cast("ApiClient", api), store), api, store
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_an_object_of_another_owner_is_left_alone(known: bool) -> None:
+    applier, api, _ = an_applier(owned(owner("uid-other", "other"), replicas=7), known=known)
+    with pytest.raises(NameTaken, match="belongs to MistralModel other") as caught:
+        await applier.apply_if_needed(owned(owner("uid-chat")))
+    assert caught.value.permanent
+    assert api.applied == 0
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_what_an_earlier_model_of_that_name_left_is_waited_for(known: bool) -> None:
+    applier, api, store = an_applier(owned(owner("uid-former")), known=known)
+    with pytest.raises(OwnedByNamesake, match="garbage collector") as caught:
+        await applier.apply_if_needed(owned(owner("uid-chat")))
+    assert not caught.value.permanent
+    assert api.applied == 0
+    api.there = None
+    store[DEPLOYMENT].remove(Key("team", "chat"), 6)
+    assert await applier.apply_if_needed(owned(owner("uid-chat")))
+
+
+async def test_what_an_earlier_model_of_that_name_left_is_not_taken_for_settled() -> None:
+    applier, _, store = an_applier(None, known=False)
+    assert await applier.apply_if_needed(owned(owner("uid-former")))
+    assert store[DEPLOYMENT].meta(Key("team", "chat"))
+    with pytest.raises(OwnedByNamesake):
+        await applier.apply_if_needed(owned(owner("uid-chat")))
+
+
+async def test_an_object_with_our_labels_that_lost_its_owner_is_ours() -> None:
+    applier, api, _ = an_applier(owned(), known=True)
+    assert await applier.apply_if_needed(owned(owner("uid-chat")))
+    assert api.applied == 1
