@@ -34,6 +34,28 @@ async def test_a_deleted_child_comes_back_and_a_changed_one_is_mended(stack: Sta
     await eventually(mended, 30, stack.story)
 
 
+async def test_a_model_made_anew_at_once_waits_for_what_its_namesake_left(stack: Stack) -> None:
+    await stack.apply("again", model=MODEL, replicas=0)
+    await stack.expect("again", "Ready", "True", "ScaledToZero")
+    former = (await stack.get("again"))["metadata"]["uid"]
+    (left,) = await stack.children("ControllerRevision")
+    # Held, so that the new model surely meets it.
+    held = f"/apis/apps/v1/namespaces/{stack.namespace}/controllerrevisions/{left['metadata']['name']}"
+    await stack.kube.merge_patch(held, {"metadata": {"finalizers": ["example.com/held"]}})
+    await stack.delete("again")
+    await stack.apply("again", model=MODEL, replicas=0)
+    await eventually(lambda: "still belongs to an earlier MistralModel" in stack.operator.log(500), 30, stack.story)
+    assert (await stack.condition("again", "Stalled")).get("status") != "True"
+    await stack.kube.merge_patch(held, {"metadata": {"finalizers": None}})
+
+    async def made_anew() -> bool:
+        there = await stack.kube.get(held)
+        return there is not None and former not in {owner["uid"] for owner in there["metadata"]["ownerReferences"]}
+
+    await eventually(made_anew, 30, stack.story)
+    await stack.expect("again", "Ready", "True", "ScaledToZero")
+
+
 async def test_a_standby_takes_over_from_a_killed_leader_and_at_once_from_one_that_ends(own_stack: Stack) -> None:
     stack = own_stack
     elect = {"MISTRAL_OPERATOR_RUN_LEADER_ELECT": "1", "MISTRAL_OPERATOR_RUN_LEASE_NAMESPACE": stack.namespace}
