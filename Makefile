@@ -9,6 +9,8 @@ KEEP ?=
 DEMO_FLAGS ?=
 SANDBOX_FLAGS ?= --with-operator
 PYTEST_FLAGS ?=
+# Two workers, each with a control plane of its own: most of a cluster test is waiting. A file stays with one of them.
+PARALLEL ?= --numprocesses=2 --dist=loadfile
 BENCH_FLAGS ?=
 EXAMPLE ?= examples/mistral-7b.yaml
 
@@ -33,7 +35,7 @@ demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, d
 	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 test: $(STAMP) binaries ## all tests: unit, golden, scenario, and cluster on a real control plane
-	$(PYTEST) tests/unit tests/golden tests/scenario tests/cluster --durations=10 $(PYTEST_FLAGS)
+	$(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
 
 test-unit: $(STAMP) ## the quick tests: no process, no network
 	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
