@@ -68,7 +68,7 @@ class CapacityOption(ApiType):
         None, description="Name of the reservation, such as `team-gpus`, or its full path for one of another project."
     )
     zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
-        (), description="Zones to use. All zones of the cluster that have the hardware when left out."
+        (), description="Zones to use. All zones of the cluster when left out; each must have the machine type."
     )
     replicas: Annotated[Count, Field(ge=1, le=1000)] | None = Field(
         None, description="Replicas that this rung takes at most; the rest goes to the next one."

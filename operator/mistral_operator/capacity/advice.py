@@ -1,5 +1,6 @@
 """What to do about a refusal of the cloud, in one or two sentences: the command that shows or fixes it. Pure."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -78,10 +79,31 @@ def _find_cluster(_finding: CloudFinding, place: ClusterPlace) -> str:
     )
 
 
+_NOT_IN_ZONE: Final = re.compile(
+    r"(?:machine type|accelerator type)\b.*\b(?:does not exist|not (?:available|supported|found))\b.*\bzone\b",
+    re.IGNORECASE,
+)
+_TYPE_NAMED: Final = re.compile(r"type (?:with name )?['\"]?(?P<name>[a-z0-9]+(?:-[a-z0-9]+)+)")
+
+
+def _name_zones(finding: CloudFinding, place: ClusterPlace) -> str:
+    """Only for a machine that a zone lacks: what else is wrong with a request only its text can say."""
+    if not _NOT_IN_ZONE.search(finding.text):
+        return ""
+    kind = "accelerator" if "accelerator type" in finding.text.lower() else "machine"
+    named = _TYPE_NAMED.search(finding.text)
+    which = f' --filter="name={named["name"]}"' if named else ""
+    return (
+        "Not every zone has it: write the zones that have it in the model's spec.capacity.options[0].zones;"
+        f" `gcloud compute {kind}-types list --project {place.project}{which}` shows them."
+    )
+
+
 _ADVICE: Final[Mapping[str, Callable[[CloudFinding, ClusterPlace], str]]] = {
     "QuotaExceeded": _raise_quota,
     "StockedOut": _wait_for_stock,
     "PermissionDenied": _grant_role,
     "AddressesExhausted": _free_addresses,
     "NotFound": _find_cluster,
+    "InvalidRequest": _name_zones,
 }

@@ -29,7 +29,9 @@ _BACKOFF_S: Final = {
 }
 """Reason → first and longest wait before the call is repeated."""
 _OTHER_BACKOFF_S: Final = (60.0, 900.0)
-"""Stock-outs, quotas and refused requests: nothing changes soon, and each try may take GKE many minutes."""
+"""Stock-outs, quotas, refused requests such as for a machine that a zone lacks: nothing changes soon, and each try may
+take GKE many minutes.
+"""
 
 
 @dataclass(frozen=True, slots=True)

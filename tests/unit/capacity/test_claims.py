@@ -238,6 +238,16 @@ def test_another_claims_pool_is_not_ours() -> None:
         ('Required "container.clusters.update"', "PERMISSION_DENIED", "roles/mistralOperator"),
         ("iam.serviceAccounts.actAs is missing", "PERMISSION_DENIED", "roles/iam.serviceAccountUser"),
         ("IP_SPACE_EXHAUSTED", "", "gcloud container clusters describe serving"),
+        (
+            "Machine type with name 'g2-standard-12' does not exist in zone 'us-central1-f'.",
+            "INVALID_ARGUMENT",
+            'options[0].zones; `gcloud compute machine-types list --project team-project --filter="name=g2-standard-12"`',
+        ),
+        (
+            'Accelerator type nvidia-l4 does not exist in zone "us-central1-f".',
+            "INVALID_ARGUMENT",
+            '`gcloud compute accelerator-types list --project team-project --filter="name=nvidia-l4"`',
+        ),
     ],
 )
 def test_a_refusal_is_quoted_with_what_fixes_it(text: str, code: str, advice: str) -> None:
@@ -247,6 +257,11 @@ def test_a_refusal_is_quoted_with_what_fixes_it(text: str, code: str, advice: st
     assert advice in message
     assert "Tried again at 12:00:30 UTC" in message
     assert condition(outcome, "Degraded")["status"] == "True"
+
+
+def test_what_is_wrong_otherwise_with_a_request_gets_no_advice_on_zones() -> None:
+    outcome = outcome_of(failures=(a_failure(Call.CREATE, "Invalid value for field.", code="INVALID_ARGUMENT"),))
+    assert "zones" not in condition(outcome, "Ready")["message"]
 
 
 def test_a_failed_call_is_repeated_when_its_time_has_come() -> None:
