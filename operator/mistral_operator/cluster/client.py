@@ -34,7 +34,7 @@ _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _WATCH_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=75)
-"""Bookmarks come once a minute: a connection that is silent for longer is dead."""
+"""Bookmarks come once a minute. Kinds that have never changed, and Events, get none: silence needn't be a failure."""
 _WATCH_S: Final = 280
 """How long the server keeps a watch open; spread by up to a fifth, so that reconnects don't come together."""
 _PAGE: Final = 100
@@ -178,7 +178,8 @@ class ApiClient:
     ) -> AsyncGenerator[WatchEvent, None]:
         """Events after that resource version, until the server ends the watch after some minutes.
 
-        Raises Expired if the version is too old, and Unreachable if the connection breaks or stays silent.
+        Also ends when it stays silent: a new one tells whether the server is still there. Raises Expired if the
+        version is too old, and Unreachable if the connection breaks.
         """
         query = [
             ("watch", "true"),
@@ -197,6 +198,8 @@ class ApiClient:
                     if event["type"] == "ERROR":
                         raise error_of_event(event["object"])
                     yield WatchEvent(event["type"], event["object"])
+            except aiohttp.SocketTimeoutError:
+                return
             finally:
                 response.response.close()
 
