@@ -26,6 +26,8 @@ from mistral_operator.cluster.store import Store
 from mistral_operator.controller.claims import ClaimReconciler
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.observation import RULES
+from mistral_operator.controller.orphans import OrphanWatch
+from mistral_operator.controller.place import find_cluster_uid
 from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.controller.workers import Workers
@@ -60,16 +62,20 @@ class Place:
         async with ContainerApi(
             project="sandbox-project", location="us-central1", cluster="sandbox", endpoint=endpoint
         ) as pools:
+            cloud = CloudPools(pools, pace=CloudPace(list_interval_s=0.5, backoff_scale=0.1))
+            orphans = OrphanWatch(store, cloud, found=claims.add, count=lambda _: None)
+            uid = await find_cluster_uid(self.client)
             reconciler = ClaimReconciler(
                 client=self.client,
                 store=store,
-                cloud=CloudPools(pools, pace=CloudPace(list_interval_s=0.5, backoff_scale=0.1)),
+                cloud=cloud,
                 settings=ClaimSettings(
-                    place=ClusterPlace("sandbox-project", "us-central1", "sandbox"),
+                    place=ClusterPlace("sandbox-project", "us-central1", "sandbox", uid),
                     fastest_poll_s=0.1,
                     slowest_poll_s=0.5,
                     unsettled_s=0.5,
                     resync_s=2.0,
+                    orphan_after_s=1.0,
                 ),
                 facts=lambda _: NodeFacts(accelerator_memory_gib=24),
             )
@@ -79,7 +85,7 @@ class Place:
             try:
                 for reflector in reflectors:
                     await reflector.synced.wait()
-                tasks.append(asyncio.create_task(workers.run()))
+                tasks += [asyncio.create_task(workers.run()), asyncio.create_task(orphans.run(1.0))]
                 yield
             finally:
                 for task in tasks:
@@ -276,6 +282,19 @@ async def test_a_create_whose_answer_got_lost_makes_one_pool(start: Start) -> No
         await place.serve()
         await place.ready()
     assert await place.calls("CreateNodePool") == 1
+
+
+async def test_a_pool_whose_claim_lost_its_finalizer_by_force_goes(start: Start) -> None:
+    place = await start()
+    async with place.reconciling():
+        await place.serve()
+        await place.ready()
+    await place.delete_model()
+    await remove_claim(place)
+    assert await place.claim() is None
+    assert await place.pool_in_gke() is not None
+    async with place.reconciling():
+        await place.released()
 
 
 async def test_a_busy_cluster_is_asked_again(start: Start) -> None:

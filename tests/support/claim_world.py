@@ -201,7 +201,7 @@ class FakeCluster:
             body
             for (of, key), body in self.objects.items()
             if of == kind and namespace in ("", key.namespace)
-            if (body["metadata"].get("labels") or {}).get(label) == value
+            if not label or (body["metadata"].get("labels") or {}).get(label) == value
         ]
         return ListResult(tuple(found), str(self.version))
 

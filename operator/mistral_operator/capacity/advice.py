@@ -15,6 +15,8 @@ class ClusterPlace:
     project: str
     location: str
     cluster: str
+    uid: str = ""
+    """Of the namespace kube-system, which lives as long as the Kubernetes cluster; empty when it isn't known."""
 
     @property
     def region(self) -> str:

@@ -82,6 +82,8 @@ class ClaimSettings:
     """Time between two looks at something that ends without an operation of ours."""
     resync_s: float = 60.0
     """Time between two looks at a pool that is as it should be."""
+    orphan_after_s: float = 300.0
+    """Time between the two looks that must find no claim before its pool is deleted."""
 
 
 class ClaimState(StrEnum):

@@ -204,7 +204,8 @@ def _create(case: _Case) -> Decision | None:
         held = ", ".join(case.seen.held_by[:3])
         words = f"No living model uses the claim, but {held} still names it; delete that revision to release the claim."
         return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=case.settings.unsettled_s)
-    spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts)
+    uid = case.settings.place.uid
+    spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts, cluster_uid=uid)
     words = f"Node pool {spec.name} is about to be created."
     return _call(case, Call.CREATE, CreatePool(spec), ClaimState.PROVISIONING, "PoolCreating", words)
 

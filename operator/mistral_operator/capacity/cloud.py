@@ -104,6 +104,11 @@ class CloudPools:
             self._unheard_at[name] = float("-inf")
         return pool
 
+    async def list(self) -> tuple[PoolView, ...]:
+        """All pools of the cluster, ours and others', as of the list interval. Raises CloudError."""
+        interval_s = self._pace.list_interval_s
+        return tuple((await self._list.newer_than(self._clock() - interval_s, interval_s)).values())
+
     def unheard_s(self, name: str) -> float:
         """For how many seconds more the pool may come of a create whose answer nobody heard.
 

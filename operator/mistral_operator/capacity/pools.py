@@ -1,6 +1,7 @@
 """Node pools of claims: their name, what is asked of GKE, and whose a pool is. Pure."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -9,6 +10,7 @@ from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import (
     CLAIM_RESOURCE_LABEL,
+    CLUSTER_RESOURCE_LABEL,
     SHAPE_LABEL,
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
@@ -40,18 +42,17 @@ def pool_name(claim_name: str) -> str:
 def shape_hash(claim: NodePoolClaim) -> str:
     """Ten hex digits over all that a pool can't change in its life."""
     shape = claim.spec.shape
-    parts = (
-        shape.machine_type,
-        shape.accelerator.type,
-        str(shape.accelerator.count),
-        claim.spec.consumption.value,
-        *sorted(claim.spec.zones),
-    )
+    accelerator = Accelerator(type=shape.accelerator.type, count=shape.accelerator.count)
+    return _hash_shape(shape.machine_type, accelerator, claim.spec.consumption, claim.spec.zones)
+
+
+def _hash_shape(machine_type: str, accelerator: Accelerator, consumption: Consumption, zones: Iterable[str]) -> str:
+    parts = (machine_type, accelerator.type, str(accelerator.count), consumption.value, *sorted(zones))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
-def pool_spec(claim: NodePoolClaim, *, total_max: int, facts: NodeFacts) -> PoolSpec:
-    """The pool to create: empty, growing on demand up to `total_max` nodes.
+def pool_spec(claim: NodePoolClaim, *, total_max: int, facts: NodeFacts, cluster_uid: str = "") -> PoolSpec:
+    """The pool to create: empty, growing on demand up to `total_max` nodes. An unknown cluster's uid is left out.
 
     The boot disk must hold the weights. They fit into the accelerators' memory, or the model wouldn't have been
     planned here, so that much is enough.
@@ -71,6 +72,7 @@ def pool_spec(claim: NodePoolClaim, *, total_max: int, facts: NodeFacts) -> Pool
             CLAIM_RESOURCE_LABEL: name,
             TENANT_RESOURCE_LABEL: claim.spec.tenant,
             SHAPE_RESOURCE_LABEL: shape_hash(claim),
+            **({CLUSTER_RESOURCE_LABEL: cluster_uid} if cluster_uid else {}),
         },
         boot_disk_gb=SYSTEM_DISK_GB + facts.accelerator_memory_gib,
     )
@@ -82,6 +84,26 @@ def is_own(pool: PoolView, claim: NodePoolClaim) -> bool:
     Only the labels count: uids change when objects are restored from a backup, and a name alone proves nothing.
     """
     return pool.resource_labels.get(CLAIM_RESOURCE_LABEL) == claim.metadata.name
+
+
+def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
+    """True when the pool's own labels prove that this cluster's operator made it for a claim that nobody has any more.
+
+    More than `is_own`, which has the claim to compare with: an operator that was told a wrong cluster's name sees pools
+    that another one's claims need.
+    """
+    labels = pool.resource_labels
+    if len(pool.accelerators) != 1 or not cluster_uid:
+        return False
+    consumption = Consumption.SPOT if pool.spot else Consumption.ON_DEMAND
+    return (
+        pool.name == pool_name(claim_name)
+        and labels.get(CLAIM_RESOURCE_LABEL) == pool.node_labels.get(SHAPE_LABEL) == claim_name
+        and labels.get(CLUSTER_RESOURCE_LABEL) == cluster_uid
+        and bool(labels.get(TENANT_RESOURCE_LABEL))
+        and labels.get(SHAPE_RESOURCE_LABEL)
+        == _hash_shape(pool.machine_type, pool.accelerators[0], consumption, pool.locations)
+    )
 
 
 def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
+from mistral_operator.controller.orphans import OrphanedPools
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +85,14 @@ class ClaimReconciler:
         self._facts = facts
         self._now = now
         self._users = ClaimUsers(store)
+        self._orphans = OrphanedPools(client, cloud, settings, now)
 
     async def reconcile(self, name: str) -> float | None:
         """Do what is to be done about the claim now; answers the seconds after which to look again."""
         body = self._store[CLAIM].get(Key("", name))
         if body is None:
-            self._cloud.forget(pool_name(name))
-            return None
+            return await self._orphans.release(name)
+        self._orphans.forget(name)
         for _ in range(_MOST_STEPS):
             claim = NodePoolClaim.model_validate(body)
             outcome = await self._decide(claim)

@@ -43,6 +43,11 @@ class Metrics:
             ("resource",),
             registry=self._registry,
         )
+        self.orphaned_pools = Gauge(
+            "mistral_operator_orphaned_pools",
+            "Node pools that name a claim which isn't there, when all were last listed.",
+            registry=self._registry,
+        )
         self.loop_lag = Gauge(
             "mistral_operator_event_loop_lag_seconds",
             "By how much the event loop was late when last measured.",

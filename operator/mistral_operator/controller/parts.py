@@ -24,6 +24,7 @@ from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import AUTOSCALER_EVENTS, RULES
 from mistral_operator.controller.options import RunOptions
+from mistral_operator.controller.orphans import OrphanWatch
 from mistral_operator.controller.profile import LiveProfile
 from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
@@ -50,6 +51,7 @@ class Parts:
     reflectors: tuple[Reflector, ...]
     comparison: Comparison
     watch: OwnKindsWatch
+    orphans: OrphanWatch
     models: Workers[Key]
     claims: Workers[str]
 
@@ -84,12 +86,11 @@ def assemble(
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
     )
+    cloud = _share_cloud(client, pools, options)
     claims = ClaimReconciler(
         client=client,
         store=store,
-        cloud=CloudPools(
-            pools, pace=CloudPace(backoff_scale=options.cloud_backoff_scale), guard=lambda: client.before_write()
-        ),
+        cloud=cloud,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
         facts=partial(find_node_facts, catalogue, options.settings.prices),
     )
@@ -101,9 +102,16 @@ def assemble(
         reflectors=_reflectors(client, store, comparison.request, metrics),
         comparison=comparison,
         watch=watch,
+        orphans=OrphanWatch(store, cloud, found=claim_queue.add, count=metrics.orphaned_pools.set),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
     )
+
+
+def _share_cloud(client: ApiClient, pools: NodePools, options: RunOptions) -> CloudPools:
+    """Changes the cloud only while this process may write to the API server, too."""
+    pace = CloudPace(backoff_scale=options.cloud_backoff_scale)
+    return CloudPools(pools, pace=pace, guard=lambda: client.before_write())
 
 
 def _reflectors(

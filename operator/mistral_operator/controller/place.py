@@ -1,10 +1,15 @@
 """Where the cluster is: from the options, else from the metadata server that every GKE node has."""
 
+import asyncio
+import logging
 from typing import Final
 
 import aiohttp
 
 from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import ApiError, Forbidden
+from mistral_operator.cluster.kinds import NAMESPACE
 from mistral_operator.controller.options import RunOptions
 
 METADATA_SERVER: Final = "http://metadata.google.internal"
@@ -15,6 +20,10 @@ _PATHS: Final = {
     "cluster": "instance/attributes/cluster-name",
 }
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+_SYSTEM: Final = "kube-system"
+_RETRY_S: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class UnknownPlaceError(Exception):
@@ -35,6 +44,24 @@ async def find_place(options: RunOptions, metadata_server: str = METADATA_SERVER
                 f"outside of GKE the cluster must be named; give {missing} ({error or 'no answer'})"
             ) from error
     return ClusterPlace(**found)
+
+
+async def find_cluster_uid(client: ApiClient) -> str:
+    """What tells this Kubernetes cluster from all others; empty where the operator may not know it.
+
+    Asks until the API server answers.
+    """
+    while True:
+        try:
+            system = await client.get(NAMESPACE, _SYSTEM)
+        except Forbidden as error:
+            log.warning("Node pools that have lost their claims will only be reported: %s", error)
+            return ""
+        except ApiError as error:
+            log.warning("The cluster's uid can't be read, trying again in %.0f s: %s", _RETRY_S, error)
+            await asyncio.sleep(_RETRY_S)
+            continue
+        return str(system["metadata"]["uid"]) if system else ""
 
 
 async def _ask(session: aiohttp.ClientSession, server: str, path: str) -> str:

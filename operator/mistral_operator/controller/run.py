@@ -11,6 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from mistral_operator.controller.log import configure_logging
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.parts import Parts, assemble
-from mistral_operator.controller.place import find_place
+from mistral_operator.controller.place import find_cluster_uid, find_place
 from mistral_operator.controller.profile import LiveProfile, describe_cluster
 from mistral_operator.controller.workers import Workers
 
@@ -65,7 +66,7 @@ async def _serve(options: RunOptions) -> None:
         stack.push_async_callback(client.close)
         client.after_request = metrics.requested
         client.before_write = _not_yet
-        place = await find_place(options)
+        place = replace(await find_place(options), uid=await find_cluster_uid(client))
         pools = ContainerApi(
             project=place.project, location=place.location, cluster=place.cluster, endpoint=options.container_api
         )
@@ -97,6 +98,7 @@ async def _work(parts: Parts, options: RunOptions, background: asyncio.TaskGroup
     """Reconciles until cancelled, then lets what was begun end."""
     workers = (parts.models, parts.claims)
     running = [background.create_task(each.run(), name=f"{each.name} workers") for each in workers]
+    running.append(background.create_task(parts.orphans.run(options.resync_s), name="orphans"))
     try:
         await asyncio.Event().wait()
     finally:

@@ -241,7 +241,7 @@ def test_another_claims_pool_is_not_ours() -> None:
         (
             "Machine type with name 'g2-standard-12' does not exist in zone 'us-central1-f'.",
             "INVALID_ARGUMENT",
-            'options[0].zones; `gcloud compute machine-types list --project team-project --filter="name=g2-standard-12"`',
+            'zones; `gcloud compute machine-types list --project team-project --filter="name=g2-standard-12"`',
         ),
         (
             'Accelerator type nvidia-l4 does not exist in zone "us-central1-f".',

@@ -1,14 +1,19 @@
-"""Where the cluster is: options first, the metadata server for the rest."""
+"""Where the cluster is: options first, the metadata server for the rest; and which one it is."""
 
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import ApiError, Forbidden, Unreachable
+from mistral_operator.cluster.kinds import Kind
+from mistral_operator.controller import place
 from mistral_operator.controller.options import RunOptions
-from mistral_operator.controller.place import UnknownPlaceError, find_place
+from mistral_operator.controller.place import UnknownPlaceError, find_cluster_uid, find_place
 
 
 @pytest.fixture
@@ -40,3 +45,33 @@ async def test_the_rest_is_asked_for(metadata_server: str) -> None:
 async def test_outside_of_gke_it_says_what_to_give(metadata_server: str) -> None:
     with pytest.raises(UnknownPlaceError, match=r"give --project, --location, --cluster"):
         await find_place(RunOptions(), metadata_server)
+
+
+class System:
+    """Stands in for the API server's answers to one read."""
+
+    def __init__(self, *answers: dict[str, Any] | ApiError | None) -> None:
+        self._answers = list(answers)
+
+    async def get(self, kind: Kind, name: str, _namespace: str = "") -> dict[str, Any] | None:
+        assert (kind.kind, name) == ("Namespace", "kube-system")
+        answer = self._answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (({"metadata": {"uid": "u"}},), "u"),
+        ((Unreachable(0, "", "refused"), {"metadata": {"uid": "u"}}), "u"),
+        ((Forbidden(403, "Forbidden", "namespaces"),), ""),
+        ((None,), ""),
+    ],
+)
+async def test_a_cluster_is_known_by_its_system_namespace(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Any, ...], expected: str
+) -> None:
+    monkeypatch.setattr(place, "_RETRY_S", 0.0)
+    assert await find_cluster_uid(cast("ApiClient", System(*answers))) == expected
