@@ -25,6 +25,12 @@ HEAVY = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have set another one."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 def call(*args: str | Path, text: str | None = None) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args], input=text)
 
