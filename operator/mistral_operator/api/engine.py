@@ -22,8 +22,20 @@ RESERVED_ENV: Final = (
     "HF_TOKEN",
     "HOME",
     "HUGGING_FACE_HUB_TOKEN",
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_PLATFORMS",
+    "LWS_GROUP_SIZE",
+    "LWS_LEADER_ADDRESS",
+    "LWS_WORKER_INDEX",
+    "MODEL_IMPL_TYPE",
     "NVIDIA_VISIBLE_DEVICES",
+    "PJRT_DEVICE",
     "TMPDIR",
+    "TPU_BACKEND_TYPE",
+    "TPU_MULTIHOST_BACKEND",
+    "TPU_NAME",
+    "TPU_WORKER_HOSTNAMES",
+    "TPU_WORKER_ID",
     "VLLM_ALLOW_INSECURE_SERIALIZATION",
     "VLLM_API_KEY",
     "VLLM_CACHE_ROOT",
@@ -32,6 +44,7 @@ RESERVED_ENV: Final = (
     "VLLM_NO_USAGE_STATS",
     "VLLM_PORT",
     "VLLM_SERVER_DEV_MODE",
+    "VLLM_XLA_CACHE_PATH",
 )
 """Environment variables that belong to the operator: it sets them, or must be sure that they are not set."""
 
