@@ -10,6 +10,7 @@ from typing import Any
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_LABEL, REVISION_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content, own
+from mistral_operator.manifests.slices import SLICES_ANNOTATION, read_slices, slice_claim, slice_name, write_slices
 from mistral_operator.planning.serialize import PlanFormatError, plan_from_dict, plan_to_dict
 from mistral_operator.planning.types import Plan
 
@@ -25,11 +26,25 @@ class Revision:
     plan: Plan
     data: Mapping[str, Any]
     """The stored content, verbatim: it can't be changed, so it is sent again exactly as it was."""
+    slices: tuple[int, ...] = ()
+    """Of a model on multi-host slices: the numbers of those that it needs; the only part that changes."""
 
     @property
     def pod_template(self) -> Manifest:
         """The pod template as it was rendered when the revision was made."""
         return dict(self.data["podTemplate"])
+
+    @property
+    def worker_template(self) -> Manifest | None:
+        """The same for the other hosts of a multi-host slice; None where a replica is one pod."""
+        template = self.data.get("workerTemplate")
+        return None if template is None else dict(template)
+
+    @property
+    def conversion(self) -> Manifest | None:
+        """The spec of the Job that has to be done before anything is served; None where there is none."""
+        job = self.data.get("conversion")
+        return None if job is None else dict(job)
 
     @property
     def claim(self) -> Manifest:
@@ -46,6 +61,18 @@ class Revision:
         """The name that the pods' node selector asks for."""
         return str(self.data["claim"]["metadata"]["name"])
 
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether a replica runs on several machines, with claims of its own."""
+        return self.plan.chosen.hosts > 1
+
+    @property
+    def claims(self) -> tuple[Manifest, ...]:
+        """The claims that it needs now."""
+        if not self.spans_hosts:
+            return (self.claim,)
+        return tuple(slice_claim(self.claim, number) for number in self.slices)
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -57,10 +84,25 @@ class Unreadable:
 
 
 def new_revision(
-    plan: Plan, *, number: int, digest: str, claim: Manifest, pod_template: Manifest, version: str
+    plan: Plan,
+    *,
+    number: int,
+    digest: str,
+    claim: Manifest,
+    pod_template: Manifest,
+    worker_template: Manifest | None,
+    conversion: Manifest | None,
+    version: str,
 ) -> Revision:
     """Pin `plan` with what was rendered from it and the planner's version."""
-    data = {"plan": plan_to_dict(plan), "podTemplate": pod_template, "claim": claim, "plannerVersion": version}
+    data = {
+        "plan": plan_to_dict(plan),
+        "podTemplate": pod_template,
+        **({"workerTemplate": worker_template} if worker_template else {}),
+        **({"conversion": conversion} if conversion else {}),
+        "claim": claim,
+        "plannerVersion": version,
+    }
     return Revision(hash=digest, number=number, plan=plan, data=data)
 
 
@@ -76,7 +118,8 @@ def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
         plan = plan_from_dict(data["plan"])
     except PlanFormatError as error:
         return Unreadable(digest, str(data.get("plannerVersion", "unknown")), str(error))
-    return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data)
+    numbers = read_slices((stored["metadata"].get("annotations") or {}).get(SLICES_ANNOTATION, ""))
+    return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data, slices=numbers)
 
 
 def _is_trustworthy(claim: Any, name: str, namespace: str) -> bool:
@@ -96,6 +139,16 @@ def _is_trustworthy(claim: Any, name: str, namespace: str) -> bool:
     )
 
 
+def claims_of_revision(stored: Mapping[str, Any]) -> list[str]:
+    """The claims that a ControllerRevision's pods need: one, or one for each of its slices."""
+    metadata = stored["metadata"]
+    name = (metadata.get("labels") or {}).get(CLAIM_LABEL)
+    if not name:
+        return []
+    numbers = read_slices((metadata.get("annotations") or {}).get(SLICES_ANNOTATION, ""))
+    return [slice_name(name, number) for number in numbers] or [name]
+
+
 def build_revision(model: MistralModel, revision: Revision) -> Manifest:
     """Render the ControllerRevision."""
     return own(
@@ -104,6 +157,7 @@ def build_revision(model: MistralModel, revision: Revision) -> Manifest:
         kind=KIND,
         name=f"{model.metadata.name}-{revision.hash}",
         labels={REVISION_LABEL: revision.hash, CLAIM_LABEL: revision.claim_name},
+        annotations={SLICES_ANNOTATION: write_slices(revision.slices)} if revision.slices else None,
         revision=revision.number,
         data=dict(revision.data),
     )
