@@ -148,7 +148,7 @@ def test_leaving_out_scaling_removes_the_autoscaler() -> None:
         ({"upgradePolicy": "Auto"}, "spec.upgradePolicy: Auto"),
         ({"optimizeFor": "Latency"}, "spec.optimizeFor: Latency"),
         ({"weights": {"gcs": {"uri": "gs://models/x"}}}, "spec.weights.gcs"),
-        ({"engine": {"type": "JetStreamMaxText"}}, "spec.engine.type: JetStreamMaxText"),
+        ({"weights": {"cache": {"mode": "Node"}}}, "spec.weights.cache.mode: Node"),
         ({"engine": {"adapters": [{"name": "a", "repository": "o/a"}]}}, "spec.engine.adapters"),
         ({"capacity": {"provisioner": "ComputeClass"}}, "spec.capacity.provisioner: ComputeClass"),
         ({"capacity": {"options": [{"accelerator": "l4"}, {"accelerator": "a100-80"}]}}, "spec.capacity.options[1]"),

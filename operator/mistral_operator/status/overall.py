@@ -13,7 +13,7 @@ _WAITING_REASONS: Final = frozenset({"WaitingForReplica", "Loading", "NotPlanned
 # Only somebody's action changes these: waiting for them is of no use.
 _STALLING_REASONS: Final = frozenset({
     "TokenSecretMissing", "AccessRefused", "PoolNameTaken", "PoolDiffers", "PermissionDenied", "InvalidRequest",
-    "PodsRefused", "OutOfMemory", "ImagePullFailed", "ContainerConfigError",
+    "PodsRefused", "OutOfMemory", "ImagePullFailed", "ContainerConfigError", "ConversionFailed",
 })  # fmt: skip
 
 
