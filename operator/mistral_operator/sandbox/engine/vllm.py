@@ -9,11 +9,11 @@ STAND_IN_STARTED_FD names a file descriptor that is closed when the load begins.
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 
 from .flags import flag_list, parse_serve
+from .lifecycle import end_on_signals, load, say, tell_started
 from .settings import ConfigurationError, EngineSettings, read_settings
 
 OUT_OF_MEMORY = (
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         settings = read_settings(parsed, environment)
     except ConfigurationError as error:
-        _say(str(error))
+        say(str(error))
         return 1
     return asyncio.run(_serve(settings, environment))
 
@@ -43,11 +43,10 @@ async def _serve(settings: EngineSettings, environment: Mapping[str, str]) -> in
     from .server import EngineServer
 
     ending = asyncio.Event()
-    _end_on_signals(ending, with_parent=environment.get("STAND_IN_PARENT") == "stdin")
-    _say(f"stand-in for vLLM {flag_list()['version']}: no model is loaded; {settings.model} is only a name here")
-    if descriptor := environment.get("STAND_IN_STARTED_FD"):
-        os.close(int(descriptor))
-    if not await _load(settings, ending):
+    end_on_signals(ending, environment)
+    say(f"stand-in for vLLM {flag_list()['version']}: no model is loaded; {settings.model} is only a name here")
+    tell_started(environment)
+    if not await load(settings.load_s, settings.speed, ending, OUT_OF_MEMORY if settings.crash == "oom" else ""):
         return 1
     if ending.is_set():
         return 0
@@ -57,43 +56,15 @@ async def _serve(settings: EngineSettings, environment: Mapping[str, str]) -> in
     )
     await runner.setup()
     await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
-    _say(f"serving {', '.join(settings.served_names)} on {settings.host}:{settings.port}")
+    say(f"serving {', '.join(settings.served_names)} on {settings.host}:{settings.port}")
     await ending.wait()
     engine.admission.draining = True
     try:
         await asyncio.wait_for(engine.admission.drained(), settings.shutdown_timeout_s / settings.speed)
     except TimeoutError:
-        _say(f"aborting {engine.admission.unfinished} unfinished requests")
+        say(f"aborting {engine.admission.unfinished} unfinished requests")
     await runner.cleanup()
     return 0
-
-
-async def _load(settings: EngineSettings, ending: asyncio.Event) -> bool:
-    """Weights, compilation, warm-up: time passes and the port stays closed. False if the engine crashes."""
-    _say(f"loading for {settings.load_s:g} simulated seconds")
-    duration_s = settings.load_s / settings.speed
-    crash = settings.crash == "oom"
-    try:
-        # A GPU that is too small shows after the weights, before the warm-up.
-        await asyncio.wait_for(ending.wait(), duration_s / 2 if crash else duration_s)
-    except TimeoutError:
-        if crash:
-            _say(OUT_OF_MEMORY)
-            return False
-    return True
-
-
-def _end_on_signals(ending: asyncio.Event, *, with_parent: bool) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.set)
-    if with_parent:
-        # Nobody ever writes there: readable means that the parent is gone, however it went.
-        loop.add_reader(sys.stdin.fileno(), os._exit, 1)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

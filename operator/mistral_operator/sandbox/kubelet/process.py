@@ -1,4 +1,4 @@
-"""What runs in a container: the stand-in engine as a local process, or nothing but time."""
+"""What runs in a container: a stand-in engine or a gateway as a local process, or nothing but time."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import mistral_operator
 
 from .environment import expand
+from .jetstream import find_command
 
 Object = dict[str, Any]
 
@@ -48,8 +49,17 @@ def engine_arguments(container: Object, values: Mapping[str, str]) -> list[str] 
     return None
 
 
+def find_program(container: Object, values: Mapping[str, str], address: str) -> list[str] | None:
+    """What to run after `python -m` for a container of the pod at `address`; None where there is no such program."""
+    arguments = engine_arguments(container, values)
+    if arguments is not None:
+        return [ENGINE_MODULE, *arguments]
+    words = [expand(word, dict(values)) for word in (container.get("command") or []) + (container.get("args") or [])]
+    return find_command(words, address)
+
+
 class EngineProcess:
-    """The stand-in engine. It ends with this process, however this one ends: its standard input is a pipe from here."""
+    """A program of ours. It ends with this process, however this one ends: its standard input is a pipe from here."""
 
     ready_after_s: float | None = None
 
@@ -60,9 +70,12 @@ class EngineProcess:
 
     @classmethod
     async def start(
-        cls, arguments: Sequence[str], values: Mapping[str, str], address: str, speed: float, load_s: float, log: Path
+        cls, program: Sequence[str], values: Mapping[str, str], address: str, speed: float, load_s: float, log: Path
     ) -> "EngineProcess":
-        """Return once the process is up and begins to load (or has ended): Python's own start isn't simulated time."""
+        """Return once the process is up and begins to load (or has ended): Python's own start isn't simulated time.
+
+        `program` is a module with its arguments.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         try:
@@ -70,8 +83,7 @@ class EngineProcess:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
-                    ENGINE_MODULE,
-                    *arguments,
+                    *program,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=output,
                     stderr=output,

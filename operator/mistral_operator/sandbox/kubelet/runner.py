@@ -13,9 +13,10 @@ from .context import Object, PodContext
 from .environment import ConfigError, Values, environment
 from .events import timestamp
 from .images import PullError
+from .jetstream import count_devices
 from .monitor import Monitor
 from .probes import read_target
-from .process import EngineProcess, NoProcess, Running, engine_arguments
+from .process import EngineProcess, NoProcess, Running, find_program
 from .settings import LEAST_KILL_DELAY_S, LEAST_RETRY_S
 
 
@@ -136,16 +137,17 @@ class ContainerRunner:
     async def _start(self) -> Running:
         settings, context = self._settings, self._context
         load_s = float(self._values.get("STAND_IN_LOAD_SECONDS") or settings.engine_load_s)
-        arguments = engine_arguments(self._container, self._values)
-        if arguments is None:
+        address = listening_address(context.pod_ip)
+        program = find_program(self._container, self._values, address)
+        if program is None:
             # The program of this container isn't here. What is expected to end ends, with the code asked for.
             ends = None if self._restart_policy == "Always" else settings.real_s(settings.job_s)
             return NoProcess(0.0, ends, int(self._values.get("STAND_IN_EXIT_CODE") or 0))
         if not settings.engine_processes:
             return NoProcess(settings.real_s(load_s))
-        address = listening_address(context.pod_ip)
         log = context.log_file(self._container["name"])
-        return await EngineProcess.start(arguments, self._values, address, settings.speed, load_s, log)
+        values = {**count_devices(self._container), **self._values}
+        return await EngineProcess.start(program, values, address, settings.speed, load_s, log)
 
     async def _fail_probe(self, running: Running, kind: str) -> None:
         text = f"Container {self._container['name']} failed {kind.lower()} probe, will be restarted"
