@@ -265,6 +265,10 @@ class SlotRule:
     prompt_share: Decimal
     """Share of a place that the prompt may take; the answer has the rest."""
 
+    def prompt_tokens(self, context: int) -> int:
+        """The longest prompt in a place of `context` tokens: the servers compile for powers of two only."""
+        return 1 << (int(context * self.prompt_share).bit_length() - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class HostRule:

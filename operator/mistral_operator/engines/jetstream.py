@@ -31,11 +31,6 @@ OWN_ENV: Final = frozenset(RESERVED_ENV)
 LONGEST_DRAIN_S: Final = 10
 
 
-def prompt_tokens(option: PlannedOption) -> int:
-    """Tokens that a prompt may take of a place in the KV cache; both servers' default is half of it."""
-    return option.context_length // 2
-
-
 def assemble(spec: MistralModelSpec, plan: Plan, option: PlannedOption, engine: ContainerLaunch) -> EngineLaunch:
     """A replica of `engine` behind the gateway."""
     wanted_s = wanted_drain_s(spec)
@@ -63,7 +58,7 @@ def _gateway(plan: Plan, option: PlannedOption, *, drain_s: int) -> ContainerLau
             *("--engine", f"localhost:{GRPC_PORT}"),
             *("--served-model-name", plan.served_name),
             *("--tokenizer", plan.tokenizer),
-            *("--max-prefill-tokens", str(prompt_tokens(option))),
+            *("--max-prefill-tokens", str(option.max_prompt_tokens)),
             *("--max-total-tokens", str(option.context_length)),
             *("--max-concurrency", str(option.max_concurrency)),
             # Neither server takes sampling parameters with a request, and greedy is what both do by default.

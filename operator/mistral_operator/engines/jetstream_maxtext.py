@@ -83,7 +83,7 @@ def _settings(spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> tupl
         f"model_name={plan.engine_model}",
         f"tokenizer_path={_TOKENIZERS}/tokenizer.mistral-{plan.tokenizer}",
         f"load_parameters_path={plan.checkpoint_uri}/{folder}",
-        f"max_prefill_predict_length={jetstream.prompt_tokens(option)}",
+        f"max_prefill_predict_length={option.max_prompt_tokens}",
         f"max_target_length={option.context_length}",
         f"per_device_batch_size={_per_device(option)}",
         "scan_layers=False",

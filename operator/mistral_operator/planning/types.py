@@ -136,6 +136,8 @@ class PlannedOption:
     """Arrangement of a TPU slice's chips, such as `2x4`; empty for GPUs."""
     hosts: int = 1
     """Machines per replica; more than one only for a multi-host TPU slice."""
+    max_prompt_tokens: int = 0
+    """Tokens that a prompt may have; 0 where prompt and answer share the whole context."""
 
     @property
     def devices_per_host(self) -> int:

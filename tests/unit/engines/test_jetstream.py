@@ -12,6 +12,7 @@ from mistral_operator.engines.protocol import Conversion, EngineLaunch
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
+from mistral_operator.sandbox.engine.jetstream_settings import read_settings
 
 CATALOGUE = load_catalogue()
 IMAGE = "registry.example/jetstream:1"
@@ -33,6 +34,19 @@ def launch(model: MistralModel) -> tuple[PlannedOption, EngineLaunch, Conversion
     made = plan(model)
     engine = ENGINES[made.chosen.engine]
     return made.chosen, engine.launch(model.spec, made, made.chosen), engine.convert(made, made.chosen)
+
+
+@pytest.mark.parametrize("context", [None, 512, 3000, 4096])
+def test_both_servers_take_their_command_lines(context: int | None) -> None:
+    asked = {"contextLength": context} if context else {}
+    for kind, weights in (("JetStreamPyTorch", {}), ("JetStreamMaxText", {"weights": BUCKET})):
+        option, started, _ = launch(model_of(kind, model="mixtral-8x7b", engine=asked, **weights))
+        program = ("maxtext",) if weights else ("jpt", "serve")
+        read = read_settings((*program, *started.engine.args), {"STAND_IN_DEVICES": str(option.devices)})
+        assert read.max_total_tokens == option.context_length
+        assert read.slots == option.max_concurrency
+        assert started.gateway is not None
+        assert str(read.max_prefill_tokens) in started.gateway.args
 
 
 def settings(words: tuple[str, ...]) -> dict[str, str]:
