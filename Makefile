@@ -51,6 +51,7 @@ lint: $(STAMP) ## format, style, types, layers, and that generated files are up 
 	$(RUN) -m mistral_operator.api.schema --check
 	$(RUN) -m mistral_operator.catalogue.compile --check
 	$(RUN) tools/supported_fields.py --check
+	$(RUN) tools/rights.py --check
 
 format: $(STAMP) ## format the code and apply the safe fixes
 	$(VENV)/bin/ruff format operator tests tools
@@ -60,10 +61,11 @@ golden: $(STAMP) ## write the golden files again; review the difference with git
 	MISTRAL_OPERATOR_GOLDEN=write $(PYTEST) tests/golden -q $(PYTEST_FLAGS)
 	@git --no-pager diff --stat -- tests/golden
 
-crds: $(STAMP) ## write what is generated again: crds/, reference pages, the compiled catalogue
+crds: $(STAMP) ## write what is generated again: crds/, roles, the chart's parts, reference pages, the compiled catalogue
 	$(RUN) -m mistral_operator.api.schema --write
 	$(RUN) -m mistral_operator.catalogue.compile --write
 	$(RUN) tools/supported_fields.py --write
+	$(RUN) tools/rights.py --write
 
 sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the foreground; prints the kubeconfig's path
 	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)
