@@ -52,6 +52,7 @@ lint: $(STAMP) ## format, style, types, layers, and that generated files are up 
 	$(RUN) -m mistral_operator.catalogue.compile --check
 	$(RUN) tools/supported_fields.py --check
 	$(RUN) tools/rights.py --check
+	$(RUN) tools/chart.py --check
 
 format: $(STAMP) ## format the code and apply the safe fixes
 	$(VENV)/bin/ruff format operator tests tools
@@ -66,6 +67,7 @@ crds: $(STAMP) ## write what is generated again: crds/, roles, the chart's parts
 	$(RUN) -m mistral_operator.catalogue.compile --write
 	$(RUN) tools/supported_fields.py --write
 	$(RUN) tools/rights.py --write
+	$(RUN) tools/chart.py --write
 
 sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the foreground; prints the kubeconfig's path
 	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)
