@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,15 @@ class Operator:
         self.kubeconfig = kubeconfig
         self.module = "mistral_operator"
         """What is run with `python -m`; a test may run a changed operator."""
+        self.args: Sequence[str] = ()
+        """What it is told first, as a Deployment would; the sandbox's own options come after and win."""
         self.env: Mapping[str, str] = {}
         self.process: Process | None = None
 
     def start(self) -> None:
         """Start it; readiness shows in what it does."""
         box = self._sandbox
-        args = [sys.executable, "-m", self.module, "run", "--kubeconfig", self.kubeconfig]
+        args = [sys.executable, "-m", self.module, "run", *self.args, "--kubeconfig", self.kubeconfig]
         args += ["--container-api", box.container_api, "--project", box.project]
         args += ["--location", box.location, "--cluster", box.cluster, "--health-port", "0"]
         args += ["--cloud-backoff-scale", "0.02"]  # the simulated cloud is that much faster, too
