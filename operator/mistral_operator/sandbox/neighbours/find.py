@@ -15,12 +15,9 @@ from mistral_operator.sandbox.programs.download import DownloadError, download, 
 from mistral_operator.sandbox.programs.golang import BuildError
 
 from .catalogue import NEIGHBOURS, Neighbour
+from .errors import NeighbourMissingError
 
 ASK_TIMEOUT_S = 10.0
-
-
-class NeighbourMissingError(Exception):
-    """No such neighbour, or no source had it; the message says why for each."""
 
 
 def find_program(name: str, say: Say) -> Path:

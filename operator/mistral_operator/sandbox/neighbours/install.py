@@ -3,7 +3,8 @@
 import sys
 
 from .catalogue import NEIGHBOURS
-from .find import NeighbourMissingError, find_program
+from .errors import NeighbourMissingError
+from .find import find_program
 
 if __name__ == "__main__":
     try:
