@@ -25,7 +25,7 @@ HADOLINT := $(VENV)/bin/hadolint
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit bench lint format golden crds image-check sandbox plan lock binaries clean
+.PHONY: help demo test test-unit bench lint format golden crds image-check sandbox plan lock binaries neighbours clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
@@ -38,7 +38,7 @@ help: ## list the targets
 demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
 	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
-test: $(STAMP) binaries ## all tests: unit, golden, scenario, and cluster on a real control plane
+test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and cluster on a real control plane
 	$(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
 
 test-unit: $(STAMP) ## the quick tests: no process, no network
@@ -92,6 +92,9 @@ lock: $(STAMP) ## solve the dependencies again into requirements.lock and the im
 
 binaries: $(STAMP)
 	@$(RUN) -m mistral_operator.sandbox.control_plane.install >/dev/null
+
+neighbours: $(STAMP)
+	@$(RUN) -m mistral_operator.sandbox.neighbours.install helm lws >/dev/null
 
 clean: ## remove the virtual environment and every cache in this folder
 	rm -rf $(VENV) build dist .sandbox .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
