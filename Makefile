@@ -14,6 +14,8 @@ PARALLEL ?= --numprocesses=2 --dist=loadfile
 BENCH_FLAGS ?=
 EXAMPLE ?= examples/mistral-7b.yaml
 
+# What the operator used of its rights in each sandbox of a test run; compared with its roles at the end.
+USED_RIGHTS := $(CURDIR)/.sandbox/used-rights
 SOURCES := operator tests tools docker
 DOCKERFILES := Dockerfile $(wildcard docker/*.Dockerfile)
 
@@ -38,8 +40,13 @@ help: ## list the targets
 demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
 	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
+# Through the environment, where no shell reads what is in quotes.
+test: export MISTRAL_OPERATOR_TESTS_CHOSEN := $(PYTEST_FLAGS)
 test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and cluster on a real control plane
-	$(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
+	@rm -rf $(USED_RIGHTS)
+	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) \
+	    $(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
+	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) $(PYTEST) tests/rights
 
 test-unit: $(STAMP) ## the quick tests: no process, no network
 	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.support.rights import recorded_use
 from tests.support.running_sandbox import CRDS, Place
 from tests.support.stack import Stack, stack_on
 
@@ -32,5 +33,6 @@ async def light_stack(
         assert sandbox.description
         said = asdict(sandbox.description)
         place = Place(directory=directory, kubeconfig=Path(said.pop("kubeconfig")), **said)
-        async with stack_on(place) as stack:
-            yield stack, sandbox.plane
+        with recorded_use(sandbox.plane.audit_log):
+            async with stack_on(place) as stack:
+                yield stack, sandbox.plane

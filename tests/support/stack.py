@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import yaml
+from tests.support.operator_account import become_operator
 from tests.support.polling import eventually
 from tests.support.running_sandbox import REPOSITORY, Place, running_sandbox
 
@@ -34,7 +35,7 @@ GONE_S = 60
 
 
 class Operator:
-    """The operator's process: started, killed, started again."""
+    """The operator's process: started, killed, started again. `kubeconfig` is its ServiceAccount's."""
 
     def __init__(self, sandbox: Place, processes: ProcessGroup, kubeconfig: Path) -> None:
         self._sandbox = sandbox
@@ -244,7 +245,7 @@ async def stack_on(sandbox: Place) -> AsyncIterator[Stack]:
     """Get an operator ready to be started in a sandbox that runs."""
     async with Kube(sandbox.kubeconfig) as kube, aiohttp.ClientSession() as http:
         with ProcessGroup() as processes:
-            operator = Operator(sandbox, processes, sandbox.kubeconfig)
+            operator = Operator(sandbox, processes, await become_operator(sandbox.kubeconfig, sandbox.directory))
             stack = Stack(sandbox, kube, operator, http)
             await make_namespace(kube, stack.namespace)
             yield stack

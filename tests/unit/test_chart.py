@@ -1,5 +1,6 @@
 """The chart's files agree with what they are made from. What helm makes of them is tests/cluster/test_chart.py's."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mistral_operator.controller import health
 from mistral_operator.controller.options import RunOptions
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +82,19 @@ def test_defaults_are_the_operators_own() -> None:
     assert values["workers"] == options.workers
     assert values["resyncSeconds"] == options.resync_s
     assert values["claimIdleAfterSeconds"] == options.settings.claim_idle_after_s
+
+
+def test_probes_and_scrapes_ask_for_what_is_served() -> None:
+    served = set(re.findall(r'add_get\("(/\w+)"', inspect.getsource(health)))
+    texts = [(CHART / "templates" / name).read_text() for name in ("deployment.yaml", "monitoring.yaml")]
+    asked = set(re.findall(r"path: (/\w+)", "".join(texts)))
+    assert asked == served
+    assert asked == {"/healthz", "/readyz", "/metrics"}
+
+
+def test_the_image_runs_as_the_user_that_the_chart_asks_for() -> None:
+    (user,) = re.findall(r"^USER (\d+):", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert f"runAsUser: {user}\n" in (CHART / "templates" / "deployment.yaml").read_text()
 
 
 def _objects(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
