@@ -33,7 +33,8 @@ RUN JAX_PLATFORMS=cpu python3 -c "import huggingface_hub, google.cloud.storage, 
 import maxtext.inference.maxengine.maxengine_config, maxtext.checkpoint_conversion.to_maxtext"
 
 FROM ${PYTHON_IMAGE}
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 MAXTEXT_CONFIG=/opt/maxtext/src/maxtext/configs/base.yml
+# The user has no home of its own; libraries keep caches there.
+ENV HOME=/tmp PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/maxtext /opt/maxtext
 COPY docker/jetstream-maxtext/convert_checkpoint.py /opt/mistral-operator/convert_checkpoint.py

@@ -28,7 +28,8 @@ RUN git fetch --quiet --depth 1 https://github.com/AI-Hypercomputer/jetstream-py
 RUN bash -e install_everything.sh && pip freeze > /opt/jetstream-pytorch/versions.txt && jpt list | grep --quiet Mixtral-8x7B
 
 FROM ${PYTHON_IMAGE}
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+# The user has no home of its own; libraries keep caches there.
+ENV HOME=/tmp PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/jetstream-pytorch /opt/jetstream-pytorch
 WORKDIR /opt/jetstream-pytorch

@@ -18,12 +18,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mistral_operator.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 IMAGE = "/opt/mistral-operator"
 EXAMPLE = ROOT / "examples" / "mistral-7b.yaml"
 CHECKS = (
     ("--version",),
-    ("run", "--help"),
+    *((command, "--help") for command in COMMANDS),
     ("catalogue", "models"),
     ("plan", "-f", "model.yaml"),
 )
