@@ -4,13 +4,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import yaml
+from tests.support.operator_account import become_operator
 from tests.support.polling import eventually
 from tests.support.running_sandbox import REPOSITORY, Place, running_sandbox
 
@@ -34,7 +35,7 @@ GONE_S = 60
 
 
 class Operator:
-    """The operator's process: started, killed, started again."""
+    """The operator's process: started, killed, started again. `kubeconfig` is its ServiceAccount's."""
 
     def __init__(self, sandbox: Place, processes: ProcessGroup, kubeconfig: Path) -> None:
         self._sandbox = sandbox
@@ -42,13 +43,15 @@ class Operator:
         self.kubeconfig = kubeconfig
         self.module = "mistral_operator"
         """What is run with `python -m`; a test may run a changed operator."""
+        self.args: Sequence[str] = ()
+        """What it is told first, as a Deployment would; the sandbox's own options come after and win."""
         self.env: Mapping[str, str] = {}
         self.process: Process | None = None
 
     def start(self) -> None:
         """Start it; readiness shows in what it does."""
         box = self._sandbox
-        args = [sys.executable, "-m", self.module, "run", "--kubeconfig", self.kubeconfig]
+        args = [sys.executable, "-m", self.module, "run", *self.args, "--kubeconfig", self.kubeconfig]
         args += ["--container-api", box.container_api, "--project", box.project]
         args += ["--location", box.location, "--cluster", box.cluster, "--health-port", "0"]
         args += ["--cloud-backoff-scale", "0.02"]  # the simulated cloud is that much faster, too
@@ -242,7 +245,7 @@ async def stack_on(sandbox: Place) -> AsyncIterator[Stack]:
     """Get an operator ready to be started in a sandbox that runs."""
     async with Kube(sandbox.kubeconfig) as kube, aiohttp.ClientSession() as http:
         with ProcessGroup() as processes:
-            operator = Operator(sandbox, processes, sandbox.kubeconfig)
+            operator = Operator(sandbox, processes, await become_operator(sandbox.kubeconfig, sandbox.directory))
             stack = Stack(sandbox, kube, operator, http)
             await make_namespace(kube, stack.namespace)
             yield stack
