@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import openai
 import yaml
 from tests.support.operator_account import become_operator
 from tests.support.polling import eventually
@@ -27,6 +28,7 @@ CHILDREN = {
     "Service": "/api/v1/namespaces/{namespace}/services",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
+    "Job": "/apis/batch/v1/namespaces/{namespace}/jobs",
     "Pod": "/api/v1/namespaces/{namespace}/pods",
 }
 TENANT_LABEL = "mistral-operator-tenant"
@@ -55,6 +57,7 @@ class Operator:
         args += ["--container-api", box.container_api, "--project", box.project]
         args += ["--location", box.location, "--cluster", box.cluster, "--health-port", "0"]
         args += ["--cloud-backoff-scale", "0.02"]  # the simulated cloud is that much faster, too
+        args += ["--image", "gateway=mistral-operator:sandbox"]
         env = {"PYTHONPATH": os.pathsep.join((str(REPOSITORY / "operator"), str(REPOSITORY))), **self.env}
         self.process = self._processes.spawn("operator", args, box.directory / "operator.log", env=env)
 
@@ -219,6 +222,11 @@ class Stack:
         async with self._http.post(url, json=body) as answer:
             assert answer.status == 200, await answer.text()
             return str((await answer.json())["choices"][0]["message"]["content"])
+
+    def client(self, name: str) -> openai.AsyncOpenAI:
+        """OpenAI's own client for a model's endpoint."""
+        url = f"{self.sandbox.front_url}/{self.namespace}/{name}/v1"
+        return openai.AsyncOpenAI(base_url=url, api_key="unused", max_retries=0, timeout=30)
 
     def story(self) -> str:
         """What helps to understand a failure."""
