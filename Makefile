@@ -53,6 +53,7 @@ lint: $(STAMP) ## format, style, types, layers, and that generated files are up 
 	$(RUN) tools/supported_fields.py --check
 	$(RUN) tools/generate_wire.py --check
 	$(RUN) tools/stand_in_tokens.py --check
+	$(RUN) tools/gateway_page.py --check
 
 format: $(STAMP) ## format the code and apply the safe fixes
 	$(VENV)/bin/ruff format operator tests tools
@@ -68,6 +69,7 @@ crds: $(STAMP) ## write what is generated again: crds/, reference pages, the com
 	$(RUN) tools/supported_fields.py --write
 	$(RUN) tools/generate_wire.py --write
 	$(RUN) tools/stand_in_tokens.py --write
+	$(RUN) tools/gateway_page.py --write
 
 sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the foreground; prints the kubeconfig's path
 	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)

@@ -85,7 +85,15 @@ def test_help_lists_every_target() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/README.md", "docs/security.md", "docs/supported-fields.md"]
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/README.md",
+        "docs/gateway.md",
+        "docs/security.md",
+        "docs/supported-fields.md",
+    ],
 )
 def test_documents_name_what_exists(name: str) -> None:
     text = read(name)
