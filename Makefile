@@ -64,6 +64,7 @@ lint: $(STAMP) ## format, style, types, layers, and that generated files are up 
 	$(RUN) tools/supported_fields.py --check
 	$(RUN) tools/generate_wire.py --check
 	$(RUN) tools/stand_in_tokens.py --check
+	$(RUN) tools/gateway_page.py --check
 	$(RUN) tools/rights.py --check
 	$(RUN) tools/chart.py --check
 	$(RUN) tools/image_lock.py --check
@@ -84,6 +85,7 @@ crds: $(STAMP) ## write what is generated: crds/, roles, the chart's parts, refe
 	$(RUN) tools/supported_fields.py --write
 	$(RUN) tools/generate_wire.py --write
 	$(RUN) tools/stand_in_tokens.py --write
+	$(RUN) tools/gateway_page.py --write
 	$(RUN) tools/rights.py --write
 	$(RUN) tools/chart.py --write
 

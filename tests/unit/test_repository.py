@@ -93,6 +93,7 @@ def test_help_lists_every_target() -> None:
         "CONTRIBUTING.md",
         "charts/mistral-operator/README.md",
         "docs/README.md",
+        "docs/gateway.md",
         "docs/images.md",
         "docs/installing.md",
         "docs/security.md",

@@ -12,7 +12,7 @@ MISSING_EXTRA = "this needs the tokenizers: pip install 'mistral-operator[gatewa
 
 @click.command()
 @click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")  # noqa: S104  for probes
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
 @click.option("--engine", default="localhost:9000", show_default=True, metavar="HOST:PORT", help="JetStream's gRPC.")
 @click.option("--served-model-name", required=True, help="The name that clients ask for.")
 @click.option("--tokenizer", required=True, type=click.Choice(TOKENIZER_VERSIONS), help="Mistral's, as the model's.")

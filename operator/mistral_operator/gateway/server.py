@@ -1,6 +1,7 @@
 """The HTTP surface: OpenAI's paths, health and metrics."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from .tokens import Tokenizer
 
 LARGEST_BODY_BYTES: Final = 2 * 1024 * 1024
 HEALTH_TIMEOUT_S: Final = 1.0
+LAST_WORDS_S: Final = 1.0
 CLIENT_LEFT: Final = 499
 """Counted, never sent."""
 DRAINING: Final = "The gateway is shutting down and takes no new requests."
@@ -63,7 +65,9 @@ class GatewayServer:
         except TimeoutError:
             log.warning("cutting %d unfinished answers", self._in_flight)
             self._engine.cut()
-            await self._idle.wait()
+            # A client that doesn't read may never get the last event.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), LAST_WORDS_S)
 
     async def health(self, _: web.Request) -> web.Response:
         """200 only when a request sent now would be answered."""
