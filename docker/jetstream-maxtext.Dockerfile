@@ -25,6 +25,8 @@ RUN uv pip install --resolution=lowest -r src/dependencies/requirements/generate
 RUN uv pip install --no-deps -r src/dependencies/extra_deps/pre_train_github_deps.txt \
         -r src/dependencies/extra_deps/jetstream_github_deps.txt \
     && uv pip install -r src/dependencies/extra_deps/tf_requirements.txt
+# What JetStream's package declares beside; what is there already stays as MaxText pins it.
+RUN uv pip install blobfile grpcio portpicker prometheus-client shortuuid tiktoken
 # Only for converting checkpoints, on CPUs.
 RUN uv pip install --torch-backend=cpu "torch==${TORCH_VERSION}"
 RUN uv pip install --no-deps -e . && rm -rf .git

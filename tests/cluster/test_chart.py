@@ -19,7 +19,7 @@ from tests.support.stack import Operator, Stack, make_namespace
 from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.crds import install_crds
 from mistral_operator.sandbox.kube import Kube, KubeError
-from mistral_operator.sandbox.neighbours import find_program
+from mistral_operator.sandbox.neighbours.find import find_program
 from mistral_operator.sandbox.processes import ProcessGroup
 
 MODEL = "mistral-7b-v0.3"

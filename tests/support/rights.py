@@ -35,11 +35,14 @@ HARDLY_USED = {
 
 
 class Request(NamedTuple):
-    """What the operator asked for, and the HTTP status of the answer."""
+    """What the operator asked for, and what came of it."""
 
     right: Right
+    path: str
     code: int
-    address: str
+    """The HTTP status."""
+    refused: bool
+    """For want of a right: a 403 may also mean that a namespace is going, or a quota full."""
 
 
 class Use(NamedTuple):
@@ -60,16 +63,23 @@ def read_requests(audit_log: Path) -> Iterator[Request]:
         about = event.get("objectRef") or {}
         resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource", ""))))
         right = Right(about.get("apiGroup", ""), resource, event["verb"])
-        yield Request(right, (event.get("responseStatus") or {}).get("code", 0), event["requestURI"])
+        code = (event.get("responseStatus") or {}).get("code", 0)
+        refused = code == 401 or (event.get("annotations") or {}).get("authorization.k8s.io/decision") == "forbid"
+        yield Request(right, event["requestURI"].partition("?")[0], code, refused)
 
 
 def read_use(audit_log: Path, sandbox: str) -> Use:
-    """The rights used. A patch that made an object needed the right to create it, too."""
+    """The rights used. A patch that made an object needed the right to create it, too.
+
+    An API server that has just started refuses what it allows a moment later, when it has read the roles: what it
+    allowed at another time was not refused for want of a right.
+    """
     requests = list(read_requests(audit_log))
-    used = {request.right for request in requests if request.right.resource}
-    used |= {right._replace(verb="create") for right, code, _ in requests if right.verb == "patch" and code == 201}
-    refused = dict.fromkeys(f"{right}: {code} {address}" for right, code, address in requests if code in (401, 403))
-    return Use(sandbox, frozenset(used), tuple(refused))
+    allowed = {(request.right, request.path) for request in requests if not request.refused}
+    used = {right for right, _ in allowed if right.resource}
+    used |= {r.right._replace(verb="create") for r in requests if r.right.verb == "patch" and r.code == 201}
+    refused = {(request.right, request.path) for request in requests if request.refused} - allowed
+    return Use(sandbox, frozenset(used), tuple(f"{right} at {path}" for right, path in sorted(refused)))
 
 
 def read_rights(role: Mapping[str, Any]) -> Iterator[Right]:
@@ -85,7 +95,7 @@ def read_rights(role: Mapping[str, Any]) -> Iterator[Right]:
 def recorded_use(audit_log: Path) -> Iterator[None]:
     """Leave behind what the operator used in this sandbox, if somebody wants to know."""
     folder = os.environ.get(FOLDER)
-    begun_by = os.environ.get("PYTEST_CURRENT_TEST", "a session's fixture").partition(" ")[0]
+    begun_by = os.environ.get("PYTEST_CURRENT_TEST", "a session's fixture").rpartition(" (")[0]
     try:
         yield
     finally:
