@@ -12,7 +12,7 @@ PYTEST_FLAGS ?=
 # Two workers, each with a control plane of its own: most of a cluster test is waiting. A file stays with one of them.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 BENCH_FLAGS ?=
-EXAMPLE ?= examples/mistral-7b.yaml
+EXAMPLE ?=
 
 # What the operator used of its rights in each sandbox of a test run; compared with its roles at the end.
 USED_RIGHTS := $(CURDIR)/.sandbox/used-rights
@@ -37,8 +37,8 @@ help: ## list the targets
 	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS (sandbox),"
 	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench)"
 
-demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
-	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
+demo: $(STAMP) binaries ## serve a model on a GPU and one on a TPU of a simulated GKE, scale, delete (KEEP=1 stays)
+	@$(RUN) -m mistral_operator demo $(if $(EXAMPLE),--example $(EXAMPLE)) $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
 # Through the environment, where no shell reads what is in quotes.
 test: export MISTRAL_OPERATOR_TESTS_CHOSEN := $(PYTEST_FLAGS)
@@ -96,7 +96,7 @@ sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the f
 	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)
 
 plan: $(STAMP) ## what EXAMPLE would run on, why, and what it costs; needs no cluster
-	@$(RUN) -m mistral_operator plan -f $(EXAMPLE)
+	@$(RUN) -m mistral_operator plan -f $(or $(EXAMPLE),examples/mistral-7b.yaml)
 
 lock: $(STAMP) ## solve the dependencies again into requirements.lock and the image's part of it
 	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --upgrade \

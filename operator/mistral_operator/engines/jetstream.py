@@ -24,8 +24,8 @@ PORTS: Final = {
     tpu.METRICS_PORT_NAME: tpu.METRICS_PORT,
 }
 # The images are built by this project's own recipes, for this user.
-USER_ID: Final = 2000
-GROUP_ID: Final = 0
+USER_ID: Final = 65532
+GROUP_ID: Final = 65532
 OWN_ENV: Final = frozenset(RESERVED_ENV)
 # The server's stop waits so long for running requests, whatever is asked (jetstream/core/server_lib.py).
 LONGEST_DRAIN_S: Final = 10

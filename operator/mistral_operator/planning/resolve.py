@@ -168,15 +168,34 @@ def _resolve_runtime(
     resolved = _resolve_engine(model, engine, weights, asked, images)
     if isinstance(resolved, PlanRefused):
         return resolved
-    if engine.converted_checkpoint and not weights.bucket:
+    demand = _resolve_demand(model, engine, asked)
+    if isinstance(demand, PlanRefused):
+        return demand
+    refused = _check_checkpoint(engine, weights, demand) if engine.converted_checkpoint else None
+    return refused or Runtime(resolved, demand)
+
+
+def _check_checkpoint(engine: Engine, weights: Weights, demand: Demand) -> PlanRefused | None:
+    ready = "spec.weights.gcs.uri with the folder (`items`) of one that is"
+    if not weights.bucket:
         return PlanRefused(
             "CheckpointRequired",
             f"spec.weights: {engine.name} reads a checkpoint in a format of its own, from a bucket; write"
-            " spec.weights.cache: {mode: Bucket, uri: gs://BUCKET/FOLDER} to have it converted and kept there, or"
-            " spec.weights.gcs.uri with the folder of one that is converted already",
+            f" spec.weights.cache: {{mode: Bucket, uri: gs://BUCKET/FOLDER}} to have it converted and kept there, or"
+            f" {ready} converted already",
         )
-    demand = _resolve_demand(model, engine, asked)
-    return demand if isinstance(demand, PlanRefused) else Runtime(resolved, demand)
+    if not weights.converted and demand.precision != weights.precision:
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.engine.precision: the Job that converts a checkpoint for {engine.name} doesn't quantise it, which"
+            f" takes devices that hold the weights in 16 bit; write {ready} quantised already",
+        )
+    if not weights.converted and "/" not in weights.bucket.removeprefix("gs://"):
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.weights.cache.uri: a checkpoint wants a folder of its own; write {weights.bucket}/FOLDER",
+        )
+    return None
 
 
 def _resolve_engine(
