@@ -28,6 +28,7 @@ from .processes import parent_gone
 
 WATCHDOG_S = 0.5
 FILE = "sandbox.json"
+HOSTS = "hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Sandbox:
         say: Callable[[str], None] = _print,
         neighbours: Sequence[str] = (),
     ) -> None:
-        self.plane = ControlPlane(directory, say, leftovers=[FILE], crds=crds)
+        self.plane = ControlPlane(directory, say, leftovers=[FILE, HOSTS], crds=crds)
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
@@ -100,7 +101,7 @@ class Sandbox:
             neighbour = RUNNABLE[name](program, self.plane.directory, self.plane.kubeconfig)
             self._running.append(await self._stack.enter_async_context(neighbour))
         kubeconfig = self.plane.kubeconfig
-        dial = self._stack.enter_context(DialMap())
+        dial = self._stack.enter_context(DialMap(hosts=self.plane.directory / HOSTS))
         gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))
         pods = self.plane.directory / "pods"
         await self._stack.enter_async_context(Kubelet(kubeconfig, self._speed, dial, pods, self._kubelet))

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from .jetstream_flags import CommandLineError, flag_lists
 from .jetstream_settings import JetStreamSettings, read_settings
-from .lifecycle import end_on_signals, load, say, tell_started
+from .lifecycle import announce_start, end_on_signals, end_with_parent, load, say
 
 OUT_OF_MEMORY = (
     "jaxlib._jax.XlaRuntimeError: RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory "
@@ -58,13 +58,15 @@ async def _serve(settings: JetStreamSettings, environment: Mapping[str, str]) ->
 
     began = time.monotonic()
     ending = asyncio.Event()
-    end_on_signals(ending, environment)
+    end_with_parent(environment)
+    end_on_signals(ending)
     say(f"stand-in for {settings.program}: no model is loaded; {settings.model} is only a name here")
-    tell_started(environment)
+    announce_start(environment)
     metrics = JetStreamMetrics(environment)
     if settings.prometheus_port:
         start_http_server(settings.prometheus_port, settings.host, metrics.registry)
-    if not await load(settings.load_s, settings.speed, ending, OUT_OF_MEMORY if settings.crash == "oom" else ""):
+    out_of_memory = OUT_OF_MEMORY if settings.crash == "oom" else ""
+    if not await load(settings.load_s, settings.speed, ending, out_of_memory=out_of_memory):
         return 1
     if ending.is_set():
         return 0

@@ -4,13 +4,13 @@ A pod's containers share one network, so they find each other on localhost. Here
 address, which is put into their arguments from outside.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .calls import Call, Program
+
 Object = dict[str, Any]
-Command = Callable[[Sequence[str], str], list[str] | None]
-"""The words of a container and the pod's address to what `python -m` runs, or None for another program's words."""
 
 ENGINE_MODULE = "mistral_operator.sandbox.engine.jetstream"
 TETHER_MODULE = "mistral_operator.sandbox.tether"
@@ -19,33 +19,30 @@ DEFAULT_ENGINE = "localhost:9000"
 LOCAL = ("localhost", "127.0.0.1")
 
 
-def _maxtext(words: Sequence[str], _: str) -> list[str] | None:
-    interpreter, *rest = words
-    if Path(interpreter).name.startswith("python") and rest[:2] == ["-m", MAXTEXT_MODULE]:
-        return [ENGINE_MODULE, "maxtext", *rest[2:]]
+def maxtext(call: Call) -> Program | None:
+    """`python3 -m maxtext.inference.maxengine.maxengine_server …`"""
+    words = call.words
+    if words and Path(words[0]).name.startswith("python") and words[1:3] == ("-m", MAXTEXT_MODULE):
+        return Program(ENGINE_MODULE, ("maxtext", *words[3:]))
     return None
 
 
-def _pytorch(words: Sequence[str], _: str) -> list[str] | None:
-    return [ENGINE_MODULE, "jpt", *words[1:]] if Path(words[0]).name == "jpt" else None
+def pytorch(call: Call) -> Program | None:
+    """`jpt …`"""
+    words = call.words
+    return Program(ENGINE_MODULE, ("jpt", *words[1:])) if words and Path(words[0]).name == "jpt" else None
 
 
-def _gateway(words: Sequence[str], address: str) -> list[str] | None:
-    if Path(words[0]).name != "mistral-operator" or words[1:2] != ["gateway"]:
+def gateway(call: Call) -> Program | None:
+    """`mistral-operator gateway …`"""
+    words = call.words
+    if len(words) < 2 or Path(words[0]).name != "mistral-operator" or words[1] != "gateway":
         return None
     host, _, port = _option(words, "--engine", DEFAULT_ENGINE).rpartition(":")
-    engine = ["--engine", f"{address}:{port}"] if host in LOCAL else []
+    engine = ("--engine", f"{call.address}:{port}") if host in LOCAL else ()
     # The last of an option's values counts.
-    return [TETHER_MODULE, "mistral_operator", *words[1:], "--host", address, *engine]
-
-
-COMMANDS: tuple[Command, ...] = (_maxtext, _pytorch, _gateway)
-
-
-def find_command(words: Sequence[str], address: str) -> list[str] | None:
-    """What to run after `python -m` for a container of a JetStream pod, None for any other container."""
-    found = (command(words, address) for command in COMMANDS if words)
-    return next((command for command in found if command is not None), None)
+    own = ("--host", call.address, *engine)
+    return Program(TETHER_MODULE, ("mistral_operator", *words[1:], *own), loads=False)
 
 
 def count_devices(container: Object) -> Mapping[str, str]:

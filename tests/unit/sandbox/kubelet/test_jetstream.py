@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from mistral_operator.sandbox.kubelet.calls import Program
 from mistral_operator.sandbox.kubelet.jetstream import count_devices
-from mistral_operator.sandbox.kubelet.process import find_program
+from mistral_operator.sandbox.kubelet.programs import recognise
 
 ADDRESS = "127.64.0.7"
 MAXTEXT = ["python3", "-m", "maxtext.inference.maxengine.maxengine_server"]
@@ -42,7 +43,9 @@ HERE = ["--host", ADDRESS, "--engine", f"{ADDRESS}:9000"]
     ],
 )
 def test_which_program_runs(container: dict[str, Any], expected: list[str] | None) -> None:
-    assert find_program({"image": "example/image", **container}, {"M": "x"}, ADDRESS) == expected
+    found = recognise({"image": "example/image", **container}, {"M": "x"}, ADDRESS)
+    assert isinstance(found, Program | None)
+    assert (None if found is None else [found.module, *found.arguments]) == expected
 
 
 def test_maxtext_counts_the_chips_of_its_container() -> None:
