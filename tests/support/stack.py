@@ -27,6 +27,7 @@ CHILDREN = {
     "ControllerRevision": "/apis/apps/v1/namespaces/{namespace}/controllerrevisions",
     "Service": "/api/v1/namespaces/{namespace}/services",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+    "LeaderWorkerSet": "/apis/leaderworkerset.x-k8s.io/v1/namespaces/{namespace}/leaderworkersets",
     "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
     "Job": "/apis/batch/v1/namespaces/{namespace}/jobs",
     "Pod": "/api/v1/namespaces/{namespace}/pods",
@@ -162,7 +163,12 @@ class Stack:
 
     async def children(self, kind: str) -> list[Json]:
         """The model objects' children of one kind, other than Kubernetes' own."""
-        listed = await self.kube.request("GET", CHILDREN[kind].format(namespace=self.namespace))
+        try:
+            listed = await self.kube.request("GET", CHILDREN[kind].format(namespace=self.namespace))
+        except KubeError as error:
+            if kind != "LeaderWorkerSet" or error.status != 404:
+                raise
+            return []  # Its controller isn't in this cluster.
         return [{"kind": kind, **item} for item in listed["items"] if "labels" in item["metadata"]]
 
     async def claims(self) -> list[Json]:
@@ -242,9 +248,12 @@ def _resource_labels(pool: Json) -> Json:
 
 
 @asynccontextmanager
-async def running_stack(directory: Path, *, scenario: Path | None = None, speed: float = 50) -> AsyncIterator[Stack]:
+async def running_stack(
+    directory: Path, *, scenario: Path | None = None, speed: float = 50, neighbours: Sequence[str] = ()
+) -> AsyncIterator[Stack]:
     """Start a sandbox and get an operator ready to be started."""
-    async with running_sandbox(directory, scenario, speed) as sandbox, stack_on(sandbox) as stack:
+    running = running_sandbox(directory, scenario, speed, neighbours=neighbours)
+    async with running as sandbox, stack_on(sandbox) as stack:
         yield stack
 
 
