@@ -254,6 +254,7 @@ async def test_a_release_serves_upgrades_and_goes_and_its_models_stay(
     assert "Tenant" not in await _columns(stack)
     await helm.upgrade("chat-models", FIRST, "--reset-then-reuse-values", workers="7")
     assert "Tenant" in await _columns(stack)
+    await _expect_served_kinds(stack)
     await run_as_deployed(stack.operator, stack, plane, "chat-models", FIRST)
     assert "--workers=7" in stack.operator.args
     await _expect_small_secrets(stack, FIRST)
@@ -269,6 +270,7 @@ async def test_a_release_serves_upgrades_and_goes_and_its_models_stay(
     assert f"nodepoolclaims.serving.mistral-operator.dev belongs to {FIRST}/chat-models" in notes
     await helm.upgrade("another", SECOND, "--reset-then-reuse-values", "--take-ownership", crds__adopt="true")
     assert (await stack.kube.get(CRD) or {})["metadata"]["annotations"]["meta.helm.sh/release-name"] == "another"
+    await _expect_served_kinds(stack)
     await run_as_deployed(stack.operator, stack, plane, "another", SECOND)
     stack.operator.start()
     await stack.scale("chat", 2)
@@ -323,16 +325,17 @@ async def _columns(stack: Stack) -> set[str]:
 
 
 async def _expect_served_kinds(stack: Stack) -> None:
-    """For a moment a new kind is not there, and then still being set up."""
-    path = f"/apis/serving.mistral-operator.dev/v1alpha1/namespaces/{stack.namespace}/mistralmodels"
+    """For a moment a new kind is not there, and a new or changed one still being set up, which is no other's fault."""
+    group = "/apis/serving.mistral-operator.dev/v1alpha1"
+    paths = (f"{group}/namespaces/{stack.namespace}/mistralmodels", f"{group}/nodepoolclaims")
 
     async def served() -> bool:
         try:
-            return await stack.kube.get(path) is not None
+            return None not in [await stack.kube.get(path) for path in paths]
         except KubeError:
             return False
 
-    await eventually(served, message="MistralModels are served")
+    await eventually(served, message="the operator's kinds are served")
 
 
 async def _expect_pods(stack: Stack, namespace: str) -> None:
