@@ -77,7 +77,8 @@ def sync(
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
-        requeue_after_s=None,
+        # When the Service has been made again, nothing else will tell of that.
+        requeue_after_s=0.0 if situation.cut_off and manifests else None,
     )
 
 
@@ -154,6 +155,7 @@ def _gather(
         workers=tuple(pod for pod in pods if not pod.leads),
         pod_events=observed.pod_events,
         claims=tuple(_find_claims(observed, revision)) if revision else (),
+        service=_find_child(children, "Service", model.metadata.name),
         workload=_find_child(children, _workload_kind(revision), model.metadata.name) if revision else None,
         conversion=_find_conversion(model, children, revision) if revision else None,
         autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),
