@@ -14,6 +14,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.events import note_changes
+from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.revisions import History, pin, read_history
 from mistral_operator.core.slices import find_occupied, keep_occupied
 from mistral_operator.core.support import find_unsupported
@@ -66,7 +67,7 @@ def sync(
     occupied = find_occupied(observed)
     if revision:
         revision = _number_slices(model, revision, occupied)
-    situation = _gather(model, observed, children, accepted, revision)
+    situation = _gather(model, observed, children, history, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
     retained = _retain(history, revision, situation.all_pods)
@@ -139,10 +140,13 @@ def _gather(
     model: MistralModel,
     observed: Observed,
     children: Sequence[_Object],
+    history: History,
     accepted: Finding,
     revision: Revision | None,
 ) -> Situation:
-    pods = view_pods(observed.pods, ENGINES.values())
+    hashes = history.hashes | ({revision.hash} if revision else set())
+    workloads = (child for child in children if child["kind"] in WORKLOADS)
+    pods = view_pods(find_own_pods(model, observed.pods, hashes, workloads), ENGINES.values())
     return Situation(
         model=model,
         cluster=observed.cluster,
