@@ -112,6 +112,28 @@ def test_a_terminating_replica_is_not_ready() -> None:
     assert world.condition("EndpointReady")["reason"] == "NoReadyReplica"
 
 
+@pytest.mark.parametrize("whose", ["nobody's", "a stranger's"])
+def test_replicas_that_no_service_of_the_model_leads_to_make_it_not_ready(whose: str) -> None:
+    world = _world_with_pod()
+    world.make_ready()
+    service = world.children.pop(("Service", "chat"))
+    if whose == "a stranger's":
+        del service["metadata"]["ownerReferences"]
+        world.children["Service", "chat"] = service
+    told = world.decide()
+    conditions = {c["type"]: c for c in told.status["conditions"]}
+    for kind in ("EndpointReady", "Ready"):
+        assert (conditions[kind]["status"], conditions[kind]["reason"]) == ("False", "ServicePending")
+    assert conditions["Reconciling"]["status"] == "True"
+    assert "Serving" not in [entry["reason"] for entry in told.status["timeline"]]
+    assert told.requeue_after_s == 0, "when the Service has been made, nothing but this look tells of that"
+    world.children.pop(("Service", "chat"), None)
+    world.step()
+    world.step()
+    assert world.condition("Ready")["reason"] == "Serving"
+    assert world.decide().requeue_after_s is None
+
+
 def test_an_autoscaler_without_metrics_says_so() -> None:
     world = World(model=make_model(scaling={"maxReplicas": 3}))
     world.step()

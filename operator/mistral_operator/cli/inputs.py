@@ -101,7 +101,7 @@ def read_inputs(file: Path) -> Inputs:
 
 
 def ordered_manifests(outcome: Outcome) -> list[Manifest]:
-    """What gets applied, in that order: revisions, then the claims they name, then the rest."""
+    """What gets applied, in an order that works: revisions, then the claims they name, then the rest."""
     revisions = [manifest for manifest in outcome.manifests if manifest["kind"] == "ControllerRevision"]
     others = [manifest for manifest in outcome.manifests if manifest["kind"] != "ControllerRevision"]
     return [*revisions, *outcome.claims, *others]

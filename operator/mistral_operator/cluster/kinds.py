@@ -56,6 +56,8 @@ LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN: Final = (DEPLOYMENT, LEADER_WORKER_SET, JOB, SERVICE, PDB, HPA, REVISION)
 """What a MistralModel owns, directly."""
+WORKLOADS: Final = (DEPLOYMENT, LEADER_WORKER_SET)
+"""What runs replicas."""
 OPTIONAL: Final = (LEADER_WORKER_SET,)
 """Kinds that a cluster may lack: they come with a controller that somebody has to install."""
 

@@ -25,6 +25,11 @@ class History:
         """The one that was served last."""
         return self.revisions[-1] if self.revisions else None
 
+    @property
+    def hashes(self) -> frozenset[str]:
+        """Those of all revisions, whether they can be read or not."""
+        return frozenset((*(r.hash for r in self.revisions), *(stored.hash for stored in self.unreadable)))
+
     def find(self, digest: str) -> Revision | None:
         """The revision made from the inputs with this hash."""
         return next((revision for revision in self.revisions if revision.hash == digest), None)

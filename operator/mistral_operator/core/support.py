@@ -115,7 +115,8 @@ def _find_repeated(model: MistralModel) -> Finding | None:
 
 def name_flag(word: str) -> str:
     """The flag that an engine reads from a word: `--max_model_len=9` and `--max-model-len 9` are the same one."""
-    head = word.split("=")[0].split()[0] if word.strip() else ""
+    before_value = word.partition("=")[0].split()
+    head = before_value[0] if before_value else ""
     if head.startswith("--"):
         return head.partition(".")[0].replace("_", "-")
     return head.rstrip("0123456789")

@@ -14,6 +14,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.events import note_changes
+from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.revisions import History, pin, read_history
 from mistral_operator.core.slices import find_occupied, keep_occupied
 from mistral_operator.core.support import find_unsupported
@@ -66,7 +67,7 @@ def sync(
     occupied = find_occupied(observed)
     if revision:
         revision = _number_slices(model, revision, occupied)
-    situation = _gather(model, observed, children, accepted, revision)
+    situation = _gather(model, observed, children, history, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
     retained = _retain(history, revision, situation.all_pods)
@@ -77,7 +78,8 @@ def sync(
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
-        requeue_after_s=None,
+        # When the Service has been made again, nothing else will tell of that.
+        requeue_after_s=0.0 if situation.cut_off and manifests else None,
     )
 
 
@@ -138,10 +140,13 @@ def _gather(
     model: MistralModel,
     observed: Observed,
     children: Sequence[_Object],
+    history: History,
     accepted: Finding,
     revision: Revision | None,
 ) -> Situation:
-    pods = view_pods(observed.pods, ENGINES.values())
+    hashes = history.hashes | ({revision.hash} if revision else set())
+    workloads = (child for child in children if child["kind"] in WORKLOADS)
+    pods = view_pods(find_own_pods(model, observed.pods, hashes, workloads), ENGINES.values())
     return Situation(
         model=model,
         cluster=observed.cluster,
@@ -154,6 +159,7 @@ def _gather(
         workers=tuple(pod for pod in pods if not pod.leads),
         pod_events=observed.pod_events,
         claims=tuple(_find_claims(observed, revision)) if revision else (),
+        service=_find_child(children, "Service", model.metadata.name),
         workload=_find_child(children, _workload_kind(revision), model.metadata.name) if revision else None,
         conversion=_find_conversion(model, children, revision) if revision else None,
         autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),

@@ -133,7 +133,10 @@ def check_autoscaling(situation: Situation) -> Finding:
 
 
 def check_endpoint(situation: Situation) -> Finding:
-    """Does at least one replica answer behind the Service?"""
+    """Does at least one replica answer behind the model's own Service?"""
+    if situation.cut_off:
+        name = situation.model.metadata.name
+        return unmet("ServicePending", f"Replicas answer, but no Service {name} of this model leads to them yet.")
     if situation.ready_pods:
         return met("Serving", f"{endpoint_url(situation.model)} is answered by {len(situation.ready_pods)} replicas.")
     if situation.plan is not None and situation.wanted_replicas == 0:

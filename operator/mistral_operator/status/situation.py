@@ -34,6 +34,8 @@ class Situation:
     pod_events: tuple[_Object, ...]
     claims: tuple[_Object | None, ...]
     """Those that the pinned plan needs; None for one that isn't there yet."""
+    service: _Object | None
+    """The model's own live Service: a stranger's of that name sends requests somewhere else."""
     workload: _Object | None
     """The live Deployment or LeaderWorkerSet."""
     conversion: ConversionView | None
@@ -81,6 +83,11 @@ class Situation:
     def current_pods(self) -> tuple[PodView, ...]:
         """Standing pods of the pinned plan."""
         return tuple(pod for pod in self.standing_pods if pod.revision == self.revision)
+
+    @property
+    def cut_off(self) -> bool:
+        """True when replicas answer, and no Service of the model leads to them."""
+        return bool(self.ready_pods) and self.service is None
 
     @property
     def rolled_out(self) -> bool:

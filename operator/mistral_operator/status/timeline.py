@@ -48,8 +48,12 @@ def _phases(situation: Situation, findings: Mapping[str, Finding]) -> Mapping[st
         "NodePoolReady": (_is_pool_ready(situation), _describe_pools(situation)),
         "NodesReady": (scheduled > 0, "The first replica has its node."),
         "Started": (any(pod.running for pod in pods), "The engine runs and loads the weights."),
-        "Serving": (any(pod.ready for pod in pods), "The first replica answers."),
+        "Serving": (_is_served(situation, findings), "The first replica answers."),
     }
+
+
+def _is_served(situation: Situation, findings: Mapping[str, Finding]) -> bool:
+    return findings["EndpointReady"].holds and any(pod.ready for pod in situation.current_pods)
 
 
 def _is_pool_ready(situation: Situation) -> bool:
