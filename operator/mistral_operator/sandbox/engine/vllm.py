@@ -10,7 +10,8 @@ STAND_IN_STARTED_FD names a file descriptor that is closed when the load begins.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from .flags import flag_list, parse_serve
 from .life import Life
@@ -45,7 +46,7 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str], broken: 
     The caller has announced the start, and arranged for the end with the parent.
     """
     settings = _read(arguments, environment)
-    return await _serve(settings, broken) if settings else 1
+    return await _serve(settings, broken, lambda: None) if settings else 1
 
 
 def _read(arguments: Sequence[str], environment: Mapping[str, str]) -> EngineSettings | None:
@@ -60,11 +61,11 @@ def _read(arguments: Sequence[str], environment: Mapping[str, str]) -> EngineSet
 
 async def _start(settings: EngineSettings, environment: Mapping[str, str]) -> int:
     end_with_parent(environment)
-    announce_start(environment)
-    return await _serve(settings, asyncio.Event())
+    return await _serve(settings, asyncio.Event(), partial(announce_start, environment))
 
 
-async def _serve(settings: EngineSettings, broken: asyncio.Event) -> int:
+async def _serve(settings: EngineSettings, broken: asyncio.Event, announce: Callable[[], None]) -> int:
+    """`announce` is called once signals are heard: before, a SIGTERM would look like a crash."""
     # Late: a refused command line ends without waiting for these imports.
     from aiohttp import web
 
@@ -73,6 +74,7 @@ async def _serve(settings: EngineSettings, broken: asyncio.Event) -> int:
     ending = asyncio.Event()
     end_on_signals(ending)
     say(f"stand-in for vLLM {flag_list()['version']}: no model is loaded; {settings.model} is only a name here")
+    announce()
     if not await _load(settings, ending, broken):
         return 1
     if ending.is_set():
