@@ -65,7 +65,7 @@ def test_further_options_reach_the_script() -> None:
         container("example/web"),
         container("example/web", "sleep", "1"),
         container(GPU, "sleep", "1"),
-        container(TPU, "sh", "-c", "mkdir -p /root/.cache/vllm && chmod 777 /root/.cache/vllm"),
+        container(TPU, "sh", "-c", "mkdir -p $HOME/.cache/vllm && chmod 777 $HOME/.cache/vllm"),
         container("example/gateway", "serve", "--engine", "vllm"),
         container("example/tool", "python3", "-m", "tools.fetch", args=["--for=my-vllm-cache"]),
     ],
