@@ -1,24 +1,19 @@
 """The stand-in of JetStream as a process: exit codes, ports while loading, its end."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from tests.support.engine_process import Start, stand_ins
 from tests.support.polling import eventually
 
 from mistral_operator.sandbox.control_plane.ports import free_port
 from mistral_operator.wire.jetstream_pb2 import DecodeRequest, HealthCheckRequest
 from mistral_operator.wire.orchestrator import OrchestratorStub
 
-Start = Callable[..., Awaitable[Process]]
-ROOT = Path(__file__).parents[4]
 HOST = "127.0.0.1"
 SERVE = ("jpt", "serve", "--model_id", "mistralai/Mixtral-8x7B-Instruct-v0.1")
 
@@ -26,25 +21,8 @@ SERVE = ("jpt", "serve", "--model_id", "mistralai/Mixtral-8x7B-Instruct-v0.1")
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Start the stand-in; it is killed at the end of the test."""
-    started: list[Process] = []
-
-    async def run(*words: str, **environment: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "mistral_operator.sandbox.engine.jetstream", *words),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "operator"), **environment},
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async with stand_ins("jetstream") as run:
+        yield run
 
 
 async def is_open(port: int) -> bool:
