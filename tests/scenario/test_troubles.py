@@ -1,11 +1,10 @@
 """What a model says when something is wrong: the pod's or the cloud's own words, and what to write instead."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.world import CLUSTER, World, autoscaler_event, make_model
-
-from mistral_operator.planning.types import ClusterProfile
 
 
 def _world_with_pod(**spec: Any) -> World:
@@ -144,12 +143,26 @@ def test_an_autoscaler_without_metrics_says_so() -> None:
     assert world.condition("AutoscalingReady")["reason"] == "NoMetricsAdapter"
 
 
-def test_an_autoscaler_quotes_its_own_trouble() -> None:
-    cluster = ClusterProfile(
-        CLUSTER.provider, CLUSTER.project, CLUSTER.location, CLUSTER.cluster, CLUSTER.zones, custom_metrics=True
-    )
-    world = World(model=make_model(scaling={"maxReplicas": 3}), cluster=cluster)
+def _autoscaled_world() -> World:
+    world = World(model=make_model(scaling={"maxReplicas": 3}), cluster=replace(CLUSTER, custom_metrics=True))
     world.step()
+    return world
+
+
+@pytest.mark.parametrize("says", [None, "Unknown", "True"])
+def test_an_autoscaler_is_active_only_when_it_says_so(says: str | None) -> None:
+    world = _autoscaled_world()
+    if says:
+        condition = {"type": "ScalingActive", "status": says, "reason": "ValidMetricFound", "message": "…"}
+        world.children["HorizontalPodAutoscaler", "chat"]["status"] = {"conditions": [condition]}
+    world.step()
+    found = world.condition("AutoscalingReady")
+    wanted = ("True", "Active") if says == "True" else ("False", "WaitingForMetrics")
+    assert (found["status"], found["reason"]) == wanted
+
+
+def test_an_autoscaler_quotes_its_own_trouble() -> None:
+    world = _autoscaled_world()
     trouble = {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "no metrics"}
     world.children["HorizontalPodAutoscaler", "chat"]["status"] = {"conditions": [trouble]}
     world.step()

@@ -5,16 +5,18 @@ A new operator, catalogue or price list leaves a revision alone; only another sp
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_LABEL, REVISION_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content, own
 from mistral_operator.manifests.slices import SLICES_ANNOTATION, read_slices, slice_claim, slice_name, write_slices
+from mistral_operator.manifests.stored_plan import find_flaw
 from mistral_operator.planning.serialize import PlanFormatError, plan_from_dict, plan_to_dict
 from mistral_operator.planning.types import Plan
 
 KIND = "ControllerRevision"
+_LONGEST_VERSION: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +110,54 @@ def new_revision(
 
 def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
     """Read a ControllerRevision; None when it isn't one that this operator made for this model."""
-    labels = stored["metadata"].get("labels") or {}
-    digest, data = labels.get(REVISION_LABEL, ""), stored.get("data") or {}
-    if not digest or not _is_trustworthy(
-        data.get("claim"), labels.get(CLAIM_LABEL, ""), stored["metadata"]["namespace"]
-    ):
+    metadata, data = stored["metadata"], stored.get("data")
+    labels = metadata.get("labels") or {}
+    digest = labels.get(REVISION_LABEL, "")
+    if not digest or not isinstance(data, Mapping) or not _has_parts(data):
         return None
-    try:
-        plan = plan_from_dict(data["plan"])
-    except PlanFormatError as error:
-        return Unreadable(digest, str(data.get("plannerVersion", "unknown")), str(error))
-    numbers = read_slices((stored["metadata"].get("annotations") or {}).get(SLICES_ANNOTATION, ""))
+    if not _is_trustworthy(data["claim"], labels.get(CLAIM_LABEL, ""), metadata["namespace"]):
+        return None
+    plan = _read_plan(data["plan"])
+    if not isinstance(plan, Plan):
+        return Unreadable(digest, data["plannerVersion"], plan)
+    if plan.chosen.hosts > 1 and "workerTemplate" not in data:
+        return None
+    numbers = read_slices((metadata.get("annotations") or {}).get(SLICES_ANNOTATION, ""))
     return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data, slices=numbers)
 
 
-def _is_trustworthy(claim: Any, name: str, namespace: str) -> bool:
+def _has_parts(data: Mapping[str, Any]) -> bool:
+    """Whether all is there, in JSON of the right kind; what is in the templates the API server judges."""
+    version = data.get("plannerVersion")
+    needed = all(isinstance(data.get(part), Mapping) for part in ("plan", "claim", "podTemplate"))
+    optional = all(isinstance(data[part], Mapping) for part in ("workerTemplate", "conversion") if part in data)
+    return needed and optional and isinstance(version, str) and len(version) <= _LONGEST_VERSION
+
+
+def _read_plan(stored: Mapping[str, Any]) -> Plan | str:
+    """The plan, or what is wrong with it."""
+    try:
+        plan = plan_from_dict(stored)
+    except (PlanFormatError, OverflowError) as error:  # A JSON number may be too large for any integer.
+        return str(error)
+    flaw = find_flaw(plan)
+    return f"this is no plan that this version can read: {flaw}" if flaw else plan
+
+
+def _is_trustworthy(claim: Mapping[str, Any], name: str, namespace: str) -> bool:
     """The stored claim is applied with the operator's own rights, so it must be what the operator would have written.
 
     Whoever may write ControllerRevisions in a namespace must not get more by that than a pool for this namespace.
     """
-    if not isinstance(claim, Mapping) or claim.keys() != {"apiVersion", "kind", "metadata", "spec"}:
+    if claim.keys() != {"apiVersion", "kind", "metadata", "spec"}:
         return False
     metadata, spec = claim["metadata"], claim["spec"]
     return (
         (claim["apiVersion"], claim["kind"]) == (API_VERSION, CLAIM_KIND)
+        and isinstance(metadata, Mapping)
+        and isinstance(spec, Mapping)
         and metadata.keys() <= {"name", "labels"}
-        and metadata["name"] == name
+        and metadata.get("name") == name
         and spec.get("tenant") == namespace
         and name.endswith(f"-{hash_content(spec)}")
     )

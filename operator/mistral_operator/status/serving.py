@@ -129,6 +129,10 @@ def check_autoscaling(situation: Situation) -> Finding:
     active = read_condition(situation.autoscaler, "ScalingActive")
     if active.get("status") == "False":
         return unmet(active.get("reason", "Inactive"), quote(active.get("message", "The autoscaler is not active.")))
+    if active.get("status") != "True":
+        return unmet(
+            "WaitingForMetrics", "The HorizontalPodAutoscaler hasn't told yet that it reads the engine's queue."
+        )
     return met("Active", "The HorizontalPodAutoscaler reads the engine's queue.")
 
 
