@@ -70,11 +70,14 @@ def sync(
     situation = _gather(model, observed, children, history, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
-    retained = _retain(history, revision, situation.all_pods)
-    manifests = _render(model, revision, situation) if revision else ()
+    retained = [keep_occupied(each, occupied) for each in _retain(history, revision, situation.all_pods)]
+    served = revision
+    if situation.nothing_to_load and retained:
+        served = retained[-1] = _number_slices(model, retained[-1], occupied)
+    manifests = _render(model, revision, served, situation) if revision and served else ()
     return Outcome(
         manifests=manifests,
-        claims=_render_claims(revision, [keep_occupied(each, occupied) for each in retained]),
+        claims=_render_claims(revision, retained),
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
@@ -194,21 +197,25 @@ def count_affordable(model: MistralModel, replica_hourly_cost: Decimal | None) -
     return int(dollars(limit) / replica_hourly_cost)
 
 
-def _render(model: MistralModel, revision: Revision, situation: Situation) -> tuple[Manifest, ...]:
-    job = revision.conversion
+def _render(
+    model: MistralModel, revision: Revision, served: Revision, situation: Situation
+) -> tuple[Manifest, ...]:
+    """`served` is what the replicas run: an earlier revision as long as this one has nothing to load."""
+    job = revision.conversion if situation.wanted_replicas or not situation.converting else None
     return (
         build_revision(model, revision),
         build_service(model),
         *((build_conversion(model, revision.hash, job),) if job else ()),
-        _render_workload(model, revision, situation),
+        _render_workload(model, served, situation),
         build_disruption_budget(model),
-        *(_render_scalers(model, revision.plan.chosen) if situation.accepted.holds else ()),
+        *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
     )
 
 
 def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:
     """What runs the replicas: none before there is something to load."""
-    option, replicas = revision.plan.chosen, 0 if situation.converting else situation.wanted_replicas
+    too_early = situation.nothing_to_load and revision.hash == situation.revision
+    option, replicas = revision.plan.chosen, 0 if too_early else situation.wanted_replicas
     worker = revision.worker_template
     if worker is not None:
         return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)
