@@ -96,7 +96,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faul
     directory = tmp_path_factory.mktemp("api-faults")
     async with (
         light_stack(directory) as (stack, plane),
-        FaultProxy(stack.sandbox.kubeconfig, directory) as proxy,
+        FaultProxy(stack.operator.kubeconfig, directory) as proxy,
     ):
         stack.operator.module = "tests.support.impatient_operator"
         stack.operator.kubeconfig = proxy.kubeconfig

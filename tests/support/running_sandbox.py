@@ -2,13 +2,16 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.polling import eventually
+from tests.support.rights import recorded_use
 
+from mistral_operator.sandbox.neighbours.catalogue import NEIGHBOURS
+from mistral_operator.sandbox.neighbours.find import cache_directory
 from mistral_operator.sandbox.processes import Process, ProcessGroup
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,14 +42,25 @@ class RunningSandbox(Place):
 
 @asynccontextmanager
 async def running_sandbox(
-    directory: Path, scenario: Path | None = None, speed: float = 50, crds: Path | None = CRDS
+    directory: Path,
+    scenario: Path | None = None,
+    speed: float = 50,
+    crds: Path | None = CRDS,
+    neighbours: Sequence[str] = (),
 ) -> AsyncIterator[RunningSandbox]:
-    """Start one and yield it when it is ready; it ends with the block. `speed` divides every simulated delay."""
+    """Start one and yield it when it is ready; it ends with the block. `speed` divides every simulated delay.
+
+    `neighbours` (`["lws"]`) must have been got before: a test builds nothing.
+    """
     args: list[str | Path] = [sys.executable, "-m", "mistral_operator.sandbox", "--directory", directory]
     args += ["--speed", str(speed)]
     args += _option("--scenario", scenario) + _option("--crds", crds)
+    for name in neighbours:
+        assert cache_directory(NEIGHBOURS[name]).is_dir(), f"{name} isn't there: run `make neighbours`"
+        args += ["--with", name]
     ready = directory / "sandbox.json"
-    with ProcessGroup() as group:
+    # Recorded before the group ends, and whatever way the block does.
+    with ProcessGroup() as group, recorded_use(directory / "audit.log"):
         environment = {"PYTHONPATH": str(REPOSITORY / "operator")}
         process = group.spawn("sandbox", args, directory / "sandbox.log", env=environment)
         await eventually(

@@ -1,16 +1,9 @@
 """One file of `models/` → a typed and checked entry."""
 
+from mistral_operator.catalogue.architecture import Architecture, Experts, LatentAttention, VisionTower
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader
-from mistral_operator.catalogue.types import (
-    Architecture,
-    Checkpoint,
-    Experts,
-    License,
-    Model,
-    ModelEngine,
-    VisionTower,
-)
+from mistral_operator.catalogue.types import Checkpoint, License, Model, ModelEngine
 
 PRECISIONS = ("bf16", "fp8")
 """Of published weights."""
@@ -69,6 +62,7 @@ def _architecture(reader: Reader) -> Architecture:
         sliding_window=reader.whole("sliding_window") if reader.has("sliding_window") else None,
         experts=_experts(reader.inner("experts")) if reader.has("experts") else None,
         vision=_vision(reader.inner("vision")) if reader.has("vision") else None,
+        latent=_latent(reader.inner("latent")) if reader.has("latent") else None,
     )
     reader.done()
     if (result.kind == "moe") != (result.experts is not None):
@@ -80,7 +74,22 @@ def _architecture(reader: Reader) -> Architecture:
 
 def _experts(reader: Reader) -> Experts:
     result = Experts(
-        count=reader.whole("count"), active=reader.whole("active"), intermediate=reader.whole("intermediate")
+        count=reader.whole("count"),
+        active=reader.whole("active"),
+        intermediate=reader.whole("intermediate"),
+        shared=reader.whole("shared") if reader.has("shared") else 0,
+    )
+    reader.done()
+    return result
+
+
+def _latent(reader: Reader) -> LatentAttention:
+    result = LatentAttention(
+        query_rank=reader.whole("query_rank"),
+        rank=reader.whole("rank"),
+        nope_dim=reader.whole("nope_dim"),
+        rope_dim=reader.whole("rope_dim"),
+        value_dim=reader.whole("value_dim"),
     )
     reader.done()
     return result
@@ -111,11 +120,17 @@ def _checkpoint(reader: Reader) -> Checkpoint:
     return result
 
 
+def _environment(reader: Reader) -> dict[str, str]:
+    return {name: reader.text(name) for name in reader.keys()}  # noqa: SIM118  a Reader is no dict
+
+
 def _model_engine(reader: Reader) -> ModelEngine:
     result = ModelEngine(
         since=reader.text("since"),
         flags=reader.texts("flags"),
         tool_calling=reader.texts("tool_calling"),
+        reasoning=reader.texts("reasoning") if reader.has("reasoning") else (),
+        env=_environment(reader.inner("env")) if reader.has("env") else {},
         name=reader.text("name") if reader.has("name") else "",
         tokenizer=reader.text("tokenizer") if reader.has("tokenizer") else "",
     )

@@ -4,10 +4,12 @@ Every fact is data in `data/`, with its source; `unverified` names the fields th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+
+from mistral_operator.catalogue.architecture import Architecture
 
 GIB = 1 << 30
 
@@ -20,52 +22,6 @@ class Provenance:
     """Field or group of fields → source."""
     unverified: tuple[str, ...]
     """Fields that no source confirms; a group's name stands for all its fields."""
-
-
-@dataclass(frozen=True, slots=True)
-class Experts:
-    """The experts of a mixture-of-experts layer."""
-
-    count: int
-    active: int
-    """Experts that work on one token."""
-    intermediate: int
-    """Inner width of one expert."""
-
-
-@dataclass(frozen=True, slots=True)
-class VisionTower:
-    """The image encoder in front of the language model, kept in 16 bit."""
-
-    encoder: str
-    parameters: int
-    layers: int
-    hidden: int
-    patch: int
-    """Pixels along one side of a patch."""
-    max_image: int
-    """Pixels along the longer side of the largest image."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """The dimensions that decide about memory and about how the model can be split."""
-
-    kind: str
-    """`dense` or `moe`."""
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    """Read, never derived: it is not hidden / heads for every model."""
-    vocabulary: int
-    tied_embeddings: bool
-    sliding_window: int | None
-    """Tokens that a layer looks back at; None where it sees the whole context."""
-    experts: Experts | None
-    vision: VisionTower | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +62,10 @@ class ModelEngine:
     """The model's own flags: file layout, tokenizer, limits."""
     tool_calling: tuple[str, ...]
     """Flags that turn the parsing of tool calls on; empty for a model that was not trained for it."""
+    reasoning: tuple[str, ...] = ()
+    """Flags that turn the parsing of its reasoning on; empty for a model that doesn't reason."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables without which the engine doesn't start the model."""
     name: str = ""
     """What the engine calls the model, where it has names of its own."""
     tokenizer: str = ""
@@ -264,6 +224,10 @@ class SlotRule:
     """Tokens of prompt and answer that a place holds by default."""
     prompt_share: Decimal
     """Share of a place that the prompt may take; the answer has the rest."""
+
+    def prompt_tokens(self, context: int) -> int:
+        """The longest prompt in a place of `context` tokens: the servers compile for powers of two only."""
+        return 1 << (int(context * self.prompt_share).bit_length() - 1)
 
 
 @dataclass(frozen=True, slots=True)

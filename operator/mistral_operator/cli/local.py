@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,10 @@ from typing import Final
 import aiohttp
 
 from mistral_operator.api.schema import all_crds, render_crd
+from mistral_operator.planning.resolve import GATEWAY
 from mistral_operator.sandbox.control_plane.binaries import BinariesMissingError, find_binaries
+from mistral_operator.sandbox.neighbours.errors import NeighbourMissingError
+from mistral_operator.sandbox.neighbours.find import find_program
 from mistral_operator.sandbox.processes import Process, ProcessGroup
 
 POLL_S: Final = 0.1
@@ -42,14 +45,16 @@ class SandboxInfo:
     cluster: str
 
 
-def fetch_binaries(tell: Callable[[str], None]) -> None:
-    """Get the control plane's binaries, which takes minutes the first time.
+def fetch_binaries(tell: Callable[[str], None], neighbours: Sequence[str] = ()) -> None:
+    """Get the control plane's binaries and the neighbours' programs, which takes minutes the first time.
 
     Called outside of an event loop, so that Ctrl-C ends a build too.
     """
     try:
         find_binaries(tell)
-    except BinariesMissingError as error:
+        for name in neighbours:
+            find_program(name, tell)
+    except (BinariesMissingError, NeighbourMissingError) as error:
         raise StackError(str(error)) from None
 
 
@@ -63,10 +68,16 @@ class LocalStack:
         self._running: list[Process] = []
 
     async def start_sandbox(
-        self, *, scenario: Path | None, with_crds: bool, waiting: Callable[[str], None]
+        self,
+        *,
+        scenario: Path | None,
+        with_crds: bool,
+        waiting: Callable[[str], None],
+        neighbours: Sequence[str] = (),
     ) -> SandboxInfo:
         """Start it and wait until all of it answers. `waiting` is told what the sandbox says meanwhile.
 
+        `neighbours` are real controllers to run beside it, by name.
         The operator's definitions have to be there before the control plane's own controllers start: its garbage
         collector looks for new kinds only now and then.
         """
@@ -78,6 +89,8 @@ class LocalStack:
             args += ["--scenario", scenario]
         if with_crds:
             args += ["--crds", self._write_crds()]
+        for name in neighbours:
+            args += ["--with", name]
         process = self._spawn("sandbox", args)
 
         async def described() -> bool:
@@ -99,6 +112,8 @@ class LocalStack:
             "--kubeconfig", sandbox.kubeconfig, "--container-api", sandbox.container_api,
             "--project", sandbox.project, "--location", sandbox.location, "--cluster", sandbox.cluster,
             "--cloud-backoff-scale", f"{1 / self._speed:g}",
+            # Pods of that image run as processes of the sandbox; nothing is pulled.
+            "--image", f"{GATEWAY}=mistral-operator:sandbox",
             "--health-host", "127.0.0.1", "--health-port", str(port),
         ])  # fmt: skip
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:

@@ -9,6 +9,7 @@ import click
 from mistral_operator.cli.local import LocalStack, StackError, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, facts, say
+from mistral_operator.sandbox.neighbours.running import RUNNABLE
 from mistral_operator.sandbox.processes import ProcessGroup
 
 
@@ -26,23 +27,36 @@ def sandbox() -> None:
     "--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="Divides simulated delays."
 )
 @click.option("--with-operator", is_flag=True, help="Also install the CRDs and run the operator.")
-def up(directory: Path | None, scenario: Path | None, speed: float, with_operator: bool) -> None:
+@click.option(
+    "--with",
+    "neighbours",
+    type=click.Choice(sorted(RUNNABLE)),
+    multiple=True,
+    help="Also run this real controller (lws: LeaderWorkerSet), built with Go the first time.",
+)
+def up(
+    directory: Path | None, scenario: Path | None, speed: float, with_operator: bool, neighbours: tuple[str, ...]
+) -> None:
     """Start the sandbox and keep it until Ctrl-C; print the kubeconfig's path for kubectl, helm and other clients."""
     with working_directory(directory, "mistral-sandbox-") as place:
         try:
-            fetch_binaries(say)
-            asyncio.run(_stay(place, scenario, speed, with_operator))
+            fetch_binaries(say, neighbours)
+            asyncio.run(_stay(place, scenario, speed, with_operator, neighbours))
         except StackError as error:
             raise click.ClickException(f"{error}\nLogs are in {place}") from None
 
 
-async def _stay(directory: Path, scenario: Path | None, speed: float, with_operator: bool) -> None:
+async def _stay(
+    directory: Path, scenario: Path | None, speed: float, with_operator: bool, neighbours: tuple[str, ...]
+) -> None:
     narrator = Narrator()
     with ProcessGroup() as processes:
         stack = LocalStack(directory, processes, speed)
         try:
             narrator.tell("sandbox", f"starting in {directory}")
-            info = await stack.start_sandbox(scenario=scenario, with_crds=with_operator, waiting=narrator.await_)
+            info = await stack.start_sandbox(
+                scenario=scenario, with_crds=with_operator, waiting=narrator.await_, neighbours=neighbours
+            )
             if with_operator:
                 await stack.start_operator(info)
             narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)

@@ -24,16 +24,11 @@ PORTS: Final = {
     tpu.METRICS_PORT_NAME: tpu.METRICS_PORT,
 }
 # The images are built by this project's own recipes, for this user.
-USER_ID: Final = 2000
-GROUP_ID: Final = 0
+USER_ID: Final = 65532
+GROUP_ID: Final = 65532
 OWN_ENV: Final = frozenset(RESERVED_ENV)
 # The server's stop waits so long for running requests, whatever is asked (jetstream/core/server_lib.py).
 LONGEST_DRAIN_S: Final = 10
-
-
-def prompt_tokens(option: PlannedOption) -> int:
-    """Tokens that a prompt may take of a place in the KV cache; both servers' default is half of it."""
-    return option.context_length // 2
 
 
 def assemble(spec: MistralModelSpec, plan: Plan, option: PlannedOption, engine: ContainerLaunch) -> EngineLaunch:
@@ -63,7 +58,7 @@ def _gateway(plan: Plan, option: PlannedOption, *, drain_s: int) -> ContainerLau
             *("--engine", f"localhost:{GRPC_PORT}"),
             *("--served-model-name", plan.served_name),
             *("--tokenizer", plan.tokenizer),
-            *("--max-prefill-tokens", str(prompt_tokens(option))),
+            *("--max-prefill-tokens", str(option.max_prompt_tokens)),
             *("--max-total-tokens", str(option.context_length)),
             *("--max-concurrency", str(option.max_concurrency)),
             # Neither server takes sampling parameters with a request, and greedy is what both do by default.

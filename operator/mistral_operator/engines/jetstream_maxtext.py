@@ -12,9 +12,8 @@ from mistral_operator.planning.types import Plan, PlannedOption
 _CONFIGURATION: Final = "/opt/maxtext/src/maxtext/configs/base.yml"
 _TOKENIZERS: Final = "/opt/maxtext/src/maxtext/assets/tokenizers"
 _CONVERTER: Final = "/opt/mistral-operator/convert_checkpoint.py"
-_UNSCANNED: Final = "unscanned/checkpoints/0/items"
+_CONVERTED: Final = "unscanned_ckpt/checkpoints/0/items"
 """Where below its destination the converter leaves the checkpoint that is served."""
-_QUANTIZED: Final = "quantized-int8"
 
 _OWN_KEYS: Final = frozenset({
     "model_name", "tokenizer_path", "load_parameters_path", "max_prefill_predict_length", "max_target_length",
@@ -51,8 +50,6 @@ class JetStreamMaxText:
         """The Job that puts the checkpoint into the bucket, unless the user says that it is there."""
         if not plan.converts:
             return None
-        revision = ("--revision", plan.revision) if plan.revision else ()
-        quantize = ("--quantize", option.precision) if option.precision == "int8" else ()
         container = ContainerLaunch(
             name="convert",
             image=option.image,
@@ -60,16 +57,14 @@ class JetStreamMaxText:
             args=(
                 *("--model-name", plan.engine_model),
                 *("--repository", plan.repository),
-                *revision,
-                *quantize,
+                *("--revision", plan.revision or "main"),
                 *("--destination", plan.checkpoint_uri),
-                *("--work-directory", CACHE_DIRECTORY),
             ),
-            env={"HF_HOME": f"{CACHE_DIRECTORY}/huggingface", "HOME": CACHE_DIRECTORY},
+            # The download takes as much room as the weights.
+            env={"HF_HOME": f"{CACHE_DIRECTORY}/huggingface", "HOME": CACHE_DIRECTORY, "TMPDIR": CACHE_DIRECTORY},
         )
         return Conversion(
             container=container,
-            uses_devices=bool(quantize),
             run_as_user=jetstream.USER_ID,
             run_as_group=jetstream.GROUP_ID,
         )
@@ -77,13 +72,13 @@ class JetStreamMaxText:
 
 def _settings(spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> tuple[str, ...]:
     """`key=value` words, as MaxText reads its configuration."""
+    checkpoint = f"{plan.checkpoint_uri}/{_CONVERTED}" if plan.converts else plan.checkpoint_uri
     quantized = option.precision == "int8"
-    folder = _QUANTIZED if quantized else _UNSCANNED
     return (
         f"model_name={plan.engine_model}",
         f"tokenizer_path={_TOKENIZERS}/tokenizer.mistral-{plan.tokenizer}",
-        f"load_parameters_path={plan.checkpoint_uri}/{folder}",
-        f"max_prefill_predict_length={jetstream.prompt_tokens(option)}",
+        f"load_parameters_path={checkpoint}",
+        f"max_prefill_predict_length={option.max_prompt_tokens}",
         f"max_target_length={option.context_length}",
         f"per_device_batch_size={_per_device(option)}",
         "scan_layers=False",

@@ -43,7 +43,7 @@ class JetStreamPyTorch:
 
 
 def _arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> tuple[str, ...]:
-    prompt = jetstream.prompt_tokens(option)
+    prompt = option.max_prompt_tokens
     return (
         *("--model_id", plan.repository),
         *("--override_batch_size", str(option.max_concurrency)),

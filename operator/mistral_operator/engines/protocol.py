@@ -60,9 +60,14 @@ class EngineLaunch:
     """The container that speaks OpenAI's API in front of an engine that doesn't."""
 
     @property
+    def engine_hold_s(self) -> int:
+        """How long the engine waits before SIGTERM: behind a gateway until that has finished what it has begun."""
+        return self.endpoint_removal_s + (self.drain_s if self.gateway else 0)
+
+    @property
     def termination_grace_s(self) -> int:
-        """From the pod's deletion to SIGKILL: both waits, and time for the process to end."""
-        return self.endpoint_removal_s + self.drain_s + 10
+        """From the pod's deletion to SIGKILL: all waits, and time for the process to end."""
+        return self.engine_hold_s + self.drain_s + 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,6 @@ class Conversion:
     """A Job that makes an engine's own checkpoint of published weights, before anything is served."""
 
     container: ContainerLaunch
-    uses_devices: bool
-    """Whether the conversion computes on the accelerators; else it needs only the host's memory."""
     run_as_user: int
     run_as_group: int
 

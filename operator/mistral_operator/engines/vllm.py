@@ -35,7 +35,7 @@ def serve_arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption, *
         *("--served-model-name", plan.served_name),
         *revision,
         *("--port", str(PORT)),
-        *_numerics(option),
+        *_numerics(plan, option),
         *("--tensor-parallel-size", str(option.tensor_parallel)),
         *(("--pipeline-parallel-size", str(option.pipeline_parallel)) if option.pipeline_parallel > 1 else ()),
         *("--max-model-len", str(option.context_length)),
@@ -49,15 +49,17 @@ def serve_arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption, *
     )
 
 
-def _numerics(option: PlannedOption) -> tuple[str, ...]:
-    quantization = ("--quantization", "fp8") if option.precision == "fp8" else ()
+def _numerics(plan: Plan, option: PlannedOption) -> tuple[str, ...]:
+    """Weights that are published in 8 bit say so themselves; others are quantised when they are loaded."""
+    quantization = ("--quantization", "fp8") if option.precision == "fp8" != plan.weights_precision else ()
     kv_cache = ("--kv-cache-dtype", "fp8") if option.kv_cache_precision == "fp8" else ()
     return ("--dtype", "bfloat16", *quantization, *kv_cache)
 
 
-def base_environment(startup_budget_s: int) -> Mapping[str, str]:
-    """Where vLLM may write, how long it may take, and that it reports to nobody."""
+def base_environment(plan: Plan, startup_budget_s: int) -> Mapping[str, str]:
+    """Where vLLM may write, how long it may take, that it reports to nobody, and what the model can't do without."""
     return {
+        **plan.engine_env,
         "HF_HOME": f"{CACHE_DIRECTORY}/huggingface",
         "HOME": CACHE_DIRECTORY,
         "TMPDIR": "/tmp",  # noqa: S108  an emptyDir of the pod's own: the root file system is read-only

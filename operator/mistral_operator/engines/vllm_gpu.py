@@ -27,7 +27,7 @@ class VllmGpu:
             image=option.image,
             command=("vllm", "serve"),
             args=vllm.serve_arguments(spec, plan, option, drain_s=drain.drain_s),
-            env=vllm.base_environment(budget_s),
+            env=vllm.base_environment(plan, budget_s),
             ports={HTTP_PORT_NAME: vllm.PORT},
             ready=vllm.HEALTH,
             alive=vllm.HEALTH,

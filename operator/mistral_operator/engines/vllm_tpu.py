@@ -44,7 +44,7 @@ class VllmTpu:
             image=option.image,
             command=("vllm", "serve") if option.hosts == 1 else LEADER_COMMAND,
             args=vllm.serve_arguments(spec, plan, option, drain_s=drain.drain_s),
-            env=_environment(option, budget_s),
+            env=_environment(plan, option, budget_s),
             ports={HTTP_PORT_NAME: vllm.PORT, tpu.METRICS_PORT_NAME: tpu.METRICS_PORT},
             ready=vllm.HEALTH,
             alive=vllm.HEALTH,
@@ -71,11 +71,11 @@ def _worker(leader: ContainerLaunch) -> ContainerLaunch:
     return replace(leader, command=WORKER_COMMAND, args=(), ports=ports, ready=None, alive=None)
 
 
-def _environment(option: PlannedOption, budget_s: int) -> Mapping[str, str]:
+def _environment(plan: Plan, option: PlannedOption, budget_s: int) -> Mapping[str, str]:
     """Tpu-inference has no code of its own for Mistral's architectures: it is told to take vLLM's."""
     several = {"JAX_PLATFORMS": "", "PJRT_DEVICE": "TPU", "TPU_MULTIHOST_BACKEND": "ray"}
     return {
-        **vllm.base_environment(budget_s),
+        **vllm.base_environment(plan, budget_s),
         "JAX_COMPILATION_CACHE_DIR": tpu.COMPILE_CACHE,
         "MODEL_IMPL_TYPE": "vllm",
         "TPU_BACKEND_TYPE": "jax",

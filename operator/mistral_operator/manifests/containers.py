@@ -34,7 +34,7 @@ def build_engine_container(
         **_ports(container),
         "resources": _resources(pod, option),
         **_probes(container, startup_s=launch.startup_budget_s),
-        "lifecycle": {"preStop": {"sleep": {"seconds": launch.endpoint_removal_s}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": launch.engine_hold_s}}},
         "securityContext": container_security(),
         # The engine's last words reach the pod's status, and so the model's conditions.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -52,7 +52,6 @@ def build_conversion_spec(
 
 def _container(model: MistralModel, option: PlannedOption, conversion: Conversion) -> Manifest:
     launch = conversion.container
-    devices = {option.resource_name: str(option.devices_per_host)} if conversion.uses_devices else {}
     return {
         "name": launch.name,
         "image": launch.image,
@@ -60,8 +59,8 @@ def _container(model: MistralModel, option: PlannedOption, conversion: Conversio
         "args": list(launch.args),
         "env": build_environment(model.spec, launch),
         "resources": {
-            "requests": {"cpu": option.host_cpu, "memory": option.host_memory, **devices},
-            "limits": {"memory": option.host_memory, **devices},
+            "requests": {"cpu": option.host_cpu, "memory": option.host_memory},
+            "limits": {"memory": option.host_memory},
         },
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",

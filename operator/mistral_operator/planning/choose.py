@@ -260,6 +260,7 @@ def _build_option(task: Task, candidate: Candidate, fitted: Fit, host: HostReque
         notes=tuple(_notes(task, candidate, fitted)),
         topology=shape.topology,
         hosts=shape.hosts,
+        max_prompt_tokens=engine.slots.prompt_tokens(fitted.context_length) if engine.slots else 0,
     )
 
 
@@ -277,7 +278,7 @@ def _notes(task: Task, candidate: Candidate, fitted: Fit) -> Iterator[str]:
             " the whole replica anew, and the LeaderWorkerSet controller has to be in the cluster"
         )
     if engine.slots:
-        prompt = int(fitted.context_length * engine.slots.prompt_share)
+        prompt = engine.slots.prompt_tokens(fitted.context_length)
         yield (
             f"of the {tokens_text(fitted.context_length)} of context a prompt may take {prompt:,}; the server samples"
             " greedily, whatever a request asks for"

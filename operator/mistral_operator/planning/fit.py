@@ -138,7 +138,7 @@ def check_divisible(model: Model, devices: int) -> Misfit | None:
         return Misfit(
             "HeadsNotDivisible", f"{dimensions.heads} attention heads can't be split evenly over {devices} devices"
         )
-    if dimensions.kv_heads % devices and devices % dimensions.kv_heads:
+    if not dimensions.latent and dimensions.kv_heads % devices and devices % dimensions.kv_heads:
         return Misfit(
             "HeadsNotDivisible",
             f"{dimensions.kv_heads} key-value heads can't be split or copied evenly over {devices} devices",

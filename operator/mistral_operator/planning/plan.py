@@ -14,6 +14,7 @@ from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import (
     PRECISIONS,
     Runtime,
+    Runtimes,
     Weights,
     check_license,
     resolve_model,
@@ -71,7 +72,7 @@ def _plan_hardware(
     spec: MistralModelSpec,
     entry: Model,
     weights: Weights,
-    runtimes: tuple[Runtime, ...],
+    runtimes: Runtimes,
     catalogue: Catalogue,
     cluster: ClusterProfile,
     settings: Settings,
@@ -82,7 +83,7 @@ def _plan_hardware(
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
     task = Task(
         model=entry,
-        runtimes=runtimes,
+        runtimes=runtimes.usable,
         checkpoint_bytes=device_weights_bytes(entry.architecture, weights.precision),
         allow_experimental=spec.allow_experimental,
         max_hourly_cost=dollars(limit) if limit is not None else None,
@@ -93,8 +94,10 @@ def _plan_hardware(
     )
     options, refusals = choose(task, wishes)
     if not options:
-        return _refuse_all(task, refusals)
-    engine = next(item.engine for item in runtimes if item.engine.engine.id == options[0].engine)
+        telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
+        # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
+        return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
+    engine = next(item.engine for item in runtimes.usable if item.engine.engine.id == options[0].engine)
     return Plan(
         model_id=entry.id,
         display_name=entry.name,
@@ -107,6 +110,8 @@ def _plan_hardware(
         options=options,
         refusals=refusals[:MOST_REFUSALS],
         notes=tuple(note_plan(weights, engine)),
+        weights_precision=weights.precision,
+        engine_env=engine.env,
         engine_model=engine.model_name,
         tokenizer=engine.tokenizer,
         checkpoint_uri=weights.bucket if engine.engine.converted_checkpoint else "",
@@ -115,9 +120,9 @@ def _plan_hardware(
     )
 
 
-def _refuse_all(task: Task, refusals: tuple[Refusal, ...]) -> PlanRefused:
+def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
-    telling = _most_telling(tuple(item for item in refusals if item.reason != NOT_ALLOWED))
+    telling = _most_telling(tried)
     reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
     return PlanRefused(

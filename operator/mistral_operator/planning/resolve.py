@@ -1,7 +1,7 @@
 """From what a user wrote to what the catalogue has: model, checkpoint, license, engine, hardware wishes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from mistral_operator.api.engine import Engine as EngineSpec
@@ -54,6 +54,8 @@ class ResolvedEngine:
     flags: tuple[str, ...]
     omitted_flags: tuple[str, ...] = ()
     """Names of the model's flags that hold only for the catalogue's own repositories."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables without which the engine doesn't start the model."""
     model_name: str = ""
     """What the engine calls the model, where it has names of its own."""
     tokenizer: str = ""
@@ -68,6 +70,15 @@ class Runtime:
 
     engine: ResolvedEngine
     demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
+class Runtimes:
+    """The engines to choose from, at least one."""
+
+    usable: tuple[Runtime, ...]
+    refused: tuple[PlanRefused, ...]
+    """Why the others of the asked type don't run the model as asked."""
 
 
 def resolve_model(name: str, catalogue: Catalogue) -> tuple[Model, str] | PlanRefused:
@@ -142,15 +153,16 @@ def _find_bucket(spec: MistralModelSpec) -> tuple[str, bool]:
 
 def resolve_runtimes(
     model: Model, weights: Weights, asked: EngineSpec, catalogue: Catalogue, images: Mapping[str, str]
-) -> tuple[Runtime, ...] | PlanRefused:
+) -> Runtimes | PlanRefused:
     """The engines that the asked type stands for and that run the model as asked, each for its kind of hardware."""
     wanted = [catalogue.engines[name] for name in ENGINE_IDS[asked.type or EngineType.AUTO]]
     known = [engine for engine in wanted if engine.id in model.engines]
     if not known:
         return _refuse_engine(model, wanted, catalogue)
     answers = [_resolve_runtime(model, engine, weights, asked, images) for engine in known]
-    runtimes = tuple(answer for answer in answers if isinstance(answer, Runtime))
-    return runtimes or next(answer for answer in answers if isinstance(answer, PlanRefused))
+    refused = tuple(answer for answer in answers if isinstance(answer, PlanRefused))
+    usable = tuple(answer for answer in answers if isinstance(answer, Runtime))
+    return Runtimes(usable, refused) if usable else refused[0]
 
 
 def _refuse_engine(model: Model, wanted: list[Engine], catalogue: Catalogue) -> PlanRefused:
@@ -168,15 +180,34 @@ def _resolve_runtime(
     resolved = _resolve_engine(model, engine, weights, asked, images)
     if isinstance(resolved, PlanRefused):
         return resolved
-    if engine.converted_checkpoint and not weights.bucket:
+    demand = _resolve_demand(model, engine, asked)
+    if isinstance(demand, PlanRefused):
+        return demand
+    refused = _check_checkpoint(engine, weights, demand) if engine.converted_checkpoint else None
+    return refused or Runtime(resolved, demand)
+
+
+def _check_checkpoint(engine: Engine, weights: Weights, demand: Demand) -> PlanRefused | None:
+    ready = "spec.weights.gcs.uri with the folder (`items`) of one that is"
+    if not weights.bucket:
         return PlanRefused(
             "CheckpointRequired",
             f"spec.weights: {engine.name} reads a checkpoint in a format of its own, from a bucket; write"
-            " spec.weights.cache: {mode: Bucket, uri: gs://BUCKET/FOLDER} to have it converted and kept there, or"
-            " spec.weights.gcs.uri with the folder of one that is converted already",
+            f" spec.weights.cache: {{mode: Bucket, uri: gs://BUCKET/FOLDER}} to have it converted and kept there, or"
+            f" {ready} converted already",
         )
-    demand = _resolve_demand(model, engine, asked)
-    return demand if isinstance(demand, PlanRefused) else Runtime(resolved, demand)
+    if not weights.converted and demand.precision != weights.precision:
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.engine.precision: the Job that converts a checkpoint for {engine.name} doesn't quantise it, which"
+            f" takes devices that hold the weights in 16 bit; write {ready} quantised already",
+        )
+    if not weights.converted and "/" not in weights.bucket.removeprefix("gs://"):
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.weights.cache.uri: a checkpoint wants a folder of its own; write {weights.bucket}/FOLDER",
+        )
+    return None
 
 
 def _resolve_engine(
@@ -199,7 +230,7 @@ def _resolve_engine(
     if refused:
         return refused
     resolved = ResolvedEngine(
-        engine, image, flags, model_name=known.name, tokenizer=known.tokenizer, gateway_image=gateway
+        engine, image, flags, env=known.env, model_name=known.name, tokenizer=known.tokenizer, gateway_image=gateway
     )
     if weights.listed:
         return resolved
@@ -236,30 +267,28 @@ def _drop_layout(flags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _choose_flags(model: Model, known: ModelEngine, asked: EngineSpec) -> tuple[str, ...] | PlanRefused:
-    if asked.reasoning is Feature.ENABLED:
+    if asked.reasoning is Feature.ENABLED and not known.reasoning:
         return PlanRefused(
             "FeatureNotSupported", f"spec.engine.reasoning: {model.name} does not reason; write Auto or leave it out"
         )
+    reasoning = () if asked.reasoning is Feature.DISABLED else known.reasoning
     if asked.tool_calling is Feature.DISABLED:
-        return known.flags
+        return (*known.flags, *reasoning)
     if asked.tool_calling is Feature.ENABLED and not known.tool_calling:
         return PlanRefused(
             "FeatureNotSupported",
             f"spec.engine.toolCalling: {model.name} was not trained for tool calls; write Auto or leave it out",
         )
-    return (*known.flags, *known.tool_calling)
+    return (*known.flags, *reasoning, *known.tool_calling)
 
 
 def _resolve_demand(model: Model, engine: Engine, asked: EngineSpec) -> Demand | PlanRefused:
     """Read number formats, context and concurrency."""
     wanted = asked.precision or Precision.AUTO
     precision = model.precision if wanted is Precision.AUTO else PRECISIONS.get(wanted)
-    if precision not in engine.precisions or (model.precision == "fp8" and precision == "bf16"):
-        return PlanRefused(
-            "PrecisionNotSupported",
-            f"spec.engine.precision: {wanted} is not supported for {model.name} on {engine.name}; write"
-            f" {_offer_precisions(model, engine)}",
-        )
+    offered = _offer_precisions(model, engine)
+    if precision not in offered:
+        return _refuse_precision(model, engine, wanted, offered)
     context = asked.context_length
     if context is not None and context > model.max_context:
         return PlanRefused(
@@ -274,9 +303,22 @@ def _resolve_demand(model: Model, engine: Engine, asked: EngineSpec) -> Demand |
     )
 
 
-def _offer_precisions(model: Model, engine: Engine) -> str:
-    """What may be written; weights that are published in 8 bit are not served in 16."""
+def _offer_precisions(model: Model, engine: Engine) -> tuple[str, ...]:
+    """Weights that are published in 8 bit are not served in 16."""
+    return tuple(name for name in engine.precisions if (model.precision, name) != ("fp8", "bf16"))
+
+
+def _refuse_precision(model: Model, engine: Engine, wanted: Precision, offered: tuple[str, ...]) -> PlanRefused:
+    if not offered:
+        return PlanRefused(
+            "PrecisionNotSupported",
+            f"{engine.name} does not load the weights of {model.name}, which are published in {model.precision}; write"
+            f" hardware of another kind than {engine.kind.upper()} in spec.capacity.options",
+        )
     known = {value: name.value for name, value in PRECISIONS.items()}
-    usable = [known[name] for name in engine.precisions if (model.precision, name) != ("fp8", "bf16")]
-    *first, last = ("Auto", *usable)
-    return f"{', '.join(first)} or {last}"
+    *first, last = ("Auto", *(known[name] for name in offered))
+    return PlanRefused(
+        "PrecisionNotSupported",
+        f"spec.engine.precision: {wanted} is not supported for {model.name} on {engine.name}; write"
+        f" {', '.join(first)} or {last}",
+    )

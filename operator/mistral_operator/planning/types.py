@@ -136,6 +136,8 @@ class PlannedOption:
     """Arrangement of a TPU slice's chips, such as `2x4`; empty for GPUs."""
     hosts: int = 1
     """Machines per replica; more than one only for a multi-host TPU slice."""
+    max_prompt_tokens: int = 0
+    """Tokens that a prompt may have; 0 where prompt and answer share the whole context."""
 
     @property
     def devices_per_host(self) -> int:
@@ -174,6 +176,10 @@ class Plan:
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...] = ()
     """What a reader should know of every option: what is not pinned, what is left to the engine."""
+    weights_precision: str = "bf16"
+    """Number format of the repository's files."""
+    engine_env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables without which the chosen engine doesn't start the model."""
     engine_model: str = ""
     """What the chosen engine calls the model, where it has names of its own."""
     tokenizer: str = ""

@@ -33,7 +33,10 @@ async def install_crds(kube: Kube, directory: Path) -> list[str]:
 
 
 def _read(directory: Path) -> list[Object]:
-    documents = [d for file in sorted(directory.glob("*.yaml")) for d in yaml.safe_load_all(file.read_text())]
+    # The pure Python loader takes a minute for a definition that holds whole pod templates.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    files = [file.read_bytes() for file in sorted(directory.glob("*.yaml"))]
+    documents = [d for content in files for d in yaml.load_all(content, Loader=loader)]
     return [d for d in documents if d and d.get("kind") == "CustomResourceDefinition"]
 
 

@@ -8,11 +8,13 @@ and holds it by a listening socket, which the operating system takes back howeve
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Self
+
+from mistral_operator.sandbox.names import CLUSTER_DOMAIN, candidates, write_hosts
 
 FIRST_BLOCK, LAST_BLOCK = 64, 126
 GUARD_PORT = 48731
-DEFAULT_DOMAIN = "cluster.local"
 
 
 class NoFreeBlockError(RuntimeError):
@@ -31,10 +33,12 @@ def listening_address(pod_ip: str) -> str:
 class DialMap:
     """Unique pod addresses, and the way from an address or a pod's DNS name to where its process listens.
 
-    Use it as a context manager, or call `close`, to give the block back.
+    Use it as a context manager, or call `close`, to give the block back. `hosts` is a file that always holds the names
+    for the programs that the sandbox starts; None writes none.
     """
 
-    def __init__(self, blocks: Iterable[int] = range(FIRST_BLOCK, LAST_BLOCK + 1)) -> None:
+    def __init__(self, blocks: Iterable[int] = range(FIRST_BLOCK, LAST_BLOCK + 1), hosts: Path | None = None) -> None:
+        self.hosts = hosts
         self.block, self._guard = _take_block(blocks)
         self._used: set[str] = set()
         self._names: dict[str, str] = {}
@@ -66,18 +70,25 @@ class DialMap:
     def release(self, pod_ip: str) -> None:
         """The pod is gone: its address and the names that lead to it are free."""
         self._used.discard(pod_ip)
-        self._names = {name: address for name, address in self._names.items() if address != pod_ip}
+        kept = {name: address for name, address in self._names.items() if address != pod_ip}
+        if len(kept) < len(self._names):
+            self._names = kept
+            self._write_names()
 
     def name_pod(self, namespace: str, hostname: str, subdomain: str, pod_ip: str) -> None:
-        """Give a pod the DNS names that a headless Service would."""
-        short = f"{hostname}.{subdomain}.{namespace}"
-        for name in (f"{hostname}.{subdomain}", short, f"{short}.svc", f"{short}.svc.{DEFAULT_DOMAIN}"):
-            self._names[name] = pod_ip
+        """Give a pod the DNS name that a headless Service would, ready or not; the Service isn't looked for."""
+        self._names[f"{hostname}.{subdomain}.{namespace}.svc.{CLUSTER_DOMAIN}"] = pod_ip
+        self._write_names()
 
-    def dial(self, host: str) -> str:
-        """Where to connect for a pod's address or name; any other host is given back as it is."""
-        address = self._names.get(host.rstrip("."), host)
+    def dial(self, host: str, namespace: str | None = None) -> str:
+        """Where to connect for a pod's address or name, as seen from a namespace; any other host is given back."""
+        found = (self._names[name] for name in candidates(host, namespace) if name in self._names)
+        address = next(found, host)
         return listening_address(address) if address.startswith("10.") else address
+
+    def _write_names(self) -> None:
+        if self.hosts:
+            write_hosts(self.hosts, {name: listening_address(ip) for name, ip in self._names.items()})
 
     def _cycle(self) -> Iterator[str]:
         while True:

@@ -21,10 +21,14 @@ from .gke.simulated import SimulatedGke
 from .kube import KubeError
 from .kubeconfig import write_json
 from .kubelet import Kubelet, KubeletSettings
+from .neighbours.errors import NeighbourError
+from .neighbours.find import find_program
+from .neighbours.running import RUNNABLE, RunningNeighbour
 from .processes import parent_gone
 
 WATCHDOG_S = 0.5
 FILE = "sandbox.json"
+HOSTS = "hosts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Sandbox:
     """An async context manager; `description` is there, and sandbox.json written, when all of it answers.
 
     `speed` divides every simulated delay. `crds` is a directory of definitions that are established before it is ready.
+    `neighbours` are names of `RUNNABLE`: real controllers that run beside it.
     """
 
     def __init__(
@@ -58,12 +63,16 @@ class Sandbox:
         crds: Path | None = None,
         kubelet: KubeletSettings | None = None,
         say: Callable[[str], None] = _print,
+        neighbours: Sequence[str] = (),
     ) -> None:
-        self.plane = ControlPlane(directory, say, leftovers=[FILE], crds=crds)
+        self.plane = ControlPlane(directory, say, leftovers=[FILE, HOSTS], crds=crds)
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
         self._kubelet = kubelet
+        self._say = say
+        self._neighbours = tuple(dict.fromkeys(neighbours))
+        self._running: list[RunningNeighbour] = []
         self._stack = AsyncExitStack()
 
     @property
@@ -84,9 +93,15 @@ class Sandbox:
         await self._stack.aclose()
 
     async def _start(self) -> None:
+        programs = [(name, await asyncio.to_thread(find_program, name, self._say)) for name in self._neighbours]
+        for name, program in programs:
+            self.plane.add_crds(RUNNABLE[name].definitions(program))
         await self._stack.enter_async_context(self.plane)
+        for name, program in programs:
+            neighbour = RUNNABLE[name](program, self.plane.directory, self.plane.kubeconfig)
+            self._running.append(await self._stack.enter_async_context(neighbour))
         kubeconfig = self.plane.kubeconfig
-        dial = self._stack.enter_context(DialMap())
+        dial = self._stack.enter_context(DialMap(hosts=self.plane.directory / HOSTS))
         gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))
         pods = self.plane.directory / "pods"
         await self._stack.enter_async_context(Kubelet(kubeconfig, self._speed, dial, pods, self._kubelet))
@@ -103,11 +118,13 @@ class Sandbox:
         write_json(self.file, asdict(self.description))
 
     async def run(self) -> None:
-        """Return when the process that started this one is gone. Raises ControlPlaneError when a part has ended."""
+        """Return when the process that started this one is gone. Raises when a part has ended by itself."""
         parent = asyncio.create_task(parent_gone())
         try:
             while not parent.done():
                 self.plane.check()
+                for neighbour in self._running:
+                    neighbour.check()
                 await asyncio.wait([parent], timeout=WATCHDOG_S)
         finally:
             parent.cancel()
@@ -145,6 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenario", type=Path, help="stock, quota and failures of the simulated cloud (YAML)")
     parser.add_argument("--speed", type=float, default=1.0, help="divides every simulated delay")
     parser.add_argument("--crds", type=Path, help="a directory of custom resource definitions to establish first")
+    parser.add_argument(
+        "--with", action="append", default=[], choices=sorted(RUNNABLE), dest="neighbours", help="a real controller too"
+    )
     options = parser.parse_args(argv)
     if options.speed <= 0:
         parser.error("--speed must be above 0")
@@ -153,10 +173,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         scenario = load_scenario(options.scenario) if options.scenario else None
         # Before there is an event loop, so that Ctrl-C also ends a build.
         find_binaries(_print)
-        asyncio.run(_until_signal(Sandbox(options.directory, scenario, options.speed, options.crds)))
+        for name in options.neighbours:
+            find_program(name, _print)
+        sandbox = Sandbox(options.directory, scenario, options.speed, options.crds, neighbours=options.neighbours)
+        asyncio.run(_until_signal(sandbox))
     except (ScenarioError, OSError) as error:
         parser.error(str(error))
-    except (ControlPlaneError, BinariesMissingError, KubeError) as error:
+    except (ControlPlaneError, BinariesMissingError, NeighbourError, KubeError) as error:
         print(error, file=sys.stderr, flush=True)
         return 1
     return 0

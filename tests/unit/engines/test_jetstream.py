@@ -12,6 +12,7 @@ from mistral_operator.engines.protocol import Conversion, EngineLaunch
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
+from mistral_operator.sandbox.engine.jetstream_settings import read_settings
 
 CATALOGUE = load_catalogue()
 IMAGE = "registry.example/jetstream:1"
@@ -33,6 +34,19 @@ def launch(model: MistralModel) -> tuple[PlannedOption, EngineLaunch, Conversion
     made = plan(model)
     engine = ENGINES[made.chosen.engine]
     return made.chosen, engine.launch(model.spec, made, made.chosen), engine.convert(made, made.chosen)
+
+
+@pytest.mark.parametrize("context", [None, 512, 3000, 4096])
+def test_both_servers_take_their_command_lines(context: int | None) -> None:
+    asked = {"contextLength": context} if context else {}
+    for kind, weights in (("JetStreamPyTorch", {}), ("JetStreamMaxText", {"weights": BUCKET})):
+        option, started, _ = launch(model_of(kind, model="mixtral-8x7b", engine=asked, **weights))
+        program = ("maxtext",) if weights else ("jpt", "serve")
+        read = read_settings((*program, *started.engine.args), {"STAND_IN_DEVICES": str(option.devices)})
+        assert read.max_total_tokens == option.context_length
+        assert read.slots == option.max_concurrency
+        assert started.gateway is not None
+        assert str(read.max_prefill_tokens) in started.gateway.args
 
 
 def settings(words: tuple[str, ...]) -> dict[str, str]:
@@ -72,12 +86,11 @@ def test_maxtext_serves_what_its_job_has_converted() -> None:
     model = model_of("JetStreamMaxText", model="mistral-7b-v0.1", weights=BUCKET)
     option, started, conversion = launch(model)
     assert conversion is not None
-    assert not conversion.uses_devices
     asked = dict(zip(conversion.container.args[::2], conversion.container.args[1::2], strict=True))
     assert asked["--destination"] == "gs://models/converted"
     assert asked["--model-name"] == "mistral-7b"
     given = settings(started.engine.args)
-    assert given["load_parameters_path"].startswith("gs://models/converted/")
+    assert given["load_parameters_path"] == "gs://models/converted/unscanned_ckpt/checkpoints/0/items"
     assert given["tokenizer_path"].endswith("tokenizer.mistral-v1")
     assert float(given["per_device_batch_size"]) * option.devices == option.max_concurrency
     assert int(given["max_target_length"]) == option.context_length
@@ -87,7 +100,7 @@ def test_a_checkpoint_that_is_there_needs_no_job() -> None:
     model = model_of("JetStreamMaxText", model="mixtral-8x7b", weights={"gcs": {"uri": "gs://models/mine"}})
     _, started, conversion = launch(model)
     assert conversion is None
-    assert settings(started.engine.args)["load_parameters_path"].startswith("gs://models/mine/")
+    assert settings(started.engine.args)["load_parameters_path"] == "gs://models/mine"
 
 
 def test_the_largest_mixtral_fits_a_machine_only_in_eight_bit() -> None:
@@ -96,13 +109,13 @@ def test_the_largest_mixtral_fits_a_machine_only_in_eight_bit() -> None:
     )
     assert isinstance(refused, PlanRefused)
     assert "write spec.engine.precision: INT8" in refused.message
-    model = model_of("JetStreamMaxText", model="mixtral-8x22b", weights=BUCKET, engine={"precision": "INT8"})
+    mine = {"gcs": {"uri": "gs://models/quantised/items"}}
+    model = model_of("JetStreamMaxText", model="mixtral-8x22b", weights=mine, engine={"precision": "INT8"})
     option, started, conversion = launch(model)
     assert (option.accelerator, option.devices) == ("v6e", 8)
     given = settings(started.engine.args)
     assert (given["quantization"], given["checkpoint_is_quantized"]) == ("int8", "True")
-    assert conversion is not None
-    assert conversion.uses_devices
+    assert conversion is None
 
 
 @pytest.mark.parametrize(
@@ -113,6 +126,24 @@ def test_the_largest_mixtral_fits_a_machine_only_in_eight_bit() -> None:
             {"model": "mistral-7b-v0.1", "engine": {"type": "JetStreamMaxText", "image": IMAGE}},
             "CheckpointRequired",
             "weights.cache: {mode: Bucket",
+        ),
+        (
+            {
+                "model": "mistral-7b-v0.1",
+                "engine": {"type": "JetStreamMaxText", "image": IMAGE},
+                "weights": {"cache": {"mode": "Bucket", "uri": "gs://models"}},
+            },
+            "CheckpointRequired",
+            "write gs://models/FOLDER",
+        ),
+        (
+            {
+                "model": "mixtral-8x22b",
+                "engine": {"type": "JetStreamMaxText", "image": IMAGE, "precision": "INT8"},
+                "weights": BUCKET,
+            },
+            "CheckpointRequired",
+            "write spec.weights.gcs.uri",
         ),
         (
             {"model": "mistral-7b-v0.3", "engine": {"type": "JetStreamMaxText", "image": IMAGE}},

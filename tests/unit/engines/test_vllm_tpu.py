@@ -1,5 +1,6 @@
 """vLLM on TPUs: one process for a host's chips, and a Ray cluster where a slice has several hosts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.engines.protocol import EngineLaunch
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.types import Plan, PlannedOption
+from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
 from mistral_operator.sandbox.engine.flags import parse_serve
 
 CATALOGUE = load_catalogue()
@@ -61,6 +62,29 @@ def test_every_variable_that_is_set_is_reserved_in_the_api(topology: str) -> Non
     _, started = launch({"accelerator": "v6e", "topology": topology})
     assert started.engine.env.keys() <= set(RESERVED_ENV)
     assert started.startup_budget_s >= 1800  # Every shape is compiled before the first answer.
+
+
+def test_a_model_with_latent_attention_gets_what_it_does_not_start_without() -> None:
+    """Nothing in the catalogue has FP8, which its weights are in; on something that had, it would be launched so."""
+    v6e = replace(CATALOGUE.accelerators["v6e"], fp8="weight-only")
+    engine = replace(CATALOGUE.engines["vllm-tpu"], precisions=("bf16", "fp8"))
+    known = replace(
+        CATALOGUE,
+        accelerators={**CATALOGUE.accelerators, "v6e": v6e},
+        engines={**CATALOGUE.engines, "vllm-tpu": engine},
+    )
+    spec = {"model": "mistral-small-4", "allowExperimental": True, "capacity": {"options": [{"accelerator": "v6e"}]}}
+    model = MistralModel.model_validate(make_model(**spec))
+    refused = plan_model(model, CATALOGUE, CLUSTER, SETTINGS)
+    assert isinstance(refused, PlanRefused)
+    assert "fp8" in refused.message.lower()
+    plan = plan_model(model, known, CLUSTER, SETTINGS)
+    assert isinstance(plan, Plan), plan
+    started = ENGINES["vllm-tpu"].launch(model.spec, plan, plan.chosen).engine
+    assert started.env["NEW_MODEL_DESIGN"] == "1"
+    sharding = {"sharding_strategy": {"enable_dp_attention": True}}
+    assert parse_serve(["serve", *started.args]).additional_config == {"sharding": sharding}
+    assert "--quantization" not in started.args
 
 
 def test_a_model_that_sees_is_served_without_its_eyes() -> None:

@@ -6,23 +6,18 @@ import os
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mistral_operator.sandbox.control_plane import binaries, build
 from mistral_operator.sandbox.control_plane.binaries import BinariesMissingError, find_binaries
-from mistral_operator.sandbox.control_plane.download import DownloadError, ReleaseSites, download_all
-from mistral_operator.sandbox.control_plane.versions import (
-    ETCD_VERSION,
-    KUBERNETES_NAMES,
-    KUBERNETES_VERSION,
-    NAMES,
-    Target,
-)
+from mistral_operator.sandbox.control_plane.download import ReleaseSites, download_all
+from mistral_operator.sandbox.control_plane.versions import ETCD_VERSION, KUBERNETES_NAMES, KUBERNETES_VERSION, NAMES
+from mistral_operator.sandbox.programs import golang
+from mistral_operator.sandbox.programs.cache import Target, this_machine
+from mistral_operator.sandbox.programs.download import DownloadError
 
 LINUX = Target("linux", "amd64")
 NOWHERE = ReleaseSites("http://127.0.0.1:9", "http://127.0.0.1:9")
@@ -40,11 +35,6 @@ build)
   done ;;
 esac
 """
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        """Keep pytest's output clean."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,27 +68,10 @@ def releases(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sites(releases: Path) -> Iterator[ReleaseSites]:
+def sites(releases: Path, serve: Callable[[Path], str]) -> ReleaseSites:
     """The copy, served on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(releases))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
-        yield ReleaseSites(f"{base}/k8s", f"{base}/etcd")
-        server.shutdown()
-
-
-@pytest.fixture
-def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Install a shell script as go."""
-
-    def install(script: str) -> None:
-        tools = tmp_path / "tools"
-        tools.mkdir()
-        tools.joinpath("go").write_text(script)
-        tools.joinpath("go").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
-
-    return install
+    base = serve(releases)
+    return ReleaseSites(f"{base}/k8s", f"{base}/etcd")
 
 
 def fill(directory: Path, names: tuple[str, ...] = NAMES) -> Path:
@@ -110,14 +83,14 @@ def fill(directory: Path, names: tuple[str, ...] = NAMES) -> Path:
 
 def test_assets_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assets = fill(tmp_path / "assets")
-    fill(binaries.cache_directory(binaries.this_machine()))
+    fill(binaries.cache_directory(this_machine()))
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(assets))
     assert find_binaries(print, NOWHERE).directory == assets
 
 
 def test_incomplete_assets_are_named_and_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assets = fill(tmp_path / "assets", ("etcd", "kube-apiserver", "kubectl"))
-    cached = fill(binaries.cache_directory(binaries.this_machine()))
+    cached = fill(binaries.cache_directory(this_machine()))
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(assets))
     said: list[str] = []
     assert find_binaries(said.append, NOWHERE).directory == cached
@@ -177,7 +150,7 @@ def test_two_at_once_build_once(
 
 def test_what_a_killed_build_left_is_cleared(cache: Path, fake_go: Callable[[str], None]) -> None:
     fake_go(FAKE_GO)
-    directory = binaries.cache_directory(binaries.this_machine())
+    directory = binaries.cache_directory(this_machine())
     left = fill(directory.parent / f".{directory.name}-killed", ("etcd",))
     find_binaries(print, NOWHERE)
     assert not left.exists()
@@ -208,13 +181,13 @@ def test_progress_is_said_while_go_works(
     fake_go: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fake_go(FAKE_GO.replace("  while [", "  sleep 0.3\n  while ["))
-    monkeypatch.setattr(build, "REPORT_S", 0.05)
+    monkeypatch.setattr(golang, "REPORT_S", 0.05)
     said: list[str] = []
     build.build_all(tmp_path, said.append)
     assert "  1 of at most 2 packages compiled, linking comes last, 0:00 min" in said
 
 
 def test_the_module_builds_the_same_versions() -> None:
-    module = build.MODULE.joinpath("go.mod").read_text()
+    module = build.MODULE.directory.joinpath("go.mod").read_text()
     assert re.search(rf"k8s\.io/kubernetes {KUBERNETES_VERSION}\b", module)
     assert re.search(rf"go\.etcd\.io/etcd/server/v3 {ETCD_VERSION}\b", module)

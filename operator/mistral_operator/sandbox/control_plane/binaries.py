@@ -4,21 +4,25 @@
 The last two fill the cache.
 """
 
-import fcntl
 import os
-import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from .build import BuildError, build_all
-from .download import OFFICIAL, DownloadError, ReleaseSites, download_all
-from .versions import ETCD_VERSION, KUBERNETES_VERSION, NAMES, Target
+from mistral_operator.sandbox.programs.cache import (
+    Say,
+    Target,
+    cache_root,
+    fill_once,
+    missing_programs,
+    this_machine,
+)
+from mistral_operator.sandbox.programs.download import DownloadError
+from mistral_operator.sandbox.programs.golang import BuildError
 
-Say = Callable[[str], None]
+from .build import build_all
+from .download import OFFICIAL, ReleaseSites, download_all
+from .versions import ETCD_VERSION, KUBERNETES_VERSION, NAMES
 
 
 class BinariesMissingError(Exception):
@@ -39,50 +43,20 @@ class Binaries:
 def find_binaries(say: Say, sites: ReleaseSites = OFFICIAL) -> Binaries:
     """The binaries, made if need be (minutes, once). `say` gets progress lines. Raises BinariesMissingError."""
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
-        if not (missing := _missing(Path(assets))):
+        if not (missing := missing_programs(Path(assets), NAMES)):
             return Binaries(Path(assets))
         say(f"KUBEBUILDER_ASSETS={assets} lacks {', '.join(missing)}: looking elsewhere")
     target = this_machine()
     directory = cache_directory(target)
-    if _missing(directory):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(directory.with_name(directory.name + ".lock"), say):
-            if _missing(directory):
-                _fill(directory, target, say, sites)
+    obtain = partial(_obtain, target=target, say=say, sites=sites)
+    fill_once(directory, lambda place: not missing_programs(place, NAMES), obtain, "the control plane", say)
     return Binaries(directory)
 
 
 def cache_directory(target: Target) -> Path:
     """Where the binaries of these versions are kept for this user."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = f"{KUBERNETES_VERSION}-etcd-{ETCD_VERSION}-{target.os}-{target.arch}"
-    return Path(cache) / "mistral-operator" / "control-plane" / name
-
-
-def this_machine() -> Target:
-    """This machine in Go's words."""
-    machine = platform.machine().lower()
-    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-    return Target(platform.system().lower(), arch)
-
-
-def _missing(directory: Path) -> list[str]:
-    return [name for name in NAMES if not os.access(directory / name, os.X_OK)]
-
-
-def _fill(directory: Path, target: Target, say: Say, sites: ReleaseSites) -> None:
-    """Download or build into a directory beside the cache's, and rename that: nobody ever sees half of it."""
-    for left in directory.parent.glob(f".{directory.name}-*"):
-        # We hold the lock: whoever made these was killed.
-        shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        _obtain(work, target, say, sites)
-        shutil.rmtree(directory, ignore_errors=True)
-        work.rename(directory)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    say(f"control plane kept in {directory}")
+    return cache_root() / "control-plane" / name
 
 
 def _obtain(work: Path, target: Target, say: Say, sites: ReleaseSites) -> None:
@@ -101,15 +75,3 @@ def _obtain(work: Path, target: Target, say: Say, sites: ReleaseSites) -> None:
             f"  official releases: {refused}\n"
             f"  build: {error}"
         ) from error
-
-
-@contextmanager
-def _locked(path: Path, say: Say) -> Iterator[None]:
-    """Hold a lock that ends with this process."""
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process is fetching the control plane's binaries: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

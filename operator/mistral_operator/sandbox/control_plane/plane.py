@@ -49,7 +49,7 @@ class ControlPlane:
     ) -> None:
         """`crds` is a directory of definitions that are served before the controllers start."""
         self.directory = directory.resolve()
-        self._crds = crds
+        self._crds = [crds] if crds else []
         self._say = say
         self._leftovers = (components.ETCD_SOCKET, components.PEER_SOCKET, *leftovers)
         self._layout = components.Layout(self.directory, free_port(components.HOST))
@@ -83,6 +83,10 @@ class ControlPlane:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def add_crds(self, directory: Path) -> None:
+        """Serve this directory's definitions too before the controllers start; to be called before `start`."""
+        self._crds.append(directory)
 
     async def start(self) -> None:
         """Return when the controllers work. Raises ControlPlaneError or BinariesMissingError."""
@@ -196,9 +200,9 @@ class ControlPlane:
 
     async def _install_crds(self) -> None:
         """The garbage collector looks for new kinds every 30 s only: what is there when it starts, it knows at once."""
-        if self._crds:
-            async with Kube(self.kubeconfig) as kube:
-                await install_crds(kube, self._crds)
+        async with Kube(self.kubeconfig) as kube:
+            for directory in self._crds:
+                await install_crds(kube, directory)
 
     async def _wait_for_controllers(self) -> None:
         """A service account in the default namespace is the first sign of a working controller manager."""

@@ -13,6 +13,7 @@ from .admission import Admission
 from .answer import Answer
 from .flags import flag_list
 from .generation import Generator
+from .life import Life
 from .metrics import EngineMetrics
 from .requests import Request, RequestError, read_request
 from .settings import EngineSettings
@@ -29,6 +30,7 @@ class EngineServer:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
+        self.life = Life()
         self.metrics = EngineMetrics(settings)
         self.admission = Admission(settings, self.metrics)
         self._generator = Generator(settings, self.metrics, self.admission)
@@ -55,8 +57,8 @@ class EngineServer:
     async def health(self, _: web.Request) -> web.Response:
         """503 only when the engine process is dead, as in vLLM; also while draining the answer is 200."""
         after_s = self.settings.dead_after_s
-        dead = after_s is not None and time.monotonic() - self._started >= after_s / self.settings.speed
-        return web.Response(status=503 if dead else 200)
+        over = after_s is not None and time.monotonic() - self._started >= after_s / self.settings.speed
+        return web.Response(status=503 if over or self.life.dead else 200)
 
     async def version(self, _: web.Request) -> web.Response:
         """The vLLM release whose surface this is."""
@@ -89,7 +91,8 @@ class EngineServer:
         answers = self._generator.answers(request)
         if request.stream:
             return await self._stream(http, request, answers, identifier)
-        await self._generator.run(request, answers)
+        async with self.life.request():
+            await self._generator.run(request, answers)
         return web.json_response(responses.whole(identifier, int(time.time()), request, answers))
 
     async def _stream(
@@ -112,12 +115,20 @@ class EngineServer:
                     await send([responses.opening(each) for each in range(len(answers))])
             await send([responses.delta(index, answers[index], position, chat=request.chat)])
 
-        await self._generator.run(request, answers, emit)
-        for index, answer in enumerate(answers):
-            if not answer.pieces:
-                await emit(index, 0)
-        if request.include_usage:
-            await send([], usage=responses.usage(request, answers))
+        try:
+            async with self.life.request():
+                await self._generator.run(request, answers, emit)
+        except RequestError as error:
+            if not response.prepared:
+                raise
+            # Its status line is out: the client learns it from the next event.
+            await response.write(b"data: " + json.dumps(error.body()).encode() + b"\n\n")
+        else:
+            for index, answer in enumerate(answers):
+                if not answer.pieces:
+                    await emit(index, 0)
+            if request.include_usage:
+                await send([], usage=responses.usage(request, answers))
         await response.write(b"data: [DONE]\n\n")
         return response
 

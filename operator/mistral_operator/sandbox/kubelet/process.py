@@ -1,23 +1,19 @@
-"""What runs in a container: the stand-in engine as a local process, or nothing but time."""
+"""What runs in a container: a stand-in as a local process, or nothing but time."""
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import mistral_operator
 
-from .environment import expand
-
-Object = dict[str, Any]
+from .calls import Program, Refused
 
 # `python -m` must find this package and nothing that a pod's environment names.
 PACKAGE_ROOT = Path(mistral_operator.__file__).parent.parent
-ENGINE_MODULE = "mistral_operator.sandbox.engine.vllm"
-ENGINE_IMAGES = ("vllm/vllm-openai", "vllm/vllm-tpu")
 KEPT_BACK = ("PYTHON", "LD_", "PATH", "STAND_IN_PARENT", "STAND_IN_STARTED_FD")
 LOG_TAIL_BYTES = 2048
 
@@ -38,18 +34,11 @@ class Running(Protocol):
         """The end of its log."""
 
 
-def engine_arguments(container: Object, values: Mapping[str, str]) -> list[str] | None:
-    """The arguments of `vllm` when the container runs it, None for any other program."""
-    words = [expand(word, dict(values)) for word in (container.get("command") or []) + (container.get("args") or [])]
-    if words and Path(words[0]).name == "vllm":
-        return words[1:]
-    if not container.get("command") and any(name in container["image"] for name in ENGINE_IMAGES):
-        return ["serve", *words]
-    return None
+class StandInProcess:
+    """A stand-in for a container's program.
 
-
-class EngineProcess:
-    """The stand-in engine. It ends with this process, however this one ends: its standard input is a pipe from here."""
+    It ends with this process, however this one ends: its standard input is a pipe from here.
+    """
 
     ready_after_s: float | None = None
 
@@ -60,9 +49,12 @@ class EngineProcess:
 
     @classmethod
     async def start(
-        cls, arguments: Sequence[str], values: Mapping[str, str], address: str, speed: float, load_s: float, log: Path
-    ) -> "EngineProcess":
-        """Return once the process is up and begins to load (or has ended): Python's own start isn't simulated time."""
+        cls, program: Program, values: Mapping[str, str], own: Mapping[str, str], log: Path
+    ) -> "StandInProcess":
+        """Return once the process is up and begins to load (or has ended): Python's own start isn't simulated time.
+
+        `values` is the container's environment; `own`, what the sandbox tells its stand-ins, goes before it.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         try:
@@ -70,12 +62,12 @@ class EngineProcess:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
-                    ENGINE_MODULE,
-                    *arguments,
+                    program.module,
+                    *program.arguments,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=output,
                     stderr=output,
-                    env=_process_environment(values, address, speed, load_s, writing),
+                    env=_process_environment(values, own, writing),
                     cwd=log.parent,
                     pass_fds=(writing,),
                     start_new_session=True,
@@ -136,20 +128,37 @@ class NoProcess:
         return ""
 
 
-def _process_environment(
-    values: Mapping[str, str], address: str, speed: float, load_s: float, started: int
-) -> dict[str, str]:
-    own = {
+class NotStarted:
+    """A program that can't be run as it is called: it has ended when it is looked at."""
+
+    ready_after_s: float | None = None
+
+    def __init__(self, refused: Refused, log: Path) -> None:
+        self._refused = refused
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as output:
+            output.write(f"{refused.text}\n")
+
+    async def wait(self) -> int:
+        return self._refused.exit_code
+
+    def send(self, number: signal.Signals) -> None:
+        """Nothing is there to signal."""
+
+    def last_words(self) -> str:
+        return self._refused.text
+
+
+def _process_environment(values: Mapping[str, str], own: Mapping[str, str], started: int) -> dict[str, str]:
+    python = {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": str(PACKAGE_ROOT),
         "PYTHONSAFEPATH": "1",
-        "STAND_IN_HOST": address,
-        "STAND_IN_SPEED": f"{speed:g}",
         "STAND_IN_PARENT": "stdin",
         "STAND_IN_STARTED_FD": str(started),
     }
     kept = {name: value for name, value in values.items() if not name.startswith(KEPT_BACK)}
-    return {"STAND_IN_LOAD_SECONDS": f"{load_s:g}"} | kept | own
+    return {**kept, **own, **python}
 
 
 async def _closed(descriptor: int) -> None:

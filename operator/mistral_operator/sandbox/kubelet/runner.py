@@ -8,14 +8,17 @@ import uuid
 from mistral_operator.sandbox.dial import listening_address
 from mistral_operator.sandbox.kube import KubeError
 
+from .calls import Refused
 from .containers import ContainerStatus
 from .context import Object, PodContext
 from .environment import ConfigError, Values, environment
 from .events import timestamp
 from .images import PullError
+from .jetstream import count_devices
 from .monitor import Monitor
 from .probes import read_target
-from .process import EngineProcess, NoProcess, Running, engine_arguments
+from .process import NoProcess, NotStarted, Running, StandInProcess
+from .programs import recognise
 from .settings import LEAST_KILL_DELAY_S, LEAST_RETRY_S
 
 
@@ -134,18 +137,30 @@ class ContainerRunner:
         return code
 
     async def _start(self) -> Running:
-        settings, context = self._settings, self._context
-        load_s = float(self._values.get("STAND_IN_LOAD_SECONDS") or settings.engine_load_s)
-        arguments = engine_arguments(self._container, self._values)
-        if arguments is None:
+        settings, log = self._settings, self._context.log_file(self._container["name"])
+        program = recognise(self._container, self._values, listening_address(self._context.pod_ip))
+        if isinstance(program, Refused):
+            return NotStarted(program, log)
+        if program is None:
             # The program of this container isn't here. What is expected to end ends, with the code asked for.
             ends = None if self._restart_policy == "Always" else settings.real_s(settings.job_s)
             return NoProcess(0.0, ends, int(self._values.get("STAND_IN_EXIT_CODE") or 0))
+        load_s = float(self._values.get("STAND_IN_LOAD_SECONDS") or settings.engine_load_s)
         if not settings.engine_processes:
-            return NoProcess(settings.real_s(load_s))
-        address = listening_address(context.pod_ip)
-        log = context.log_file(self._container["name"])
-        return await EngineProcess.start(arguments, self._values, address, settings.speed, load_s, log)
+            return NoProcess(settings.real_s(load_s) if program.loads else 0.0)
+        values = {**count_devices(self._container), **self._values}
+        return await StandInProcess.start(program, values, self._own(load_s), log)
+
+    def _own(self, load_s: float) -> Values:
+        """What every stand-in is told: where to listen, how fast time goes, where pods' names are looked up."""
+        context = self._context
+        return {
+            "STAND_IN_HOST": listening_address(context.pod_ip),
+            "STAND_IN_SPEED": f"{self._settings.speed:g}",
+            "STAND_IN_LOAD_SECONDS": f"{load_s:g}",
+            "STAND_IN_NAMESPACE": context.namespace,
+            "STAND_IN_HOSTS": str(context.machinery.dial.hosts or ""),
+        }
 
     async def _fail_probe(self, running: Running, kind: str) -> None:
         text = f"Container {self._container['name']} failed {kind.lower()} probe, will be restarted"

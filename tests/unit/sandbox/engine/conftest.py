@@ -1,12 +1,12 @@
 """A stand-in engine in this process, on a free port."""
 
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from mistral_operator.sandbox.control_plane.ports import free_port as find_free_port
 from mistral_operator.sandbox.engine.flags import parse_serve
 from mistral_operator.sandbox.engine.server import EngineServer
 from mistral_operator.sandbox.engine.settings import read_settings
@@ -29,8 +29,12 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
+def free_ports() -> Callable[[], int]:
+    """Call it for a TCP port of 127.0.0.1 that nobody uses, nor gets for an outgoing connection."""
+    return find_free_port
+
+
+@pytest.fixture
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody uses, nor gets for an outgoing connection."""
+    return find_free_port()

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from mistral_operator.sandbox.kubelet.environment import ConfigError, check_volumes, environment, expand
-from mistral_operator.sandbox.kubelet.process import engine_arguments
 
 
 class Objects:
@@ -85,17 +84,3 @@ async def test_a_missing_volume_source() -> None:
 
 def test_expand_leaves_what_it_does_not_know() -> None:
     assert expand("$(A) $(B) $$(A) $A", {"A": "1"}) == "1 $(B) $(A) $A"
-
-
-@pytest.mark.parametrize(
-    ("container", "expected"),
-    [
-        ({"image": "i", "command": ["vllm", "serve"], "args": ["m", "--port=$(P)"]}, ["serve", "m", "--port=9"]),
-        ({"image": "vllm/vllm-openai:v0.33.0", "args": ["m"]}, ["serve", "m"]),
-        ({"image": "i", "command": ["/usr/bin/vllm", "serve", "m"]}, ["serve", "m"]),
-        ({"image": "vllm/vllm-openai:v0.33.0", "command": ["sleep", "1"]}, None),
-        ({"image": "example/web"}, None),
-    ],
-)
-def test_which_containers_run_the_engine(container: dict[str, Any], expected: list[str] | None) -> None:
-    assert engine_arguments(container, {"P": "9"}) == expected

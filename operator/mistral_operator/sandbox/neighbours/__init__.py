@@ -1,0 +1,1 @@
+"""Real programs beside the operator, of the versions that a cluster would run, for tests and for `--with`."""
