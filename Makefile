@@ -28,7 +28,7 @@ help: ## list the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS (sandbox),"
+	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS='--with lws' (sandbox),"
 	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench)"
 
 demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
