@@ -12,30 +12,41 @@ PYTEST_FLAGS ?=
 # Two workers, each with a control plane of its own: most of a cluster test is waiting. A file stays with one of them.
 PARALLEL ?= --numprocesses=2 --dist=loadfile
 BENCH_FLAGS ?=
-EXAMPLE ?= examples/mistral-7b.yaml
+EXAMPLE ?=
+
+# What the operator used of its rights in each sandbox of a test run; compared with its roles at the end.
+USED_RIGHTS := $(CURDIR)/.sandbox/used-rights
+SOURCES := operator tests tools docker
+DOCKERFILES := Dockerfile $(wildcard docker/*.Dockerfile)
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest
+HADOLINT := $(VENV)/bin/hadolint
 # Named after what it was made from, so that a changed lock installs again and a checkout that only touches files doesn't.
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit bench lint format golden crds sandbox plan lock binaries neighbours clean
+.PHONY: help demo test test-unit bench lint format golden crds image-check sandbox plan lock binaries neighbours clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS='--with lws' (sandbox),"
 	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench)"
 
-demo: $(STAMP) binaries ## serve a model on a simulated GKE, ask it, scale it, delete it (KEEP=1 leaves it running)
-	@$(RUN) -m mistral_operator demo --example $(EXAMPLE) $(if $(KEEP),--keep) $(DEMO_FLAGS)
+demo: $(STAMP) binaries ## serve a model on a GPU and one on a TPU of a simulated GKE, scale, delete (KEEP=1 stays)
+	@$(RUN) -m mistral_operator demo $(if $(EXAMPLE),--example $(EXAMPLE)) $(if $(KEEP),--keep) $(DEMO_FLAGS)
 
+# Through the environment, where no shell reads what is in quotes.
+test: export MISTRAL_OPERATOR_TESTS_CHOSEN := $(PYTEST_FLAGS)
 test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and cluster on a real control plane
-	$(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
+	@rm -rf $(USED_RIGHTS)
+	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) \
+	    $(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
+	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) $(PYTEST) tests/rights
 
 test-unit: $(STAMP) ## the quick tests: no process, no network
 	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
@@ -44,36 +55,53 @@ bench: $(STAMP) binaries ## measure: one JSON line per number that the design pr
 	@$(RUN) -m tests.bench $(BENCH_FLAGS)
 
 lint: $(STAMP) ## format, style, types, layers, and that generated files are up to date
-	$(VENV)/bin/ruff format --check operator tests tools
-	$(VENV)/bin/ruff check operator tests tools
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(RUN) -m mistral_operator.api.schema --check
 	$(RUN) -m mistral_operator.catalogue.compile --check
 	$(RUN) tools/supported_fields.py --check
+	$(RUN) tools/generate_wire.py --check
+	$(RUN) tools/stand_in_tokens.py --check
+	$(RUN) tools/gateway_page.py --check
+	$(RUN) tools/rights.py --check
+	$(RUN) tools/chart.py --check
+	$(RUN) tools/image_lock.py --check
+	@if test -x $(HADOLINT); then $(HADOLINT) $(DOCKERFILES); \
+	    else echo "hadolint is not to be had for this machine: the Dockerfiles are not linted"; fi
 
 format: $(STAMP) ## format the code and apply the safe fixes
-	$(VENV)/bin/ruff format operator tests tools
-	$(VENV)/bin/ruff check --fix operator tests tools
+	$(VENV)/bin/ruff format $(SOURCES)
+	$(VENV)/bin/ruff check --fix $(SOURCES)
 
 golden: $(STAMP) ## write the golden files again; review the difference with git diff
 	MISTRAL_OPERATOR_GOLDEN=write $(PYTEST) tests/golden -q $(PYTEST_FLAGS)
 	@git --no-pager diff --stat -- tests/golden
 
-crds: $(STAMP) ## write what is generated again: crds/, reference pages, the compiled catalogue
+crds: $(STAMP) ## write what is generated: crds/, roles, the chart's parts, reference pages, catalogue, wire format
 	$(RUN) -m mistral_operator.api.schema --write
 	$(RUN) -m mistral_operator.catalogue.compile --write
 	$(RUN) tools/supported_fields.py --write
+	$(RUN) tools/generate_wire.py --write
+	$(RUN) tools/stand_in_tokens.py --write
+	$(RUN) tools/gateway_page.py --write
+	$(RUN) tools/rights.py --write
+	$(RUN) tools/chart.py --write
+
+image-check: $(STAMP) ## replay the steps of the Dockerfile without a container engine, and run what they install
+	@$(RUN) tools/image_check.py
 
 sandbox: $(STAMP) binaries ## a GKE on this machine, with the operator, in the foreground; prints the kubeconfig's path
 	@$(RUN) -m mistral_operator sandbox up $(SANDBOX_FLAGS)
 
 plan: $(STAMP) ## what EXAMPLE would run on, why, and what it costs; needs no cluster
-	@$(RUN) -m mistral_operator plan -f $(EXAMPLE)
+	@$(RUN) -m mistral_operator plan -f $(or $(EXAMPLE),examples/mistral-7b.yaml)
 
-lock: $(STAMP) ## solve the dependencies again into requirements.lock
+lock: $(STAMP) ## solve the dependencies again into requirements.lock and the image's part of it
 	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --upgrade \
 	    --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(RUN) tools/image_lock.py --write
 
 binaries: $(STAMP)
 	@$(RUN) -m mistral_operator.sandbox.control_plane.install >/dev/null

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tests.bench.gateway import measure_gateway
 from tests.bench.planning import measure_plan_command, measure_planning
 from tests.bench.report import say
 from tests.bench.single import measure_single_models
@@ -29,6 +30,7 @@ def run(measure: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path]
 
 PARTS: dict[str, Callable[[Path], None]] = {
     "planning": plan,
+    "gateway": run(measure_gateway),
     "single": run(measure_single_models),
     "thousand": run(measure_thousand_models),
 }

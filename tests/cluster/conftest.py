@@ -1,11 +1,14 @@
 """Fixtures for tests on the control plane."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiohttp
 import pytest
 from tests.support.namespaces import new_namespace
+from tests.support.operator_account import become_operator
 from tests.support.running_sandbox import RunningSandbox
 from tests.support.stack import Operator, Stack
 
@@ -28,8 +31,10 @@ async def crds(cluster: ControlPlane) -> Path:
 @pytest.fixture(scope="session")
 def shared_operator(shared_sandbox: RunningSandbox) -> Iterator[Operator]:
     """One operator for the session's sandbox; tests that kill or change it start one of their own."""
-    with ProcessGroup() as processes:
-        operator = Operator(shared_sandbox, processes, shared_sandbox.kubeconfig)
+    # In a thread: the fixture is made while the loop of a test may run.
+    with ThreadPoolExecutor(1) as thread, ProcessGroup() as processes:
+        account = become_operator(shared_sandbox.kubeconfig, shared_sandbox.directory)
+        operator = Operator(shared_sandbox, processes, thread.submit(asyncio.run, account).result())
         operator.start()
         yield operator
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.support.light_stack import light_stack
 from tests.support.namespaces import new_namespace
 from tests.support.polling import eventually, observe_for
-from tests.support.stack import CLAIMS, MODELS, Stack
+from tests.support.stack import CHILDREN, CLAIMS, MODELS, Stack
 
 from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.faults import Fault, FaultProxy
@@ -94,7 +94,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faul
     directory = tmp_path_factory.mktemp("api-faults")
     async with (
         light_stack(directory) as (stack, plane),
-        FaultProxy(stack.sandbox.kubeconfig, directory) as proxy,
+        FaultProxy(stack.operator.kubeconfig, directory) as proxy,
     ):
         stack.operator.module = "tests.support.impatient_operator"
         stack.operator.kubeconfig = proxy.kubeconfig
@@ -218,9 +218,29 @@ async def test_a_strangers_object_of_that_name_is_left_alone(faulty: Faulty, kin
     assert (await faulty.stack.condition("chat", "Ready"))["reason"] == "NameTaken"
     after = await faulty.stack.kube.request("GET", f"{path}/chat")
     assert (after["spec"], after["metadata"].get("ownerReferences")) == (before["spec"], None)
+    if kind == "Service":
+        assert await faulty.stack.claims() == [], "no machine is bought for what nobody could reach"
+        assert await faulty.stack.children("Deployment") == []
     await faulty.stack.kube.delete(f"{path}/chat")
     await faulty.stack.apply("chat", model=MODEL, engine={"contextLength": 8192})
     await faulty.stack.expect_ready("chat")
+
+
+async def test_without_its_service_it_is_not_ready_although_replicas_answer(faulty: Faulty) -> None:
+    await faulty.stack.apply("chat", model=MODEL)
+    await faulty.stack.expect_ready("chat")
+    denied = faulty.proxy.inject(
+        Fault(path="/services/chat", watch=False, status=403, message="services are forbidden")
+    )
+    path = CHILDREN["Service"].format(namespace=faulty.stack.namespace)
+    await faulty.stack.kube.delete(f"{path}/chat")
+    await faulty.stack.expect("chat", "EndpointReady", "False", "ServicePending")
+    await faulty.stack.expect("chat", "Ready", "False")
+    assert (await faulty.stack.get("chat"))["status"]["readyReplicas"] == 1
+    await faulty.stack.expect("chat", "Stalled", "True", "ApplyRefused")
+    denied.remove()
+    await faulty.stack.expect_ready("chat")
+    await faulty.stack.expect("chat", "EndpointReady", "True", "Serving")
 
 
 def _stranger(kind: str, namespace: str) -> tuple[str, dict[str, object]]:

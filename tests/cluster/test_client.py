@@ -250,9 +250,10 @@ class Maps:
         self._path = f"/api/v1/namespaces/{namespace}/configmaps"
         self._namespace = namespace
 
-    async def make(self, name: str) -> None:
+    async def make(self, name: str, **data: str) -> None:
         metadata = {"name": name, "labels": {"mine": "yes"}}
-        await self._kube.create(self._path, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        await self._kube.create(self._path, body)
 
     async def remove(self, name: str) -> None:
         await self._kube.delete(f"{self._path}/{name}")
@@ -274,6 +275,18 @@ async def test_reflector_follows(client: ApiClient, maps: Maps) -> None:
         await eventually(lambda: maps.names(shelf) == {"before", "after"})
         await maps.remove("before")
         await eventually(lambda: maps.names(shelf) == {"after"})
+
+
+async def test_reflector_takes_in_the_longest_object_that_anybody_can_make(
+    proxied: ApiClient, proxy: FaultProxy, maps: Maps
+) -> None:
+    """Each < takes six bytes in JSON, so that one line of the watch has 6 MB; the same watch goes on after it."""
+    async with reflecting(proxied) as shelf:
+        await eventually(lambda: proxy.count(path="/configmaps", watch=True) == 1)
+        await maps.make("long", text="<" * 1_000_000)
+        await maps.make("after")
+        await eventually(lambda: maps.names(shelf) == {"long", "after"})
+        assert proxy.count(path="/configmaps", watch=True) == 1
 
 
 @pytest.mark.parametrize(

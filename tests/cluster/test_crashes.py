@@ -53,7 +53,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 @pytest.mark.timeout(600)
 async def test_random_kills_converge(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
     rng = random.Random(SEED)
-    async with FaultProxy(stack.sandbox.kubeconfig, tmp_path_factory.mktemp("proxy")) as proxy:
+    async with FaultProxy(stack.operator.kubeconfig, tmp_path_factory.mktemp("proxy")) as proxy:
         stack.operator.kubeconfig = proxy.kubeconfig
         stack.operator.start()
         killer = Killer(stack, proxy, rng)

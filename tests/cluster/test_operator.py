@@ -58,8 +58,8 @@ async def test_a_model_made_anew_at_once_waits_for_what_its_namesake_left(stack:
 
 async def test_a_standby_takes_over_from_a_killed_leader_and_at_once_from_one_that_ends(own_stack: Stack) -> None:
     stack = own_stack
-    elect = {"MISTRAL_OPERATOR_RUN_LEADER_ELECT": "1", "MISTRAL_OPERATOR_RUN_LEASE_NAMESPACE": stack.namespace}
-    lease = f"/apis/coordination.k8s.io/v1/namespaces/{stack.namespace}/leases/mistral-operator"
+    elect = {"MISTRAL_OPERATOR_RUN_LEADER_ELECT": "1"}
+    lease = "/apis/coordination.k8s.io/v1/namespaces/mistral-operator-system/leases/mistral-operator"
     scaler = f"/apis/autoscaling/v2/namespaces/{stack.namespace}/horizontalpodautoscalers/chat"
 
     async def holder() -> str:

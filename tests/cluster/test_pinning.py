@@ -55,7 +55,7 @@ async def test_a_changed_catalogue_and_renderer_change_no_running_pod(stack: Sta
     await stack.expect_ready("chat")
     before = await _running(stack)
     with ProcessGroup() as processes:
-        changed = Operator(stack.sandbox, processes, stack.sandbox.kubeconfig)
+        changed = Operator(stack.sandbox, processes, stack.operator.kubeconfig)
         changed.module = "tests.support.changed_operator"
         await stack.operator.stop()
         changed.start()

@@ -1,78 +1,60 @@
-"""The operator serves a model with the rights of deploy/rbac.yaml: none is missing, and none is there for nothing."""
+"""One life in which the operator meets nearly everything that it needs a right for, with the rights that it has.
 
-import json
-from collections.abc import Iterator, Mapping
+tests/rights compares the rights with what all tests together used.
+"""
+
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import yaml
 from tests.support.kubectl import kubectl
 from tests.support.light_stack import light_stack
+from tests.support.operator_account import read_manifests
 from tests.support.polling import eventually
-from tests.support.running_sandbox import REPOSITORY
-from tests.support.stack import Stack
+from tests.support.rights import HARDLY_USED, read_rights, read_use
+from tests.support.stack import CHILDREN, Stack
 
+from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.sandbox.control_plane import ControlPlane
 
 pytestmark = pytest.mark.cluster
 
-RBAC = REPOSITORY / "deploy" / "rbac.yaml"
-SYSTEM, ACCOUNT = "mistral-operator-system", "mistral-operator"
 MODEL = "mistral-7b-v0.3"
-
-
-class Right(NamedTuple):
-    """One verb on one resource; a subresource as in `mistralmodels/status`."""
-
-    group: str
-    resource: str
-    verb: str
-
-
-class Request(NamedTuple):
-    """What the operator asked for, and the HTTP status of the answer."""
-
-    right: Right
-    code: int
-    address: str
-
-
-RARELY_USED = {
-    # Read only where an object of that name is there already; of Services that is always asked first.
-    Right("apps", "controllerrevisions", "get"),
-    Right("autoscaling", "horizontalpodautoscalers", "get"),
-    Right("policy", "poddisruptionbudgets", "get"),
-    Right("serving.mistral-operator.dev", "nodepoolclaims", "get"),
-    # Every model has one, which the garbage collector removes; the operator only removes what a spec no longer needs.
-    Right("", "services", "delete"),
-    Right("apps", "deployments", "delete"),
-    Right("policy", "poddisruptionbudgets", "delete"),
+API = {"HorizontalPodAutoscaler": "autoscaling/v2", "PodDisruptionBudget": "policy/v1", "Deployment": "apps/v1"}
+PODS = {"metadata": {"labels": {"app": "other"}}, "spec": {"containers": [{"name": "other", "image": "other"}]}}
+SPECS: dict[str, dict[str, Any]] = {
+    "HorizontalPodAutoscaler": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "other"},
+        "maxReplicas": 9,
+    },
+    "PodDisruptionBudget": {"minAvailable": 1, "selector": {"matchLabels": {"app": "other"}}},
+    "Deployment": {"replicas": 0, "selector": {"matchLabels": {"app": "other"}}, "template": PODS},
+    "Service": {"ports": [{"port": 1}]},
 }
 
 
-async def test_a_model_is_served_with_just_these_rights(tmp_path: Path) -> None:
+async def test_a_life_uses_the_rights_and_needs_no_others(tmp_path: Path) -> None:
     async with light_stack(tmp_path / "sandbox") as (stack, plane):
-        applied = await kubectl(plane, "apply", "-f", RBAC)
-        assert (applied.code, applied.errors) == (0, "")
-        stack.operator.kubeconfig = await plane.service_account_kubeconfig(SYSTEM, ACCOUNT, tmp_path / "kubeconfig")
-        stack.operator.env = {**stack.operator.env, "MISTRAL_OPERATOR_RUN_LEADER_ELECT": "true"}
+        stack.operator.env = {"MISTRAL_OPERATOR_RUN_LEADER_ELECT": "true"}
         stack.operator.start()
-        await live_a_life(stack, plane)
+        await serve_scale_and_roll_out(stack, plane)
+        await meet_taken_names(stack)
+        await remove_what_an_older_version_made(stack)
+        await stack.delete("chat")
+        await stack.expect_no_trace()
         await stack.operator.stop()
-        requests = list(read_requests(plane.audit_log))
-        log = stack.operator.log(1000)
-    assert [request for request in requests if request.code in (401, 403)] == []
+        use = read_use(plane.audit_log, "this test's sandbox")
+        log = stack.operator.log(2000)
+    assert use.refused == ()
     assert "forbidden" not in log.lower()
-    used = {request.right for request in requests if request.right.resource}
-    used |= {right._replace(verb="create") for right, code, _ in requests if right.verb == "patch" and code == 201}
-    granted = {right for role in read_roles() for right in read_rights(role)}
-    assert used <= granted
-    assert granted - used == RARELY_USED
+    roles = [manifest for manifest in read_manifests() if "rules" in manifest]
+    granted = {right for role in roles for right in read_rights(role)}
+    assert use.used <= granted
+    assert granted - use.used == set(HARDLY_USED)
 
 
-async def live_a_life(stack: Stack, plane: ControlPlane) -> None:
-    """Serve, scale, roll out, put right what somebody broke, meet a taken name, and go."""
+async def serve_scale_and_roll_out(stack: Stack, plane: ControlPlane) -> None:
+    """And put right what somebody broke."""
     await stack.apply("chat", model=MODEL, scaling={"maxReplicas": 2})
     await stack.expect_ready("chat")
     assert await stack.children("HorizontalPodAutoscaler")
@@ -91,38 +73,54 @@ async def live_a_life(stack: Stack, plane: ControlPlane) -> None:
     removed = await kubectl(plane, "delete", "service", "chat", "-n", stack.namespace)
     assert removed.code == 0, removed.errors
     await eventually(lambda: stack.children("Service"), 60, stack.story)
-    made = await kubectl(plane, "create", "deployment", "taken", "--image=i", "--replicas=0", "-n", stack.namespace)
-    assert made.code == 0, made.errors
-    await stack.apply("taken", model=MODEL)
-    await stack.expect("taken", "Stalled", "True", "NameTaken")
-    removed = await kubectl(plane, "delete", "deployment", "taken", "-n", stack.namespace)
-    assert removed.code == 0, removed.errors
-    for name in ("chat", "taken"):
+
+
+async def meet_taken_names(stack: Stack) -> None:
+    """Strangers have what a model needs: each kind is looked at before it would be taken over."""
+    for kind in API:
+        name = f"taken-{kind.lower()[:3]}"
+        await _create(stack, kind, {"name": name}, apiVersion=API[kind], spec=SPECS[kind])
+        await stack.apply(name, model=MODEL, replicas=0, scaling={"maxReplicas": 2})
+        await stack.expect(name, "Stalled", "True", "NameTaken")
         await stack.delete(name)
-    await stack.expect_no_trace()
+        await stack.kube.delete(f"{CHILDREN[kind].format(namespace=stack.namespace)}/{name}")
+    await stack.apply("again", model=MODEL, replicas=0)
+    await stack.expect("again", "Ready", "True", "ScaledToZero")
+    (revision,) = [r["metadata"]["name"] for r in await stack.children("ControllerRevision") if _is_of(r, "again")]
+    await stack.delete("again")
+    path = f"{CHILDREN['ControllerRevision'].format(namespace=stack.namespace)}/{revision}"
+
+    async def gone() -> bool:
+        return await stack.kube.get(path) is None
+
+    await eventually(gone, 60, stack.story)
+    await _create(stack, "ControllerRevision", {"name": revision}, apiVersion="apps/v1", revision=1, data={"a": "b"})
+    await stack.apply("again", model=MODEL, replicas=0)
+    await stack.expect("again", "Stalled", "True", "NameTaken")
+    await stack.delete("again")
+    await stack.kube.delete(path)
 
 
-def read_requests(audit_log: Path) -> Iterator[Request]:
-    """The operator's requests, as the API server noted them."""
-    for line in audit_log.read_text().splitlines():
-        event = json.loads(line)
-        if event["user"]["username"] != f"system:serviceaccount:{SYSTEM}:{ACCOUNT}":
-            continue
-        about = event.get("objectRef") or {}
-        resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource", ""))))
-        right = Right(about.get("apiGroup", ""), resource, event["verb"])
-        yield Request(right, (event.get("responseStatus") or {}).get("code", 0), event["requestURI"])
+async def remove_what_an_older_version_made(stack: Stack) -> None:
+    """What a model owns and this version doesn't render, the operator removes."""
+    uid = (await stack.get("chat"))["metadata"]["uid"]
+    owner = {"apiVersion": "serving.mistral-operator.dev/v1alpha1", "kind": "MistralModel", "name": "chat", "uid": uid}
+    metadata = {"name": "former", "labels": {MODEL_LABEL: "chat"}, "ownerReferences": [{**owner, "controller": True}]}
+    kinds = {"Service": "v1", "Deployment": "apps/v1", "PodDisruptionBudget": "policy/v1"}
+    for kind, version in kinds.items():
+        await _create(stack, kind, metadata, apiVersion=version, spec=SPECS[kind])
+
+    async def removed() -> bool:
+        left = [child for kind in kinds for child in await stack.children(kind)]
+        return "former" not in [child["metadata"]["name"] for child in left]
+
+    await eventually(removed, 60, stack.story)
 
 
-def read_roles() -> list[dict[str, Any]]:
-    """The roles of the manifest."""
-    return [item for item in yaml.safe_load_all(RBAC.read_text()) if item["kind"] in ("ClusterRole", "Role")]
+async def _create(stack: Stack, kind: str, metadata: dict[str, Any], **content: Any) -> None:
+    path = CHILDREN[kind].format(namespace=stack.namespace)
+    await stack.kube.create(path, {"kind": kind, "metadata": metadata, **content})
 
 
-def read_rights(role: Mapping[str, Any]) -> Iterator[Right]:
-    """Every right that a role's rules give."""
-    for rule in role["rules"]:
-        assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                yield from (Right(group, resource, verb) for verb in rule["verbs"])
+def _is_of(child: dict[str, Any], model: str) -> bool:
+    return bool(child["metadata"]["labels"].get(MODEL_LABEL) == model)

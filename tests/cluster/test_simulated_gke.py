@@ -1,104 +1,46 @@
 """The simulated GKE on the real control plane: pending pods become nodes or the autoscaler's events."""
 
-import itertools
-import json
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import grpc
 import pytest
-from google.cloud import container_v1
-from google.cloud.container_v1.services.cluster_manager.transports import ClusterManagerGrpcAsyncIOTransport
+from tests.support.gke_on_cluster import NODES, ZONES, ClusterGke, StartGke, gke_on_cluster, messages, node_of
 from tests.support.polling import eventually
 
 from mistral_operator.sandbox.control_plane import ControlPlane
-from mistral_operator.sandbox.gke.scenario import parse_scenario
-from mistral_operator.sandbox.gke.simulated import SimulatedGke
-from mistral_operator.sandbox.kube import Kube, Object
+from mistral_operator.sandbox.kube import Kube
 
-ZONES = ["us-central1-a", "us-central1-b"]
-SPEED = 50.0
-NODES = "/api/v1/nodes"
-clusters = itertools.count()
-
-
-class Gke:
-    """A simulated GKE on the session's control plane, its control API and a client."""
-
-    def __init__(
-        self, simulated: SimulatedGke, kube: Kube, channel: Any, http: aiohttp.ClientSession, name: str
-    ) -> None:
-        transport = ClusterManagerGrpcAsyncIOTransport(channel=channel)
-        self.client = container_v1.ClusterManagerAsyncClient(transport=transport)
-        self.parent = f"projects/sandbox-project/locations/us-central1/clusters/{name}"
-        self.pool = f"mm-{name}"
-        self.simulated = simulated
-        self._kube = kube
-        self._http = http
-
-    async def create_pool(self, **changes: Any) -> None:
-        """Request a pool and wait until it runs."""
-        await self.request_pool(**changes)
-        await eventually(self._created, message="the pool runs")
-
-    async def request_pool(self, **changes: Any) -> None:
-        """Autoscaled L4 machines, none at first, at most three; their nodes carry the pool's name as label."""
-        accelerators = [{"accelerator_type": "nvidia-l4", "accelerator_count": 1}]
-        pool = {
-            "name": self.pool,
-            "config": {"machine_type": "g2-standard-12", "accelerators": accelerators, "labels": {"pool": self.pool}},
-            "autoscaling": {"enabled": True, "total_max_node_count": 3, "location_policy": "ANY"},
-            **changes,
-        }
-        await self.client.create_node_pool(parent=self.parent, node_pool=pool)
-
-    async def _created(self) -> bool:
-        pool = await self.client.get_node_pool(name=f"{self.parent}/nodePools/{self.pool}")
-        return bool(pool.status == container_v1.NodePool.Status.RUNNING)
-
-    async def nodes(self) -> list[Object]:
-        return await self._kube.list(NODES, {"labelSelector": f"pool={self.pool}"})
-
-    async def post(self, path: str, **body: Any) -> None:
-        async with self._http.post(f"{self.simulated.control_url}{path}", json=body) as response:
-            assert response.status == 200, await response.text()
-
-    async def state(self) -> Any:
-        async with self._http.get(f"{self.simulated.control_url}/state") as response:
-            return json.loads(await response.text())
-
-
-Start = Callable[..., Awaitable[Gke]]
+Start = StartGke
 
 
 @pytest.fixture
 async def start(cluster: ControlPlane, kube: Kube) -> AsyncIterator[Start]:
-    """`await start(**scenario)` runs a simulated GKE until the test ends, then removes its nodes."""
+    """`await start(**scenario)` runs a simulated GKE until the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def run(kubeconfig: Path = cluster.kubeconfig, speed: float = SPEED, **scenario: Any) -> Gke:
-            name = f"t{next(clusters)}-{secrets.token_hex(2)}"
-            full = parse_scenario({"cluster": name, "zones": ZONES, "system_nodes": 0, **scenario})
-            stack.push_async_callback(remove_nodes, kube, f"gke-{name}-")
-            simulated = await stack.enter_async_context(SimulatedGke(kubeconfig, full, speed))
-            channel = await stack.enter_async_context(grpc.aio.insecure_channel(simulated.address))
-            http = await stack.enter_async_context(aiohttp.ClientSession())
-            return Gke(simulated, kube, channel, http, name)
+        async def run(kubeconfig: Path = cluster.kubeconfig, **scenario: Any) -> ClusterGke:
+            return await stack.enter_async_context(gke_on_cluster(kubeconfig, kube, **scenario))
 
         yield run
 
 
-async def remove_nodes(kube: Kube, prefix: str) -> None:
-    for node in await kube.list(NODES):
-        if node["metadata"]["name"].startswith(prefix):
-            await kube.delete(f"{NODES}/{node['metadata']['name']}")
+async def request_pool(gke: ClusterGke, **changes: Any) -> None:
+    """Autoscaled L4 machines, none at first, at most three."""
+    accelerators = [{"accelerator_type": "nvidia-l4", "accelerator_count": 1}]
+    autoscaling = {"enabled": True, "total_max_node_count": 3, "location_policy": "ANY"}
+    config = {"machine_type": "g2-standard-12", "accelerators": accelerators}
+    await gke.request(config, **{"autoscaling": autoscaling, **changes})
 
 
-async def create_pod(kube: Kube, namespace: str, gke: Gke, name: str = "gpu") -> str:
+async def create_pool(gke: ClusterGke, **changes: Any) -> None:
+    """Request it and wait until it runs."""
+    await request_pool(gke, **changes)
+    await eventually(gke.runs, message="the pool runs")
+
+
+async def create_pod(kube: Kube, namespace: str, gke: ClusterGke, name: str = "gpu") -> str:
     """A pod that needs one GPU of the pool; returns its path."""
     container = {"name": "c", "image": "example/none", "resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "4"}}}
     pod = {
@@ -116,20 +58,9 @@ async def create_pod(kube: Kube, namespace: str, gke: Gke, name: str = "gpu") ->
     return f"/api/v1/namespaces/{namespace}/pods/{name}"
 
 
-async def node_of(kube: Kube, path: str) -> str:
-    """The node that a pod was bound to, or "" as long as there is none."""
-    pod = await kube.get(path)
-    return str(pod["spec"].get("nodeName", "")) if pod else ""
-
-
-async def messages(kube: Kube, namespace: str, reason: str) -> list[str]:
-    events = await kube.list(f"/api/v1/namespaces/{namespace}/events", {"fieldSelector": f"reason={reason}"})
-    return [e["message"] for e in events if e["source"]["component"] == "cluster-autoscaler"]
-
-
 async def test_a_pending_pod_gets_a_node_with_gpus_and_is_scheduled(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start()
-    await gke.create_pool()
+    await create_pool(gke)
     assert await gke.nodes() == []
     pod = await create_pod(kube, namespace, gke)
     name = await eventually(lambda: node_of(kube, pod), message="the pod has a node")
@@ -146,7 +77,7 @@ async def test_a_pending_pod_gets_a_node_with_gpus_and_is_scheduled(kube: Kube, 
 
 async def test_one_machine_for_each_pod_up_to_the_maximum(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start()
-    await gke.create_pool(autoscaling={"enabled": True, "total_max_node_count": 2})
+    await create_pool(gke, autoscaling={"enabled": True, "total_max_node_count": 2})
     pods = [await create_pod(kube, namespace, gke, f"gpu-{i}") for i in range(3)]
 
     async def scheduled() -> bool:
@@ -160,7 +91,7 @@ async def test_one_machine_for_each_pod_up_to_the_maximum(kube: Kube, namespace:
 
 async def test_a_stock_out_shows_only_as_events_on_the_pod(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start(stock=[{"nodes": 0}])
-    await gke.create_pool()
+    await create_pool(gke)
     pod = await create_pod(kube, namespace, gke)
     await eventually(lambda: messages(kube, namespace, "TriggeredScaleUp"), message="it tries")
     texts = await eventually(lambda: messages(kube, namespace, "FailedScaleUp"), message="it fails")
@@ -185,7 +116,7 @@ async def test_a_stock_out_shows_only_as_events_on_the_pod(kube: Kube, namespace
 
 async def test_a_missing_quota_is_named(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start(quota=[{"limit": 0, "accelerator": "nvidia-l4"}])
-    await gke.create_pool()
+    await create_pool(gke)
     await create_pod(kube, namespace, gke)
     texts = await eventually(lambda: messages(kube, namespace, "FailedScaleUp"))
     assert "associated with this pod failed: GCE quota exceeded. Pod is at risk" in texts[0]
@@ -193,7 +124,7 @@ async def test_a_missing_quota_is_named(kube: Kube, namespace: str, start: Start
 
 async def test_an_idle_node_goes_and_says_so(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start(delays_s={"scale_down_unneeded": 60})
-    await gke.create_pool()
+    await create_pool(gke)
     pod = await create_pod(kube, namespace, gke)
     name = await eventually(lambda: node_of(kube, pod), message="the pod has a node")
     await kube.delete(pod, grace_s=0)
@@ -210,10 +141,10 @@ async def test_an_idle_node_goes_and_says_so(kube: Kube, namespace: str, start: 
 
 async def test_a_deleted_pool_takes_its_nodes_and_pods_along(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start(delays_s={"drain_limit": 50})
-    await gke.create_pool()
+    await create_pool(gke)
     pod = await create_pod(kube, namespace, gke)
     await eventually(lambda: node_of(kube, pod), message="the pod has a node")
-    await gke.client.delete_node_pool(name=f"{gke.parent}/nodePools/{gke.pool}")
+    await gke.client.delete_node_pool(name=gke.pool_path)
 
     async def gone() -> bool:
         pools = (await gke.client.list_node_pools(parent=gke.parent)).node_pools
@@ -227,7 +158,7 @@ async def test_a_lost_machine_takes_its_pod_along_and_is_replaced(
     kube: Kube, namespace: str, start: Start, path: str
 ) -> None:
     gke = await start()
-    await gke.create_pool()
+    await create_pool(gke)
     pod = await create_pod(kube, namespace, gke)
     first = await eventually(lambda: node_of(kube, pod), message="the pod has a node")
     await gke.post(path, node=first)
@@ -241,11 +172,11 @@ async def test_a_lost_machine_takes_its_pod_along_and_is_replaced(
 
 async def test_changed_labels_and_taints_reach_the_nodes(kube: Kube, namespace: str, start: Start) -> None:
     gke = await start()
-    await gke.create_pool()
+    await create_pool(gke)
     pod = await create_pod(kube, namespace, gke)
     await eventually(lambda: node_of(kube, pod), message="the pod has a node")
     request = {
-        "name": f"{gke.parent}/nodePools/{gke.pool}",
+        "name": gke.pool_path,
         "labels": {"labels": {"pool": gke.pool, "added": "yes"}},
         "taints": {"taints": [{"key": "mine", "value": "x", "effect": "NO_SCHEDULE"}]},
     }
@@ -263,7 +194,7 @@ async def test_machines_do_not_care_whether_the_api_server_is_up(tmp_path: Path,
     async with ControlPlane(tmp_path / "plane") as plane, Kube(plane.kubeconfig) as kube:
         gke = await start(kubeconfig=plane.kubeconfig, system_nodes=1)
         await plane.stop_api_server()
-        await gke.request_pool(initial_node_count=1, autoscaling={}, locations=["us-central1-a"])
+        await request_pool(gke, initial_node_count=1, autoscaling={}, locations=["us-central1-a"])
 
         async def booting() -> bool:
             pools = {pool["name"]: pool["nodes"] for pool in (await gke.state())["pools"]}

@@ -1,9 +1,12 @@
 """One model from the first look to ready, through `sync` alone."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.support.world import World, autoscaler_event, make_model
+
+from mistral_operator.status.findings import format_time
 
 
 def test_a_new_model_gets_a_revision_first_then_what_serves_it() -> None:
@@ -194,3 +197,67 @@ def test_a_strangers_revision_is_not_ours() -> None:
     outcome = world.decide()
     assert outcome.prune == ()
     assert outcome.manifests[0]["revision"] == 1
+
+
+def _namesake(world: World, *, age_s: int = 600, **spec: object) -> World:
+    """The model made anew under its name, while the garbage collector has not come to the earlier one's objects."""
+    successor = World(model=make_model(**spec), pods=world.pods, now=world.now)
+    successor.model["metadata"] |= {"uid": "another", "creationTimestamp": format_time(world.now)}
+    for pod in world.pods.values():
+        pod["metadata"]["creationTimestamp"] = format_time(world.now - timedelta(seconds=age_s))
+    return successor
+
+
+@pytest.mark.parametrize("model", ["mistral-nemo-12b-2407", "mistral-7b-v0.3"])
+def test_the_pods_of_an_earlier_model_of_that_name_are_not_its_own(model: str) -> None:
+    """With another spec their revision differs; with the same one only their age does."""
+    world = World()
+    world.step()
+    world.start_pod()
+    world.make_ready()
+    world.step()
+    assert world.condition("Ready")["status"] == "True"
+    successor = _namesake(world, model=model)
+    for _ in range(2):
+        successor.step()  # The second time with its own Service and Deployment.
+        assert successor.condition("Ready")["status"] == "False"
+        assert successor.model["status"].get("readyReplicas", 0) == 0
+        assert successor.model["status"]["summary"]["ready"] == "0/1"
+        assert successor.model["status"]["cost"]["hourly"] == "0.00"
+    successor.start_pod("chat-1")["metadata"]["creationTimestamp"] = format_time(successor.now)
+    successor.make_ready("chat-1")
+    successor.step()
+    assert successor.condition("Ready")["reason"] == "Serving"
+    assert successor.model["status"]["readyReplicas"] == 1
+
+
+def test_pods_of_a_retained_revision_and_of_a_workload_that_was_kept_are_its_own() -> None:
+    world = World()
+    world.model["metadata"]["creationTimestamp"] = format_time(world.now)
+    world.step()
+    world.start_pod()["metadata"]["creationTimestamp"] = format_time(world.now)
+    world.make_ready()
+    world.change(engine={"contextLength": 4096})
+    world.step()
+    world.step()
+    assert world.condition("Ready")["reason"] == "Serving", "the revision before the newest is the model's own, too"
+    kept = World()
+    kept.step()
+    kept.deployment["metadata"]["creationTimestamp"] = "2026-11-23T11:00:00Z"
+    kept.start_pod()["metadata"]["creationTimestamp"] = "2026-11-23T11:00:01Z"
+    kept.model["metadata"]["creationTimestamp"] = format_time(kept.now)
+    kept.make_ready()
+    kept.step()
+    assert kept.condition("Ready")["reason"] == "Serving", "it has taken over a Deployment that is older than itself"
+
+
+@pytest.mark.parametrize(("behind_s", "ready"), [(4, "True"), (6, "False")])
+def test_the_clocks_of_api_servers_may_differ_by_some_seconds(behind_s: int, ready: str) -> None:
+    world = World()
+    world.step()
+    world.start_pod()
+    world.make_ready()
+    again = _namesake(world, age_s=behind_s)
+    again.step()
+    again.step()
+    assert again.condition("Ready")["status"] == ready

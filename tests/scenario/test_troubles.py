@@ -1,11 +1,10 @@
 """What a model says when something is wrong: the pod's or the cloud's own words, and what to write instead."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.world import CLUSTER, World, autoscaler_event, make_model
-
-from mistral_operator.planning.types import ClusterProfile
 
 
 def _world_with_pod(**spec: Any) -> World:
@@ -112,6 +111,28 @@ def test_a_terminating_replica_is_not_ready() -> None:
     assert world.condition("EndpointReady")["reason"] == "NoReadyReplica"
 
 
+@pytest.mark.parametrize("whose", ["nobody's", "a stranger's"])
+def test_replicas_that_no_service_of_the_model_leads_to_make_it_not_ready(whose: str) -> None:
+    world = _world_with_pod()
+    world.make_ready()
+    service = world.children.pop(("Service", "chat"))
+    if whose == "a stranger's":
+        del service["metadata"]["ownerReferences"]
+        world.children["Service", "chat"] = service
+    told = world.decide()
+    conditions = {c["type"]: c for c in told.status["conditions"]}
+    for kind in ("EndpointReady", "Ready"):
+        assert (conditions[kind]["status"], conditions[kind]["reason"]) == ("False", "ServicePending")
+    assert conditions["Reconciling"]["status"] == "True"
+    assert "Serving" not in [entry["reason"] for entry in told.status["timeline"]]
+    assert told.requeue_after_s == 0, "when the Service has been made, nothing but this look tells of that"
+    world.children.pop(("Service", "chat"), None)
+    world.step()
+    world.step()
+    assert world.condition("Ready")["reason"] == "Serving"
+    assert world.decide().requeue_after_s is None
+
+
 def test_an_autoscaler_without_metrics_says_so() -> None:
     world = World(model=make_model(scaling={"maxReplicas": 3}))
     world.step()
@@ -122,12 +143,26 @@ def test_an_autoscaler_without_metrics_says_so() -> None:
     assert world.condition("AutoscalingReady")["reason"] == "NoMetricsAdapter"
 
 
-def test_an_autoscaler_quotes_its_own_trouble() -> None:
-    cluster = ClusterProfile(
-        CLUSTER.provider, CLUSTER.project, CLUSTER.location, CLUSTER.cluster, CLUSTER.zones, custom_metrics=True
-    )
-    world = World(model=make_model(scaling={"maxReplicas": 3}), cluster=cluster)
+def _autoscaled_world() -> World:
+    world = World(model=make_model(scaling={"maxReplicas": 3}), cluster=replace(CLUSTER, custom_metrics=True))
     world.step()
+    return world
+
+
+@pytest.mark.parametrize("says", [None, "Unknown", "True"])
+def test_an_autoscaler_is_active_only_when_it_says_so(says: str | None) -> None:
+    world = _autoscaled_world()
+    if says:
+        condition = {"type": "ScalingActive", "status": says, "reason": "ValidMetricFound", "message": "…"}
+        world.children["HorizontalPodAutoscaler", "chat"]["status"] = {"conditions": [condition]}
+    world.step()
+    found = world.condition("AutoscalingReady")
+    wanted = ("True", "Active") if says == "True" else ("False", "WaitingForMetrics")
+    assert (found["status"], found["reason"]) == wanted
+
+
+def test_an_autoscaler_quotes_its_own_trouble() -> None:
+    world = _autoscaled_world()
     trouble = {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "no metrics"}
     world.children["HorizontalPodAutoscaler", "chat"]["status"] = {"conditions": [trouble]}
     world.step()
@@ -148,7 +183,7 @@ def test_leaving_out_scaling_removes_the_autoscaler() -> None:
         ({"upgradePolicy": "Auto"}, "spec.upgradePolicy: Auto"),
         ({"optimizeFor": "Latency"}, "spec.optimizeFor: Latency"),
         ({"weights": {"gcs": {"uri": "gs://models/x"}}}, "spec.weights.gcs"),
-        ({"engine": {"type": "JetStreamMaxText"}}, "spec.engine.type: JetStreamMaxText"),
+        ({"weights": {"cache": {"mode": "Node"}}}, "spec.weights.cache.mode: Node"),
         ({"engine": {"adapters": [{"name": "a", "repository": "o/a"}]}}, "spec.engine.adapters"),
         ({"capacity": {"provisioner": "ComputeClass"}}, "spec.capacity.provisioner: ComputeClass"),
         ({"capacity": {"options": [{"accelerator": "l4"}, {"accelerator": "a100-80"}]}}, "spec.capacity.options[1]"),

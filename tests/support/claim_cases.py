@@ -52,13 +52,14 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         name=spec.name,
         status=status,
         machine_type=spec.machine_type,
-        accelerators=(spec.accelerator,),
+        accelerators=(spec.gpu,) if spec.gpu else (),
         spot=spec.spot,
         locations=spec.locations,
         node_labels=spec.node_labels,
         resource_labels=spec.resource_labels,
         bounds=spec.bounds,
         findings=(),
+        slice_topology=spec.slice_topology,
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.support.running_sandbox import REPOSITORY, Place
+from tests.support.rights import recorded_use
+from tests.support.running_sandbox import CRDS, Place
 from tests.support.stack import Stack, stack_on
 
 from mistral_operator.sandbox.control_plane import ControlPlane
@@ -22,13 +23,16 @@ SPEED = 100.0
 
 
 @asynccontextmanager
-async def light_stack(directory: Path, **scenario: Any) -> AsyncIterator[tuple[Stack, ControlPlane]]:
+async def light_stack(
+    directory: Path, *, crds: Path | None = CRDS, **scenario: Any
+) -> AsyncIterator[tuple[Stack, ControlPlane]]:
     """Start the sandbox, with a scenario as its file would say it, and get an operator ready to be started."""
     settings = KubeletSettings(engine_processes=False)
-    sandbox = Sandbox(directory, parse_scenario(scenario), SPEED, REPOSITORY / "crds", settings, say=lambda _: None)
+    sandbox = Sandbox(directory, parse_scenario(scenario), SPEED, crds, settings, say=lambda _: None)
     async with sandbox:
         assert sandbox.description
         said = asdict(sandbox.description)
         place = Place(directory=directory, kubeconfig=Path(said.pop("kubeconfig")), **said)
-        async with stack_on(place) as stack:
-            yield stack, sandbox.plane
+        with recorded_use(sandbox.plane.audit_log):
+            async with stack_on(place) as stack:
+                yield stack, sandbox.plane

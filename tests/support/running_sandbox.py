@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.polling import eventually
+from tests.support.rights import recorded_use
 
 from mistral_operator.sandbox.neighbours.catalogue import NEIGHBOURS
 from mistral_operator.sandbox.neighbours.find import cache_directory
@@ -58,7 +59,8 @@ async def running_sandbox(
         assert cache_directory(NEIGHBOURS[name]).is_dir(), f"{name} isn't there: run `make neighbours`"
         args += ["--with", name]
     ready = directory / "sandbox.json"
-    with ProcessGroup() as group:
+    # Recorded before the group ends, and whatever way the block does.
+    with ProcessGroup() as group, recorded_use(directory / "audit.log"):
         environment = {"PYTHONPATH": str(REPOSITORY / "operator")}
         process = group.spawn("sandbox", args, directory / "sandbox.log", env=environment)
         await eventually(

@@ -26,18 +26,22 @@ class PaperNodes:
     relabelled: list[str] = field(default_factory=list)
     drained: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     async def join(self, pool: Pool, instance: Instance) -> None:
         self.there[instance.name] = "ready"
 
-    async def show_gpus(self, pool: Pool, instance: Instance) -> None:
-        self.there[instance.name] = "with GPUs"
+    async def show_devices(self, pool: Pool, instance: Instance) -> None:
+        self.there[instance.name] = "with devices"
 
     async def relabel(self, pool: Pool, instance: Instance) -> None:
         self.relabelled.append(instance.name)
 
     async def warn(self, instance: Instance, grace_s: float) -> None:
         self.warned.append(instance.name)
+
+    async def fail(self, instance: Instance) -> None:
+        self.failed.append(instance.name)
 
     async def drain(self, instance: Instance, limit_s: float) -> None:
         self.drained.append(instance.name)
@@ -67,6 +71,10 @@ class Gke:
         path = f"projects/sandbox-project/locations/us-central1/operations/{name}"
         return await self.client.get_operation(name=path, retry=None)
 
+    def nodes_of(self, pool: str = "mm-pool") -> list[str]:
+        """The names of a pool's nodes."""
+        return sorted(name for name in self.nodes.there if f"-{pool}-" in name)
+
     async def done(self, started: container_v1.Operation) -> container_v1.Operation:
         """Wait for the operation's end."""
 
@@ -94,6 +102,20 @@ def l4_pool(**changes: Any) -> dict[str, Any]:
 def fixed_pool(size: int, **changes: Any) -> dict[str, Any]:
     """The same with so many nodes in one zone and no autoscaler."""
     return l4_pool(initial_node_count=size, autoscaling={}, locations=["us-central1-a"], **changes)
+
+
+def tpu_pool(machine_type: str = "ct6e-standard-8t", **changes: Any) -> dict[str, Any]:
+    """Single-host TPU machines in one zone: autoscaled, none at first."""
+    config = {"machine_type": machine_type, **changes.pop("config", {})}
+    autoscaling = {"enabled": True, "max_node_count": 4}
+    return {"name": "mm-pool", "config": config, "locations": ["us-central1-a"], "autoscaling": autoscaling, **changes}
+
+
+def slice_pool(topology: str = "4x4", hosts: int = 4, **changes: Any) -> dict[str, Any]:
+    """A whole multi-host slice of v6e without an autoscaler."""
+    placement = {"type_": "COMPACT", "tpu_topology": topology}
+    shape = {"autoscaling": {}, "initial_node_count": hosts, "placement_policy": placement}
+    return tpu_pool("ct6e-standard-4t", **shape | changes)
 
 
 @asynccontextmanager

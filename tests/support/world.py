@@ -22,8 +22,9 @@ CLUSTER = ClusterProfile(
     location="us-central1",
     cluster="sandbox",
     zones=("us-central1-a", "us-central1-b", "us-central1-c"),
+    leader_worker_set=True,
 )
-SETTINGS = Settings(operator_version="0.1.0")
+SETTINGS = Settings(operator_version="0.1.0", images={"gateway": "registry.example/mistral-operator:0.1.0"})
 
 
 def make_model(name: str = "chat", *, generation: int = 1, **spec: Any) -> dict[str, Any]:
@@ -48,6 +49,8 @@ class World:
     children: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+    """Node → the claim whose pool it is in."""
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def change(self, **spec: Any) -> None:
@@ -63,6 +66,7 @@ class World:
             pods=tuple(self.pods.values()),
             pod_events=tuple(self.events),
             claims=tuple(self.claims.values()),
+            nodes=self.nodes,
         )
         return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
 
@@ -89,6 +93,11 @@ class World:
         return self.children["Deployment", self.model["metadata"]["name"]]
 
     @property
+    def leader_worker_set(self) -> dict[str, Any]:
+        """The LeaderWorkerSet as applied."""
+        return self.children["LeaderWorkerSet", self.model["metadata"]["name"]]
+
+    @property
     def revisions(self) -> list[dict[str, Any]]:
         """The ControllerRevisions, oldest first."""
         found = [child for child in self.children.values() if child["kind"] == "ControllerRevision"]
@@ -109,6 +118,23 @@ class World:
         }
         self.pods[name] = pod
         return pod
+
+    def start_group(self, name: str, claim: str) -> list[str]:
+        """Make a group's pods on the nodes of a slice, as LeaderWorkerSet and scheduler do; answers their names."""
+        template = self.leader_worker_set["spec"]["leaderWorkerTemplate"]
+        names = []
+        for index in range(template["size"]):
+            pod = name if index == 0 else f"{name}-{index}"
+            node = f"{claim}-host-{index}"
+            labels = template["workerTemplate" if index else "leaderTemplate"]["metadata"]["labels"]
+            self.nodes[node] = claim
+            self.pods[pod] = {
+                "metadata": {"name": pod, "uid": f"uid-{pod}", "labels": dict(labels)},
+                "spec": {"nodeName": node},
+                "status": {"phase": "Running"},
+            }
+            names.append(pod)
+        return names
 
     def make_ready(self, *names: str) -> None:
         """Let pods answer their probes."""

@@ -96,6 +96,15 @@ def _stepped(**spec: object) -> World:
     return world
 
 
+def _converting() -> World:
+    engine = {"type": "JetStreamMaxText", "image": "registry.example/jetstream:1"}
+    weights = {"cache": {"mode": "Bucket", "uri": "gs://models/converted"}}
+    world = _stepped(model="mistral-7b-v0.1", allowExperimental=True, engine=engine, weights=weights)
+    world.provision()
+    world.step()
+    return world
+
+
 STATES: dict[str, Callable[[], World]] = {
     "all replicas answer": _answering,
     "some replicas answer": _partly,
@@ -105,6 +114,7 @@ STATES: dict[str, Callable[[], World]] = {
     "waiting for the node pool": lambda: _waiting("PoolCreating"),
     "waiting for nodes": lambda: _pending("TriggeredScaleUp", "pod triggered scale-up"),
     "the zone is out of stock": lambda: _pending("FailedScaleUp", "GCE out of resources"),
+    "the checkpoint is being converted": _converting,
     "loading weights": lambda: _loading(state={"running": {}}),
     "the token's Secret is missing": lambda: _loading(
         state={"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "hf" not found'}}

@@ -28,6 +28,7 @@ class Consumption(StrEnum):
 
 
 Accelerator = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Topology = Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")]
 MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
 
 
@@ -57,9 +58,7 @@ class CapacityOption(ApiType):
         None, description="Catalogue id of the accelerator, such as `l4` or `h100-80`."
     )
     devices: Annotated[Count, Field(ge=1, le=1024)] | None = Field(None, description="Devices per replica.")
-    topology: (
-        Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")] | None
-    ) = Field(None, description="Topology of a TPU slice, such as `2x4`.")
+    topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
     machine_type: MachineType | None = Field(None, description="GKE machine type, such as `g2-standard-8`.")
     consumption: Consumption | None = Field(None, description="How the capacity is bought. `OnDemand` when left out.")
     reservation: (

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mistral_operator.api.capacity import Accelerator, Consumption, MachineType
+from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Topology
 from mistral_operator.api.common import (
     LIST_MAP_BY_TYPE,
     LIST_SET,
@@ -41,6 +41,20 @@ class ClaimShape(ApiType):
 
     machine_type: MachineType = Field(description="GKE machine type.")
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
+    topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
+    hosts: Annotated[Count, Field(ge=2, le=256)] | None = Field(
+        None,
+        description="Nodes of one multi-host slice, which come and go together. One node is a whole when left out.",
+    )
+
+
+class ClaimSlice(ApiType):
+    """Which of a model's slices it is."""
+
+    group: Annotated[str, Field(min_length=1, max_length=MAX_CLAIM_NAME_LENGTH)] = Field(
+        description="What the slices of one revision have in common: the shape that its pods ask for."
+    )
+    number: Annotated[Count, Field(ge=0, le=999)] = Field(description="Number within the group, from 0.")
 
 
 class NodePoolClaimSpec(ApiType):
@@ -54,6 +68,10 @@ class NodePoolClaimSpec(ApiType):
         description="Zones in which nodes may be made."
     )
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
+    model: DnsLabel | None = Field(
+        None, description="The model that a slice serves. Pools of other shapes are shared within the namespace."
+    )
+    slice: ClaimSlice | None = Field(None, description="Which of the model's slices it is.")
     location: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = (
         Field(None, description="Region or zone of the cluster.")
     )
@@ -92,6 +110,7 @@ class NodePoolClaimStatus(ApiType):
         None, description="The generation of the spec that this status is about."
     )
     pool_name: _Word | None = Field(None, description="Name of the node pool in GKE.")
+    zone: Zone | None = Field(None, description="Zone of a slice, or in which it is being tried.")
     state: _Word | None = Field(None, description="State of the node pool as one CamelCase word.")
     users: Annotated[
         tuple[ClaimUser, ...],

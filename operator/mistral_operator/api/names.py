@@ -31,6 +31,8 @@ SHAPE_LABEL: Final = f"{GROUP}/shape"
 ROLE_LABEL: Final = f"{GROUP}/role"
 """On pods: `leader` for the one pod of a replica that answers requests and reports metrics."""
 LEADER_ROLE: Final = "leader"
+WORKER_ROLE: Final = "worker"
+"""On the pods of a multi-host slice that are not its leader."""
 
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 """On every object that the operator applies: the hash of the manifest as rendered, to see drift without a read."""

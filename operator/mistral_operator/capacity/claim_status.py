@@ -8,6 +8,7 @@ from typing import Any, Final
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.pools import pool_name
+from mistral_operator.capacity.slice_zone import describe_zone
 
 SHOWN_USERS: Final = 100
 """Users beyond that are only counted: a status with a thousand of them would be written anew for each."""
@@ -20,9 +21,11 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         "poolName": pool_name(claim.metadata.name),
         "state": decision.state.value,
         "users": [_user(user) for user in seen.users[:SHOWN_USERS]],
-        "nodes": _nodes(seen),
+        "nodes": _nodes(claim, seen),
         "conditions": _conditions(claim, seen, decision, now=now),
     }
+    if zone := describe_zone(claim, seen):
+        status["zone"] = zone
     if seen.operation is not None:
         view = seen.operation.view
         status["operation"] = {
@@ -54,8 +57,10 @@ def _user(user: ClaimUser) -> dict[str, Any]:
     return {"namespace": user.namespace, "name": user.name, "nodes": user.nodes}
 
 
-def _nodes(seen: Seen) -> Mapping[str, int]:
-    wanted = sum(user.nodes for user in seen.users)
+def _nodes(claim: NodePoolClaim, seen: Seen) -> Mapping[str, int]:
+    """A slice has all its hosts or none, however many replicas its model wants."""
+    hosts = claim.spec.shape.hosts if claim.spec.slice else None
+    wanted = hosts if hosts and seen.users else sum(user.nodes for user in seen.users)
     return {"desiredMax": wanted, "current": seen.nodes}
 
 

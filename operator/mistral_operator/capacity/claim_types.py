@@ -44,6 +44,8 @@ class FailedCall:
     call: Call
     finding: CloudFinding
     retry_at: datetime
+    zone: str = ""
+    """Where a slice was to be created; empty for what has several zones, and for other calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from mistral_operator.capacity.claim_types import (
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import SUPPORTED_CONSUMPTION, differences, is_own, pool_name, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
+from mistral_operator.capacity.slice_zone import choose_zone
 
 MOST_NODES: Final = 1000
 
@@ -204,8 +205,8 @@ def _create(case: _Case) -> Decision | None:
         held = ", ".join(case.seen.held_by[:3])
         words = f"No living model uses the claim, but {held} still names it; delete that revision to release the claim."
         return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=case.settings.unsettled_s)
-    uid = case.settings.place.uid
-    spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts, cluster_uid=uid)
+    uid, zone = case.settings.place.uid, choose_zone(case.claim, case.seen.failures)
+    spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts, cluster_uid=uid, zone=zone)
     words = f"Node pool {spec.name} is about to be created."
     return _call(case, Call.CREATE, CreatePool(spec), ClaimState.PROVISIONING, "PoolCreating", words)
 
@@ -256,19 +257,26 @@ def _follow_pool(case: _Case) -> Decision:
     pool = _pool(case)
     # One that is unhealthy now may still serve: say so and go on.
     unhealthy = _cause(pool, case) if pool.status is PoolStatus.RUNNING_WITH_ERROR else None
-    wanted = Bounds(total_min=0, total_max=case.desired_max)
-    if case.seen.users and pool.bounds != wanted and pool.status is not PoolStatus.RECONCILING:
+    wanted, is_slice = Bounds(total_min=0, total_max=case.desired_max), case.claim.spec.slice is not None
+    if case.seen.users and not is_slice and pool.bounds != wanted and pool.status is not PoolStatus.RECONCILING:
         words = f"Node pool {pool.name} is about to get the bounds 0 to {wanted.total_max} nodes."
         action = SetAutoscaling(pool.name, wanted)
         return _call(case, Call.RESIZE, action, ClaimState.RESIZING, "PoolResizing", words, ready=True)
-    bounds = f"0 to {pool.bounds.total_max} nodes" if pool.bounds else "a fixed size"
-    words = f"Node pool {pool.name} is there with {bounds}; the cluster autoscaler adds nodes when pods need them."
+    words = _describe_pool(pool, case)
     if pool.status is PoolStatus.RECONCILING:
         words = f"GKE is working on node pool {pool.name}, an upgrade or a repair perhaps; it can be used meanwhile."
     if unhealthy:
         words = f"{words} {_tell(unhealthy, case)}"
     wait_s = case.settings.resync_s if pool.status is not PoolStatus.RECONCILING else case.settings.unsettled_s
     return Decision(ClaimState.READY, "PoolReady", words, ready=True, degraded=unhealthy, requeue_after_s=wait_s)
+
+
+def _describe_pool(pool: PoolView, case: _Case) -> str:
+    if case.claim.spec.slice is not None:
+        hosts, topology = case.claim.spec.shape.hosts, case.claim.spec.shape.topology
+        return f"Slice {pool.name} stands in {', '.join(pool.locations)}: {hosts} nodes, topology {topology}."
+    bounds = f"0 to {pool.bounds.total_max} nodes" if pool.bounds else "a fixed size"
+    return f"Node pool {pool.name} is there with {bounds}; the cluster autoscaler adds nodes when pods need them."
 
 
 _POLICIES: Final[tuple[Callable[[_Case], Decision | None], ...]] = (

@@ -81,6 +81,8 @@ class CloudPools:
         self._ended: dict[str, str] = {}
         self._failures: dict[str, dict[Call, FailedCall]] = {}
         self._failed_times: dict[tuple[str, Call], int] = {}
+        self._tried: dict[str, tuple[str, ...]] = {}
+        """Pool → the zones of its last create."""
         self._untold: set[str] = set()
         """Pools whose last create ended without a failure being noted."""
         self._began_at: float | None = None
@@ -157,6 +159,7 @@ class CloudPools:
 
     async def create(self, spec: PoolSpec) -> bool:
         """Begin to create a pool. False when that can't be done now; why not is among the failures."""
+        self._tried[spec.name] = spec.locations
         begun = await self._change(spec.name, Call.CREATE, lambda: self._begin_create(spec))
         if begun:
             self._untold.add(spec.name)
@@ -182,7 +185,7 @@ class CloudPools:
     def forget(self, name: str) -> None:
         """The claim is gone."""
         self.settle(name)
-        for memory in (self._running, self._ended, self._changed_at, self._unheard_at):
+        for memory in (self._running, self._ended, self._changed_at, self._unheard_at, self._tried):
             memory.pop(name, None)
         for names in (self._untold, self._unreadable):
             names.discard(name)
@@ -239,7 +242,8 @@ class CloudPools:
         retry_at = self._now() + timedelta(seconds=wait_s * self._pace.backoff_scale)
         failures = self._failures.setdefault(name, {})
         failures.pop(call, None)
-        failures[call] = FailedCall(call, finding, retry_at)
+        zones = self._tried.get(name, ()) if call is Call.CREATE else ()
+        failures[call] = FailedCall(call, finding, retry_at, zone=zones[0] if len(zones) == 1 else "")
         self._untold.discard(name)
 
 

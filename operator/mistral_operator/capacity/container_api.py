@@ -141,17 +141,27 @@ def node_pool(spec: PoolSpec) -> Any:
     """The `NodePool` message for a spec. No taints of ours: GKE adds its own for GPUs."""
     return container_v1.NodePool(
         name=spec.name,
-        initial_node_count=0,
+        initial_node_count=spec.slice_hosts,
         config=_node_config(spec),
         locations=list(spec.locations),
-        autoscaling=_autoscaling(spec.bounds),
+        autoscaling=_autoscaling(spec.bounds) if spec.bounds else None,
+        placement_policy=_placement(spec.slice_topology) if spec.slice_topology else None,
         management=container_v1.NodeManagement(auto_repair=True, auto_upgrade=True),
         max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=MAX_PODS_PER_NODE),
-        # A node with a GPU takes minutes to come: make the new one before the old one goes.
+        # A node with a GPU takes minutes to come: make the new one before the old one goes. A slice has no place for
+        # one more.
         upgrade_settings=container_v1.NodePool.UpgradeSettings(
-            strategy=container_v1.NodePoolUpdateStrategy.SURGE, max_surge=1, max_unavailable=0
+            strategy=container_v1.NodePoolUpdateStrategy.SURGE,
+            max_surge=0 if spec.slice_topology else 1,
+            max_unavailable=1 if spec.slice_topology else 0,
         ),
     )
+
+
+def _placement(topology: str) -> Any:
+    """What makes a multi-host slice of a pool: all its nodes close together, wired in this arrangement."""
+    compact = container_v1.NodePool.PlacementPolicy.Type.COMPACT
+    return container_v1.NodePool.PlacementPolicy(type_=compact, tpu_topology=topology)
 
 
 def _node_config(spec: PoolSpec) -> Any:
@@ -159,7 +169,7 @@ def _node_config(spec: PoolSpec) -> Any:
     hyperdisk = spec.machine_type.startswith(_HYPERDISK_ONLY)
     return container_v1.NodeConfig(
         machine_type=spec.machine_type,
-        accelerators=[_accelerator_config(spec.accelerator)],
+        accelerators=[_gpu_config(spec.gpu)] if spec.gpu else [],
         spot=spec.spot,
         image_type="COS_CONTAINERD",
         disk_type="hyperdisk-balanced" if hyperdisk else "pd-balanced",
@@ -178,7 +188,7 @@ def _node_config(spec: PoolSpec) -> Any:
     )
 
 
-def _accelerator_config(accelerator: Accelerator) -> Any:
+def _gpu_config(accelerator: Accelerator) -> Any:
     version = container_v1.GPUDriverInstallationConfig.GPUDriverVersion.DEFAULT
     return container_v1.AcceleratorConfig(
         accelerator_type=accelerator.type,
@@ -214,6 +224,7 @@ def _pool_view(pool: Any) -> PoolView:
         resource_labels=dict(pool.config.resource_labels),
         bounds=Bounds(scaling.total_min_node_count, scaling.total_max_node_count) if by_totals else None,
         findings=tuple(_condition_error(condition).finding for condition in pool.conditions),
+        slice_topology=pool.placement_policy.tpu_topology,
     )
 
 

@@ -26,10 +26,10 @@ class PoolStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """GPUs of one node."""
+    """Accelerators of one node."""
 
     type: str
-    """GKE's accelerator type, such as `nvidia-l4`."""
+    """GKE's accelerator type, such as `nvidia-l4` or `tpu-v6e-slice`."""
     count: int
 
 
@@ -43,19 +43,25 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """An ordinary, autoscaled pool to create at size 0."""
+    """A pool to create: an ordinary one, autoscaled from size 0, or a multi-host slice, whole from the start."""
 
     name: str
     machine_type: str
-    accelerator: Accelerator
+    gpu: Accelerator | None
+    """None for TPUs: GKE takes them from the machine type, and refuses a pool that names them too."""
     spot: bool
     locations: tuple[str, ...]
-    bounds: Bounds
+    bounds: Bounds | None
+    """None for a slice, whose size is fixed."""
     node_labels: Mapping[str, str]
     """Kubernetes labels of the nodes."""
     resource_labels: Mapping[str, str]
     """Labels of the cloud resources: ownership and billing."""
     boot_disk_gb: int
+    slice_topology: str = ""
+    """Topology of a multi-host slice, such as `4x4`; a single-host TPU pool must not name one."""
+    slice_hosts: int = 0
+    """Nodes of a multi-host slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class PoolView:
     """None when the pool isn't autoscaled by totals."""
     findings: tuple[CloudFinding, ...]
     """The pool's conditions, classified."""
+    slice_topology: str = ""
+    """Topology of a multi-host slice; empty for ordinary pools."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ Every fact is data in `data/`, with its source; `unverified` names the fields th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+
+from mistral_operator.catalogue.architecture import Architecture
 
 GIB = 1 << 30
 
@@ -20,52 +22,6 @@ class Provenance:
     """Field or group of fields → source."""
     unverified: tuple[str, ...]
     """Fields that no source confirms; a group's name stands for all its fields."""
-
-
-@dataclass(frozen=True, slots=True)
-class Experts:
-    """The experts of a mixture-of-experts layer."""
-
-    count: int
-    active: int
-    """Experts that work on one token."""
-    intermediate: int
-    """Inner width of one expert."""
-
-
-@dataclass(frozen=True, slots=True)
-class VisionTower:
-    """The image encoder in front of the language model, kept in 16 bit."""
-
-    encoder: str
-    parameters: int
-    layers: int
-    hidden: int
-    patch: int
-    """Pixels along one side of a patch."""
-    max_image: int
-    """Pixels along the longer side of the largest image."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """The dimensions that decide about memory and about how the model can be split."""
-
-    kind: str
-    """`dense` or `moe`."""
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    """Read, never derived: it is not hidden / heads for every model."""
-    vocabulary: int
-    tied_embeddings: bool
-    sliding_window: int | None
-    """Tokens that a layer looks back at; None where it sees the whole context."""
-    experts: Experts | None
-    vision: VisionTower | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +62,14 @@ class ModelEngine:
     """The model's own flags: file layout, tokenizer, limits."""
     tool_calling: tuple[str, ...]
     """Flags that turn the parsing of tool calls on; empty for a model that was not trained for it."""
+    reasoning: tuple[str, ...] = ()
+    """Flags that turn the parsing of its reasoning on; empty for a model that doesn't reason."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables without which the engine doesn't start the model."""
+    name: str = ""
+    """What the engine calls the model, where it has names of its own."""
+    tokenizer: str = ""
+    """Mistral's tokenizer version, such as `v1`, where the engine leaves templates and tokens to somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +103,30 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class MachineShape:
-    """One machine type with its accelerators."""
+    """One machine type with its accelerators, or a slice of several such machines."""
 
     machine_type: str
     devices: int
+    """Of one machine."""
     cpu: int
-    """Virtual CPUs."""
+    """Virtual CPUs of one machine."""
     memory_gib: int
-    """Host memory."""
+    """Host memory of one machine."""
     regions: tuple[str, ...]
     """Regions that list the machine type; being listed is not having stock."""
     consumption: tuple[str, ...]
     """Ways in which it is sold."""
     prices: Mapping[str, Decimal]
-    """Consumption → US dollars an hour for the whole machine, in the accelerator's price region."""
+    """Consumption → US dollars an hour for one whole machine, in the accelerator's price region."""
+    topology: str = ""
+    """Arrangement of a TPU slice's chips, such as `2x4`; empty for GPUs."""
+    hosts: int = 1
+    """Machines of one slice; more than one only for a multi-host TPU slice."""
+
+    @property
+    def total_devices(self) -> int:
+        """Devices of all hosts together: those of one replica."""
+        return self.devices * self.hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +145,18 @@ class Accelerator:
     id: str
     name: str
     kind: str
-    """`gpu`; TPUs come with their own fields."""
+    """`gpu` or `tpu`."""
     label: str
-    """Value of GKE's node label, and the accelerator type of its API."""
+    """Value of GKE's node label, and for GPUs the accelerator type of its API."""
     resource: str
     """Kubernetes resource name."""
     architecture: str
-    compute_capability: str
+    compute_capability: Decimal
+    """NVIDIA's; 0 for TPUs."""
     memory_gib: int
     """As the name says."""
     usable_memory_gib: Decimal
-    """As the driver shows it; engines multiply this one by their utilization."""
+    """As the driver or the compiler shows it; engines multiply this one by their utilization."""
     bandwidth_gb_s: int
     bf16_tflops: int
     fp8_tflops: int | None
@@ -189,13 +164,15 @@ class Accelerator:
     fp8: str
     """`native`, `weight-only` (stored in 8 bit, computed in 16) or `none`."""
     interconnect: str
-    """`nvlink` or `pcie`: between the devices of one machine."""
+    """`nvlink` or `pcie` between the devices of one machine, `ici` between the chips of a slice."""
     interconnect_gb_s: int | None
     node_start_s: int
     """Estimate: from a pending pod to a node with a working driver."""
     price: PriceList
     machines: tuple[MachineShape, ...]
     provenance: Provenance
+    zones: tuple[str, ...] = ()
+    """Zones that list the accelerator; empty where only regions are known."""
 
     @property
     def usable_bytes(self) -> int:
@@ -240,6 +217,20 @@ class MemoryRule:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotRule:
+    """How an engine divides its KV cache that gives every sequence a place of full length from the start."""
+
+    context: int
+    """Tokens of prompt and answer that a place holds by default."""
+    prompt_share: Decimal
+    """Share of a place that the prompt may take; the answer has the rest."""
+
+    def prompt_tokens(self, context: int) -> int:
+        """The longest prompt in a place of `context` tokens: the servers compile for powers of two only."""
+        return 1 << (int(context * self.prompt_share).bit_length() - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class HostRule:
     """What an engine needs of its host. GiB; estimates."""
 
@@ -249,6 +240,10 @@ class HostRule:
     shared_memory_gib: int
     shared_memory_parallel_gib: int
     """Where a replica has several devices."""
+    beside_cpu: int = 0
+    """CPUs for the gateway in the same pod."""
+    beside_gib: int = 0
+    """Memory for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +271,7 @@ class Engine:
     """Kind of accelerator it runs on."""
     version: str
     image: str
+    """Empty for an engine that nobody publishes an image of."""
     image_digest: str | None
     """None where it is not known."""
     precisions: tuple[str, ...]
@@ -290,6 +286,14 @@ class Engine:
     host: HostRule
     startup: StartupRule
     provenance: Provenance
+    multi_host: bool = False
+    """Whether one replica may run on several machines, with a pipeline stage on each."""
+    slots: SlotRule | None = None
+    """None for an engine that hands out its KV cache in small blocks."""
+    converted_checkpoint: bool = False
+    """Whether it reads weights in a format of its own, from a bucket, which a Job makes of the published ones."""
+    recipe: str = ""
+    """The Dockerfile that builds its image, for an engine that nobody publishes an image of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +342,7 @@ class Catalogue:
         return next(found, None)
 
     def machine(self, machine_type: str) -> tuple[Accelerator, MachineShape] | None:
-        """Return the shape with this machine type and its accelerator, or None."""
+        """Return the shape of one machine of this type and its accelerator, or None."""
         for accelerator in self.accelerators.values():
             for shape in accelerator.machines:
                 if shape.machine_type == machine_type:

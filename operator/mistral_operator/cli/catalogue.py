@@ -7,16 +7,16 @@ from typing import Any, Final
 import click
 import yaml
 
-from mistral_operator import __version__
 from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, MachineShape, Model
 from mistral_operator.cli.output import Cell, say, table, wrap
+from mistral_operator.cli.settings import offline_settings
 from mistral_operator.planning.choose import Candidate, Task, weigh
 from mistral_operator.planning.fit import Demand
 from mistral_operator.planning.memory import device_weights_bytes
-from mistral_operator.planning.resolve import ResolvedEngine
-from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Settings, Tier
+from mistral_operator.planning.resolve import ResolvedEngine, Runtime
+from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Tier
 from mistral_operator.planning.wishes import Wish
 
 Row = dict[str, Any]
@@ -75,7 +75,9 @@ def list_accelerators(known: Catalogue) -> list[Row]:
             "accelerator": accelerator.id,
             "label": accelerator.label,
             "machine type": shape.machine_type,
-            "devices": shape.devices,
+            "topology": shape.topology,
+            "hosts": shape.hosts,
+            "devices": shape.total_devices,
             "GiB each": accelerator.memory_gib,
             "$ an hour": [f"{how} {price}" for how, price in shape.prices.items()],
         }
@@ -90,7 +92,7 @@ def list_engines(known: Catalogue) -> list[Row]:
         {
             "engine": engine.id,
             "version": engine.version,
-            "image": engine.image,
+            "image": engine.image or f"built by {engine.recipe}",
             "precisions": list(engine.precisions),
             "models": [model.id for model in known.models.values() if engine.id in model.engines],
         }
@@ -109,12 +111,14 @@ def list_support(known: Catalogue) -> list[Row]:
         for engine in known.engines.values()
         if engine.id in model.engines
         for accelerator in known.accelerators.values()
+        if accelerator.kind == engine.kind
     ]
 
 
 def _judge_pair(known: Catalogue, model: Model, engine: Engine, accelerator: Accelerator) -> Row:
     task = _task(known, model, engine)
-    answers = [(shape.devices, weigh(task, _candidate(accelerator, shape))) for shape in accelerator.machines]
+    candidates = [_candidate(accelerator, shape, task.runtimes[0]) for shape in accelerator.machines]
+    answers = [(candidate.shape.total_devices, weigh(task, candidate)) for candidate in candidates]
     fitting = [(devices, answer) for devices, answer in answers if isinstance(answer, PlannedOption)]
     if fitting:
         devices, option = min(fitting, key=lambda pair: (_BEST_FIRST.index(pair[1].tier), pair[0]))
@@ -138,22 +142,28 @@ def _task(known: Catalogue, model: Model, engine: Engine) -> Task:
     """What the planner would weigh for the model as it is published, wherever, without a limit."""
     return Task(
         model=model,
-        engine=ResolvedEngine(engine, engine.image, ()),
-        demand=Demand(precision=model.precision, kv_cache_precision="bf16"),
+        runtimes=(_runtime(model, engine),),
         checkpoint_bytes=device_weights_bytes(model.architecture, model.precision),
         allow_experimental=True,
         max_hourly_cost=None,
         pod_resources=PodResources(),
         catalogue=known,
-        cluster=ClusterProfile(provider="GKE", project="", location="", cluster="", zones=()),
-        settings=Settings(operator_version=__version__),
+        cluster=ClusterProfile(provider="GKE", project="", location="", cluster="", zones=(), leader_worker_set=True),
+        settings=offline_settings(),
     )
 
 
-def _candidate(accelerator: Accelerator, shape: MachineShape) -> Candidate:
+def _runtime(model: Model, engine: Engine) -> Runtime:
+    demand = Demand(precision=model.precision, kv_cache_precision="bf16")
+    return Runtime(ResolvedEngine(engine, engine.image, ()), demand)
+
+
+def _candidate(accelerator: Accelerator, shape: MachineShape, runtime: Runtime) -> Candidate:
     """The machine as somebody asks for it by name, bought in a way in which it is sold."""
-    consumption = Consumption(shape.consumption[0])
-    return Candidate(Wish(machine_type=shape.machine_type, consumption=consumption), accelerator, shape)
+    wish = Wish(
+        machine_type=shape.machine_type, consumption=Consumption(shape.consumption[0]), topology=shape.topology or None
+    )
+    return Candidate(wish, accelerator, shape, runtime)
 
 
 _LISTS: Final[Mapping[str, Callable[[Catalogue], list[Row]]]] = {

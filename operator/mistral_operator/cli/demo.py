@@ -1,6 +1,7 @@
-"""`demo`: one model from nothing to an answer and back to nothing, in the sandbox."""
+"""`demo`: models from nothing to an answer and back to nothing, in the sandbox."""
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +25,21 @@ STAND_INS: Final = (
     "Stand-ins: GKE, its nodes and autoscaler, the kubelet, vLLM."
 )
 
-EXAMPLE: Final[dict[str, Any]] = {
+ON_GPU: Final[dict[str, Any]] = {
     "apiVersion": "serving.mistral-operator.dev/v1alpha1",
     "kind": "MistralModel",
     "metadata": {"name": "chat"},
     "spec": {"model": "mistral-7b-v0.3"},
+}
+ON_TPU: Final[dict[str, Any]] = {
+    **ON_GPU,
+    "metadata": {"name": "chat-tpu"},
+    # Nobody has recorded that it runs, so it has to be allowed.
+    "spec": {
+        "model": "mistral-7b-v0.3",
+        "allowExperimental": True,
+        "capacity": {"options": [{"accelerator": "v5e", "topology": "2x2"}]},
+    },
 }
 
 
@@ -38,41 +49,42 @@ EXAMPLE: Final[dict[str, Any]] = {
     "--speed", type=click.FloatRange(min=0.1), default=SPEED, show_default=True, help="Divides simulated delays."
 )
 @click.option(
-    "--example", type=click.Path(path_type=Path, exists=True), help="A file with a MistralModel to serve instead."
+    "--example", type=click.Path(path_type=Path, exists=True), help="A file with MistralModels to serve instead."
 )
 @click.option(
     "--directory", type=click.Path(path_type=Path), help="Where logs and data go. A temporary one when left out."
 )
 def demo(keep: bool, speed: float, example: Path | None, directory: Path | None) -> None:
-    """Serve a model in the sandbox: plan, provision, ask, scale, delete, and prove that nothing is left.
+    """Serve models in the sandbox: plan, provision, ask, scale, delete, and prove that nothing is left.
 
     A real Kubernetes control plane runs on this machine. GKE, the nodes and the engine are stand-ins, and say so.
     Exits with 0 when every step did what it should.
     """
-    manifest = _read_example(example)
-    say(paint("Mistral operator: one model, from nothing to an answer and back", Style.TITLE))
+    manifests = _read_examples(example)
+    say(paint("Mistral operator: from nothing to an answer and back", Style.TITLE))
     for line in wrap(STAND_INS + f" Waiting is {speed:g} times shorter than it would be.", ""):
         say(paint(line, Style.QUIET))
     say()
     with working_directory(directory, "mistral-demo-") as place:
         try:
             fetch_binaries(say)
-            asyncio.run(_run(place, manifest, speed, keep))
+            asyncio.run(_run(place, manifests, speed, keep))
         except (DemoError, StackError, ApiError) as error:
             complain(f"\n{paint('The demo failed', Style.BAD)}: {error}")
             complain(f"Logs are in {place}")
             raise SystemExit(1) from None
 
 
-def _read_example(example: Path | None) -> dict[str, Any]:
-    if example is None:
-        return {**EXAMPLE, "metadata": {**EXAMPLE["metadata"], "namespace": NAMESPACE}}
-    read_models(example)
-    document = find_models(example)[0]
-    return {**document, "metadata": {**document["metadata"], "namespace": NAMESPACE}}
+def _read_examples(example: Path | None) -> list[dict[str, Any]]:
+    """One model on a GPU and one on a TPU, unless somebody has models of their own."""
+    documents: Sequence[Mapping[str, Any]] = (ON_GPU, ON_TPU)
+    if example is not None:
+        read_models(example)
+        documents = find_models(example)
+    return [{**document, "metadata": {**document["metadata"], "namespace": NAMESPACE}} for document in documents]
 
 
-async def _run(directory: Path, manifest: dict[str, Any], speed: float, keep: bool) -> None:
+async def _run(directory: Path, manifests: Iterable[dict[str, Any]], speed: float, keep: bool) -> None:
     narrator = Narrator()
     with ProcessGroup() as processes:
         stack = LocalStack(directory, processes, speed)
@@ -86,7 +98,7 @@ async def _run(directory: Path, manifest: dict[str, Any], speed: float, keep: bo
             client = await ApiClient.connect(info.kubeconfig)
             await stack.start_operator(info)
             narrator.tell("operator", "ready", Style.GOOD)
-            await _act(Demo(client, stack, info, narrator, manifest), keep)
+            await _act([Demo(client, stack, info, narrator, manifest) for manifest in manifests], keep)
         finally:
             if client is not None:
                 await client.close()
@@ -94,19 +106,23 @@ async def _run(directory: Path, manifest: dict[str, Any], speed: float, keep: bo
     narrator.tell("done", "every process has ended", Style.GOOD)
 
 
-async def _act(demo: Demo, keep: bool) -> None:
-    await demo.apply()
-    await demo.show_plan()
-    await demo.wait_ready(1)
-    await demo.show_endpoint()
-    await demo.ask("In one sentence: what is a node pool?")
-    await demo.scale(2)
+async def _act(demos: Sequence[Demo], keep: bool) -> None:
+    first = demos[0]
+    for demo in demos:
+        await demo.apply()
+        await demo.show_plan()
+        await demo.wait_ready(1)
+        await demo.show_endpoint()
+        await demo.ask("In one sentence: what is a node pool?")
+        if demo is first:
+            await first.scale(2)
     if keep:
-        await _stay(demo)
+        await _stay(first)
         return
-    await demo.scale(1)
-    await demo.delete()
-    await demo.prove_nothing_left()
+    await first.scale(1)
+    for demo in demos:
+        await demo.delete()
+    await first.prove_nothing_left()
 
 
 async def _stay(demo: Demo) -> None:

@@ -13,7 +13,7 @@ from mistral_operator.cli.documents import in_namespace
 from mistral_operator.cli.follow import Change, Follower, shorten
 from mistral_operator.cli.local import POLL_S, LocalStack, SandboxInfo
 from mistral_operator.cli.narrator import Narrator
-from mistral_operator.cli.observe import Belongings, read_belongings
+from mistral_operator.cli.observe import Belongings, list_served, read_belongings
 from mistral_operator.cli.output import Style, count, facts, table, wrap
 from mistral_operator.cli.plan_view import tell_plan_in_short
 from mistral_operator.cli.story import find_condition, word_cost
@@ -167,8 +167,8 @@ class Demo:
     async def _leftovers(self) -> dict[str, list[str]]:
         left = {}
         for kind in _LEFTOVERS:
-            found = await self.client.list(kind, self.namespace if kind.namespaced else "")
-            left[kind.plural] = [item["metadata"]["name"] for item in found.items]
+            found = await list_served(self.client, kind, self.namespace if kind.namespaced else "")
+            left[kind.plural] = [item["metadata"]["name"] for item in found]
         async with aiohttp.ClientSession() as session, session.get(f"{self.sandbox.control_url}/state") as answer:
             state = await answer.json()
         left[_POOLS] = [pool["name"] for pool in state["pools"] if pool["name"].startswith("mm-")]

@@ -59,6 +59,7 @@ def inputs_to_dict(inputs: Inputs) -> dict[str, Any]:
         },
         "model": dict(inputs.model),
         **{key: [dict(item) for item in getattr(inputs.observed, name)] for key, name in _OBJECTS.items()},
+        "nodes": dict(inputs.observed.nodes),
     }
 
 
@@ -69,6 +70,7 @@ def inputs_from_dict(content: Mapping[str, Any]) -> Inputs:
         model=content["model"],
         observed=Observed(
             cluster=profile_from_dict(content["cluster"]),
+            nodes=content.get("nodes") or {},
             **{name: tuple(content.get(key) or ()) for key, name in _OBJECTS.items()},
         ),
         settings=Settings(
@@ -99,7 +101,7 @@ def read_inputs(file: Path) -> Inputs:
 
 
 def ordered_manifests(outcome: Outcome) -> list[Manifest]:
-    """What gets applied, in that order: revisions, then the claims they name, then the rest."""
+    """What gets applied, in an order that works: revisions, then the claims they name, then the rest."""
     revisions = [manifest for manifest in outcome.manifests if manifest["kind"] == "ControllerRevision"]
     others = [manifest for manifest in outcome.manifests if manifest["kind"] != "ControllerRevision"]
     return [*revisions, *outcome.claims, *others]

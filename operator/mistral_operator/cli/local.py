@@ -15,6 +15,7 @@ from typing import Final
 import aiohttp
 
 from mistral_operator.api.schema import all_crds, render_crd
+from mistral_operator.planning.resolve import GATEWAY
 from mistral_operator.sandbox.control_plane.binaries import BinariesMissingError, find_binaries
 from mistral_operator.sandbox.neighbours.errors import NeighbourMissingError
 from mistral_operator.sandbox.neighbours.find import find_program
@@ -111,6 +112,8 @@ class LocalStack:
             "--kubeconfig", sandbox.kubeconfig, "--container-api", sandbox.container_api,
             "--project", sandbox.project, "--location", sandbox.location, "--cluster", sandbox.cluster,
             "--cloud-backoff-scale", f"{1 / self._speed:g}",
+            # Pods of that image run as processes of the sandbox; nothing is pulled.
+            "--image", f"{GATEWAY}=mistral-operator:sandbox",
             "--health-host", "127.0.0.1", "--health-port", str(port),
         ])  # fmt: skip
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "catalogue": Entry("catalogue", "catalogue", "List models, accelerators, engines and the support matrix."),
     "status": Entry("status", "status", "Tell the story of one model in a cluster."),
     "run": Entry("run", "run", "Run the operator."),
+    "gateway": Entry("gateway", "gateway", "Serve the OpenAI API in front of JetStream."),
     "sandbox": Entry("sandbox", "sandbox", "A GKE on this machine: real control plane, simulated cloud."),
     "demo": Entry("demo", "demo", "Serve a model in the sandbox from start to end, in about a minute."),
 }

@@ -1,12 +1,14 @@
 """One model and all that belongs to it, read from a cluster: what the operator has in its caches, asked for once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, POD
+from mistral_operator.cluster.errors import NotFound
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, Kind
+from mistral_operator.manifests.revision import claims_of_revision
 
 Json = dict[str, Any]
 
@@ -22,6 +24,8 @@ class Belongings:
     """Oldest first."""
     model_events: tuple[Json, ...]
     claims: tuple[Json, ...]
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Node of a multi-host slice → the slice's claim."""
 
 
 async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belongings | None:
@@ -30,9 +34,7 @@ async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belon
     if model is None:
         return None
     selector = f"{MODEL_LABEL}={name}"
-    children = [
-        item for kind in CHILDREN for item in (await client.list(kind, namespace, label_selector=selector)).items
-    ]
+    children = [item for kind in CHILDREN for item in await list_served(client, kind, namespace, selector)]
     pods = (await client.list(POD, namespace, label_selector=selector)).items
     events = sorted((await client.list(EVENT, namespace)).items, key=last_seen)
     pod_uids = {pod["metadata"]["uid"] for pod in pods}
@@ -44,13 +46,29 @@ async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belon
         pod_events=tuple(_slim(event) for event in events if _about(event) in pod_uids),
         model_events=tuple(_slim(event) for event in events if _about(event) == model["metadata"]["uid"]),
         claims=tuple(_slim(claim) for claim in claims if claim is not None),
+        nodes=await _read_slices(client) if any(claim and claim["spec"].get("slice") for claim in claims) else {},
     )
+
+
+async def list_served(client: ApiClient, kind: Kind, namespace: str = "", selector: str = "") -> Sequence[Json]:
+    """Objects of a kind; none of one that the cluster needn't have and hasn't."""
+    try:
+        return (await client.list(kind, namespace, label_selector=selector)).items
+    except NotFound:
+        if kind not in OPTIONAL:
+            raise
+        return ()
+
+
+async def _read_slices(client: ApiClient) -> Mapping[str, str]:
+    """Every node that is in a multi-host slice, with the slice's claim."""
+    nodes = (await client.list(NODE, label_selector=CLAIM_LABEL)).items
+    return {node["metadata"]["name"]: node["metadata"]["labels"][CLAIM_LABEL] for node in nodes}
 
 
 def claim_names(children: list[Json]) -> set[str]:
     """Names of the claims that the model's revisions need."""
-    labels = [child["metadata"].get("labels") or {} for child in children]
-    return {label[CLAIM_LABEL] for label in labels if CLAIM_LABEL in label}
+    return {name for child in children for name in claims_of_revision(child)}
 
 
 def last_seen(event: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from mistral_operator import __version__
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
@@ -15,10 +14,11 @@ from mistral_operator.cli.documents import read_models
 from mistral_operator.cli.output import say
 from mistral_operator.cli.plan_view import markdown_plan, markdown_refused, tell_plan, tell_refused
 from mistral_operator.cli.profile import Assumption, assume_profile, profile_to_dict
+from mistral_operator.cli.settings import offline_settings
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.serialize import plan_to_dict
-from mistral_operator.planning.types import Plan, PlanRefused, Settings
+from mistral_operator.planning.types import Plan, PlanRefused
 
 
 class Planned(NamedTuple):
@@ -57,7 +57,7 @@ def answer_for(model: MistralModel, catalogue: Catalogue, assumption: Assumption
     unsupported = find_unsupported(model)
     if unsupported:
         return PlanRefused(unsupported.reason, unsupported.message)
-    return plan_model(model, catalogue, assumption.profile, Settings(operator_version=__version__))
+    return plan_model(model, catalogue, assumption.profile, offline_settings())
 
 
 def _write_text(planned: list[Planned], assumption: Assumption) -> str:

@@ -74,7 +74,9 @@ def _word_batch(option: PlannedOption) -> str:
 
 def word_hardware(option: PlannedOption) -> str:
     """Such as `1 × l4 (nvidia-l4, g2-standard-8, on demand)`: the catalogue's name, with GKE's in brackets."""
-    machine = f"{option.accelerator_label}, {option.machine_type}, {_MODES[option.consumption]}"
+    kind = option.machine_type if option.hosts == 1 else f"{option.hosts} × {option.machine_type}"
+    slice_ = f" {option.topology}" if option.topology else ""
+    machine = f"{option.accelerator_label}{slice_}, {kind}, {_MODES[option.consumption]}"
     return f"{option.devices} × {option.accelerator} ({machine})"
 
 

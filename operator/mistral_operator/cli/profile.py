@@ -17,6 +17,7 @@ DEFAULT: Final = ClusterProfile(
     location="us-central1",
     cluster="",
     zones=("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
+    leader_worker_set=True,
 )
 
 _ZONE: Final = "[a-z]+-[a-z]+[0-9]+-[a-z]"
@@ -28,6 +29,7 @@ _FIELDS: Final = {
     "zones": "zones",
     "version": "version",
     "customMetrics": "custom_metrics",
+    "leaderWorkerSet": "leader_worker_set",
 }
 
 
@@ -55,6 +57,7 @@ def assume_profile(file: Path | None, location: str | None, zones: str | None) -
             zones=_name_zones(profile, place, zones),
             version=profile.version,
             custom_metrics=profile.custom_metrics,
+            leader_worker_set=profile.leader_worker_set,
         ),
         "from the command line",
     )

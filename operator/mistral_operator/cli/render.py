@@ -5,15 +5,15 @@ from pathlib import Path
 
 import click
 
-from mistral_operator import __version__
 from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.documents import read_models
 from mistral_operator.cli.inputs import Inputs, ordered_manifests, read_inputs, to_yaml
 from mistral_operator.cli.output import complain, say
 from mistral_operator.cli.plan_view import tell_refused
 from mistral_operator.cli.profile import assume_profile
+from mistral_operator.cli.settings import offline_settings
 from mistral_operator.core.types import Observed, Outcome
-from mistral_operator.planning.types import ClusterProfile, PlanRefused, Settings
+from mistral_operator.planning.types import ClusterProfile, PlanRefused
 
 
 @click.command()
@@ -58,7 +58,7 @@ def offline_inputs(model: MistralModel, cluster: ClusterProfile) -> Inputs:
     return Inputs(
         model=model.model_dump(by_alias=True, exclude_none=True, mode="json"),
         observed=Observed(cluster=cluster),
-        settings=Settings(operator_version=__version__),
+        settings=offline_settings(),
         now=datetime.now(UTC),
     )
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from mistral_operator import __version__
 from mistral_operator.cli.inputs import Inputs, inputs_to_dict, to_yaml
 from mistral_operator.cli.observe import Belongings, read_belongings
 from mistral_operator.cli.output import say
 from mistral_operator.cli.profile import DEFAULT, read_profile
+from mistral_operator.cli.settings import offline_settings
 from mistral_operator.cli.story import tell
 from mistral_operator.cluster.capabilities import discover
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import NODE
 from mistral_operator.core.types import Observed
-from mistral_operator.planning.types import ClusterProfile, Settings
+from mistral_operator.planning.types import ClusterProfile
 
 _REGION = "topology.kubernetes.io/region"
 _ZONE = "topology.kubernetes.io/zone"
@@ -74,8 +74,9 @@ def _record(belongings: Belongings, cluster: ClusterProfile) -> Inputs:
         pods=belongings.pods,
         pod_events=belongings.pod_events,
         claims=belongings.claims,
+        nodes=belongings.nodes,
     )
-    settings = Settings(operator_version=__version__)
+    settings = offline_settings()
     return Inputs(model=belongings.model, observed=observed, settings=settings, now=datetime.now(UTC))
 
 
@@ -85,7 +86,7 @@ async def discover_profile(client: ApiClient) -> ClusterProfile:
     labels: list[dict[str, Any]] = [node["metadata"].get("labels") or {} for node in nodes]
     regions = sorted({label[_REGION] for label in labels if _REGION in label})
     zones = tuple(sorted({label[_ZONE] for label in labels if _ZONE in label}))
-    custom_metrics = (await discover(client)).custom_metrics
+    served = await discover(client)
     known = bool(regions and zones)
     return ClusterProfile(
         provider="GKE",
@@ -93,5 +94,6 @@ async def discover_profile(client: ApiClient) -> ClusterProfile:
         location=regions[0] if known else DEFAULT.location,
         cluster="",
         zones=zones if known else DEFAULT.zones,
-        custom_metrics=custom_metrics,
+        custom_metrics=served.custom_metrics,
+        leader_worker_set=served.leader_worker_set,
     )

@@ -7,6 +7,7 @@ from typing import Final
 from mistral_operator.cluster.client import ApiClient
 
 CUSTOM_METRICS: Final = "custom.metrics.k8s.io"
+LEADER_WORKER_SET: Final = ("leaderworkerset.x-k8s.io", "v1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Capabilities:
     def custom_metrics(self) -> bool:
         """Whether a HorizontalPodAutoscaler can read the engines' metrics."""
         return self.has(CUSTOM_METRICS)
+
+    @property
+    def leader_worker_set(self) -> bool:
+        """Whether a replica can run on several machines."""
+        return self.has(*LEADER_WORKER_SET)
 
 
 async def discover(client: ApiClient) -> Capabilities:

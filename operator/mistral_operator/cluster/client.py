@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -193,7 +193,7 @@ class ApiClient:
                 self.connection.watches, "GET", kind.path(namespace=namespace), query, timeout=_WATCH_TIMEOUT
             )
             try:
-                async for line in response.response.content:
+                async for line in split_lines(response.response.content.iter_any()):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         raise error_of_event(event["object"])
@@ -261,6 +261,21 @@ class ApiClient:
                 raise error
             await self.connection.refresh()
         return response
+
+
+async def split_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The lines of a stream, however long: aiohttp gives up at 4 MiB, and JSON makes six bytes of each `<`, so that
+    an object which etcd takes would end its watch again and again. What follows the last line's end comes last.
+    """
+    begun: list[bytes] = []
+    async for chunk in chunks:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield b"".join((*begun, end))
+            begun.clear()
+        begun.append(rest)
+    if any(begun):
+        yield b"".join(begun)
 
 
 class _Unreachability:

@@ -45,6 +45,8 @@ DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 REVISION: Final = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
 SERVICE: Final = Kind("v1", "Service", "services")
 PDB: Final = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+LEADER_WORKER_SET: Final = Kind("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "leaderworkersets")
+JOB: Final = Kind("batch/v1", "Job", "jobs")
 HPA: Final = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
@@ -52,8 +54,12 @@ NODE: Final = Kind("v1", "Node", "nodes", namespaced=False)
 NAMESPACE: Final = Kind("v1", "Namespace", "namespaces", namespaced=False)
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-CHILDREN: Final = (DEPLOYMENT, SERVICE, PDB, HPA, REVISION)
+CHILDREN: Final = (DEPLOYMENT, LEADER_WORKER_SET, JOB, SERVICE, PDB, HPA, REVISION)
 """What a MistralModel owns, directly."""
+WORKLOADS: Final = (DEPLOYMENT, LEADER_WORKER_SET)
+"""What runs replicas."""
+OPTIONAL: Final = (LEADER_WORKER_SET,)
+"""Kinds that a cluster may lack: they come with a controller that somebody has to install."""
 
 _KNOWN: Final[Mapping[tuple[str, str], Kind]] = {
     (kind.api_version, kind.kind): kind for kind in (MODEL, CLAIM, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE)

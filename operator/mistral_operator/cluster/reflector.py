@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Final
 
 from mistral_operator.cluster.client import ApiClient, WatchEvent
-from mistral_operator.cluster.errors import ApiError, Expired, Unreachable
+from mistral_operator.cluster.errors import ApiError, Expired, NotFound, Unreachable
 from mistral_operator.cluster.store import Key, Shelf
 
 _FIRST_BACKOFF_S: Final = 0.2
 _LAST_BACKOFF_S: Final = 10.0
 _SHORT_WATCH_S: Final = 1.0
+_ABSENT_S: Final = 15.0
+"""Time between two looks whether somebody has installed a kind that wasn't served."""
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +31,17 @@ class Reflector:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        optional: bool = False,
         on_reconnect: Callable[[], None] = lambda: None,
         on_restart: Callable[[str, str], None] = lambda _plural, _cause: None,
         rng: random.Random | None = None,
     ) -> None:
+        """A kind that is `optional` may not be served: then there is none of it, and nothing is wrong."""
         self._client = client
         self._shelf = shelf
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._optional = optional
         self._on_reconnect = on_reconnect
         self._on_restart = on_restart
         self._rng = rng or random.Random()  # noqa: S311
@@ -64,6 +69,14 @@ class Reflector:
                 # A server that ends each watch at once must not be asked in a tight loop.
                 self._failures = 0 if time.monotonic() - started > _SHORT_WATCH_S else self._failures + 1
                 retry_after_s = 0.0
+            except NotFound as error:
+                if self._optional:
+                    self._find_none()
+                    version = ""
+                    await asyncio.sleep(_ABSENT_S)
+                    continue
+                self._lose_sight(error)
+                version, retry_after_s = "", 0.0
             except ApiError as error:
                 self._lose_sight(error)
                 # A broken connection goes on where it broke; after anything else only a new list tells what happened.
@@ -92,6 +105,15 @@ class Reflector:
         self.synced.set()
         self._see_again()
         return version
+
+    def _find_none(self) -> None:
+        """The kind isn't served, so nothing of it is there."""
+        for key in self._shelf.keys():  # noqa: SIM118 - not a dict
+            meta = self._shelf.meta(key)
+            if meta is not None:
+                self._shelf.remove(key, meta.version)
+        self.last_activity = time.monotonic()
+        self.synced.set()
 
     async def _watch(self, version: str) -> str:
         """Takes in events until the server ends the watch; answers the version to go on from."""

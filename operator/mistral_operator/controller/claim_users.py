@@ -32,7 +32,8 @@ class ClaimUsers:
         """The claim's users by what the store knows, in the order of their names."""
         metas = self._store[REVISION].find_metas(CLAIM_NAME, claim)
         own = [meta for meta in metas if meta.key.namespace == tenant and meta.first(OWNER)]
-        return self._living({(Key(*meta.first(MODEL_NAME).split("/", 1)), meta.first(OWNER)) for meta in own})
+        names = [(meta.first(MODEL_NAME).partition("/")[2], meta.first(OWNER)) for meta in own]
+        return self._living({(Key(tenant, name), uid) for name, uid in names if name})
 
     def divide(self, revisions: Iterable[Json]) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users by revisions that were just listed in the tenant's namespace, and those revisions

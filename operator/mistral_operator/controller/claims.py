@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND, CLAIM_LABEL, SHAPE_LABEL
+from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND, CLAIM_LABEL
 from mistral_operator.capacity.claim_types import (
     Action,
     AddFinalizer,
@@ -28,7 +28,7 @@ from mistral_operator.capacity.claim_types import (
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.errors import CloudError
-from mistral_operator.capacity.pools import NodeFacts, pool_name
+from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
@@ -36,6 +36,7 @@ from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
 from mistral_operator.controller.orphans import OrphanedPools
+from mistral_operator.manifests.revision import claims_of_revision
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class ClaimReconciler:
         except CloudError as error:
             blind = error.finding
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
-        users, held_by = await self._find_users(name, claim.spec.tenant)
+        users, held_by = await self._find_users(claim)
         return Seen(
             users=users,
             held_by=held_by,
@@ -135,13 +136,15 @@ class ClaimReconciler:
             may_call=self._cloud.may_change,
         )
 
-    async def _find_users(self, claim: str, tenant: str) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
+    async def _find_users(self, claim: NodePoolClaim) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users; that there are none is believed only of a list that was just read from the API server."""
-        users = self._users.known(claim, tenant)
+        name, tenant = claim.metadata.name, claim.spec.tenant
+        users = self._users.known(name, tenant)
         if users:
             return users, ()
-        listed = await self._client.list(REVISION, tenant, label_selector=f"{CLAIM_LABEL}={claim}")
-        return self._users.divide(listed.items)
+        shape = claim.spec.slice.group if claim.spec.slice else name
+        listed = await self._client.list(REVISION, tenant, label_selector=f"{CLAIM_LABEL}={shape}")
+        return self._users.divide(revision for revision in listed.items if name in claims_of_revision(revision))
 
     async def _do(self, action: Action, body: Json) -> Json | None:
         """The claim after the action, or None when there is nothing more to do about it now."""
@@ -160,13 +163,14 @@ class ClaimReconciler:
             case SetAutoscaling(name, bounds):
                 await self._cloud.resize(name, bounds)
             case DeletePool(name, cause):
-                if cause is None or not await self._has_nodes(metadata["name"]):
+                if cause is None or not await self._has_nodes(body):
                     await self._cloud.delete(name, cause=cause)
         return body
 
-    async def _has_nodes(self, claim: str) -> bool:
+    async def _has_nodes(self, body: Json) -> bool:
         """Asked of the API server: pods may serve on the nodes of a pool that failed."""
-        return bool((await self._client.list(NODE, label_selector=f"{SHAPE_LABEL}={claim}")).items)
+        selector = node_selector(NodePoolClaim.model_validate(body))
+        return bool((await self._client.list(NODE, label_selector=selector)).items)
 
     async def _let_go(self, body: Json) -> None:
         rest = [name for name in body["metadata"].get("finalizers", ()) if name != CLAIM_FINALIZER]

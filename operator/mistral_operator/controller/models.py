@@ -17,7 +17,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cluster.apply import Applier, NameTaken
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound
-from mistral_operator.cluster.kinds import MODEL, REVISION, find_kind, kind_of
+from mistral_operator.cluster.kinds import MODEL, REVISION, SERVICE, WORKLOADS, find_kind, kind_of
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.observation import observe
@@ -126,16 +126,25 @@ class ModelReconciler:
         return found.get("uid") == metadata["uid"] and "deletionTimestamp" not in found
 
     async def _apply(self, outcome: Outcome) -> bool:
-        """Revisions first: they are what a claim is used by. Then claims, then all the rest at once.
+        """Revisions first: they are what a claim is used by. Then the Service, because no machine is bought for a model
+        that nobody could reach; one that runs already is still scaled. Then claims, then all the rest at once.
 
         Answers whether anything was written.
         """
-        revisions = [manifest for manifest in outcome.manifests if kind_of(manifest) == REVISION]
-        others = [manifest for manifest in outcome.manifests if kind_of(manifest) != REVISION]
-        pinned = [await self._applier.apply_if_needed(revision) for revision in revisions]
-        claimed = await self._all(self._apply_claim(claim) for claim in outcome.claims)
-        applied = await self._all(self._applier.apply_if_needed(manifest) for manifest in others)
-        return any((*pinned, *claimed, *applied))
+        revisions, services, others = _in_order(outcome.manifests)
+        written = await self._all(map(self._applier.apply_if_needed, revisions))
+        refused: ApiError | None = None
+        try:
+            written += await self._all(map(self._applier.apply_if_needed, services))
+        except ApiError as error:
+            if self._misses_any(manifest for manifest in others if kind_of(manifest) in WORKLOADS):
+                raise
+            refused = error
+        written += await self._all(map(self._apply_claim, outcome.claims))
+        written += await self._all(map(self._applier.apply_if_needed, others))
+        if refused:
+            raise refused
+        return any(written)
 
     async def _apply_claim(self, claim: Manifest) -> bool:
         """Many models share a claim: the first one writes it, the others wait for that and see it in the store."""
@@ -211,3 +220,12 @@ class ModelReconciler:
         log.error("Not a valid MistralModel: %s", message)
         self._recorder.record(body, "Warning", "Invalid", message)
         return _PERMANENT_RETRY_S
+
+
+def _in_order(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest], list[Manifest]]:
+    """The revisions, the Services, and all the rest."""
+    ordered: tuple[list[Manifest], list[Manifest], list[Manifest]] = ([], [], [])
+    for manifest in manifests:
+        kind = kind_of(manifest)
+        ordered[0 if kind == REVISION else 1 if kind == SERVICE else 2].append(manifest)
+    return ordered

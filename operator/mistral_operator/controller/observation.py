@@ -5,9 +5,22 @@ from typing import Any, Final
 
 from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL, SHAPE_LABEL
 from mistral_operator.cluster.apply import controller_of
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, DEPLOYMENT, EVENT, HPA, MODEL, NODE, POD, REVISION, Kind
-from mistral_operator.cluster.store import Meta, Rules, Store
+from mistral_operator.cluster.kinds import (
+    CHILDREN,
+    CLAIM,
+    DEPLOYMENT,
+    EVENT,
+    HPA,
+    JOB,
+    MODEL,
+    NODE,
+    POD,
+    REVISION,
+    Kind,
+)
+from mistral_operator.cluster.store import Key, Meta, Rules, Store
 from mistral_operator.core.types import Observed
+from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile
 
 Json = dict[str, Any]
@@ -17,7 +30,7 @@ OWNER: Final = "owner"
 MODEL_NAME: Final = "model"
 """Index: name of the model, from the label."""
 CLAIM_NAME: Final = "claim"
-"""Index of ControllerRevisions: the claim that their pods need. Of Nodes: the claim whose pool they are in."""
+"""Index of ControllerRevisions: the claims that their pods need. Of Nodes: the claim whose pool they are in."""
 UID: Final = "uid"
 """Index of Pods: namespace and their own uid, `namespace/uid`."""
 NAME: Final = "name"
@@ -53,12 +66,23 @@ def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> 
         pods=pods,
         pod_events=tuple(_events_on(store, pods)),
         claims=tuple(_claims_of(store, uid)),
+        nodes=dict(_nodes_of(store, pods)),
     )
 
 
 def claims_needed_by(store: Store, model_uid: str) -> list[str]:
     """Names of the claims that the model's revisions refer to."""
-    return sorted({meta.first(CLAIM_NAME) for meta in store[REVISION].find_metas(OWNER, model_uid)} - {""})
+    metas = store[REVISION].find_metas(OWNER, model_uid)
+    return sorted({name for meta in metas for name in meta.indexed.get(CLAIM_NAME, ())})
+
+
+def _nodes_of(store: Store, pods: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    """Each pod's node, with the claim whose pool it is in; a node that isn't there any more is left out."""
+    for pod in pods:
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        meta = store[NODE].meta(Key("", node))
+        if meta is not None:
+            yield node, meta.first(CLAIM_NAME)
 
 
 def _claims_of(store: Store, model_uid: str) -> Iterable[Json]:
@@ -106,13 +130,10 @@ def _involved_index(event: Json) -> list[str]:
     return [f"{event['metadata']['namespace']}/{event['involvedObject'].get('uid', '')}"]
 
 
-def _claim_index(body: Json) -> list[str]:
-    name = _labels(body).get(CLAIM_LABEL)
-    return [name] if name else []
-
-
-def _shape_index(body: Json) -> list[str]:
-    name = _labels(body).get(SHAPE_LABEL)
+def _pool_index(node: Json) -> list[str]:
+    """A slice's node names its claim; that of an ordinary pool has the shape, which is its claim's name."""
+    labels = _labels(node)
+    name = labels.get(CLAIM_LABEL) or labels.get(SHAPE_LABEL)
     return [name] if name else []
 
 
@@ -182,12 +203,13 @@ RULES: Final[Mapping[Kind, Rules]] = {
     CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_by(Ready="False")),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ReplicaFailure="True")),
+    JOB: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(Complete="True", Failed="True")),
     HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ScalingActive="False")),
-    REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: _claim_index}, digest=_digest_of_revision),
+    REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: claims_of_revision}, digest=_digest_of_revision),
     POD: Rules(
         indexes={MODEL_NAME: _model_index, UID: lambda body: [_uid_key(body)]}, slim=_slim_pod, digest=_digest_of_object
     ),
-    NODE: Rules(indexes={CLAIM_NAME: _shape_index}, slim=_slim_node, digest=_digest_of_object),
+    NODE: Rules(indexes={CLAIM_NAME: _pool_index}, slim=_slim_node, digest=_digest_of_object),
     EVENT: Rules(
         indexes={INVOLVED: _involved_index},
         slim=_slim_event,

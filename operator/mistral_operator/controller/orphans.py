@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
-from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, SHAPE_LABEL
+from mistral_operator.api.names import CLAIM_LABEL, CLAIM_RESOURCE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.errors import CloudError
@@ -128,7 +128,9 @@ class OrphanedPools:
                 claim,
             )
             return True
-        nodes = len((await self._client.list(NODE, label_selector=f"{SHAPE_LABEL}={claim}")).items)
+        # A slice's nodes have their claim's name in another label than those of an ordinary pool.
+        key = CLAIM_LABEL if CLAIM_LABEL in pool.node_labels else SHAPE_LABEL
+        nodes = len((await self._client.list(NODE, label_selector=f"{key}={claim}")).items)
         if nodes:
             log.warning("Node pool %s has lost its claim; it stays while it has nodes (%d now)", pool.name, nodes)
         return nodes > 0

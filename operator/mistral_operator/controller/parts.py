@@ -13,7 +13,7 @@ from mistral_operator.capacity.node_facts import find_node_facts
 from mistral_operator.capacity.port import NodePools
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, POD, Kind
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, Kind
 from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claims import ClaimReconciler
@@ -124,6 +124,7 @@ def _reflectors(
             store[kind],
             label_selector=labels,
             field_selector=fields,
+            optional=kind in OPTIONAL,
             on_reconnect=on_reconnect,
             on_restart=metrics.count_restart,
         )

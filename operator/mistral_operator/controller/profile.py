@@ -32,7 +32,11 @@ class LiveProfile:
             log.warning("The API groups can't be discovered, keeping what is known: %s", error)
             return False
         before = self.current
-        self.current = replace(before, custom_metrics=capabilities.custom_metrics)
+        self.current = replace(
+            before,
+            custom_metrics=capabilities.custom_metrics,
+            leader_worker_set=capabilities.leader_worker_set,
+        )
         return self.current != before
 
 

@@ -67,7 +67,7 @@ class Router:
 
     def _add_claim_of(self, old: Meta | None, new: Meta | None) -> None:
         if changed(old, new):
-            for name in {meta.first(CLAIM_NAME) for meta in (old, new) if meta is not None} - {""}:
+            for name in {name for meta in (old, new) if meta is not None for name in meta.indexed.get(CLAIM_NAME, ())}:
                 self._claims.add_after(name, _CLAIM_COALESCE_S)
 
     def _on_claim(self, old: Meta | None, new: Meta | None) -> None:

@@ -12,6 +12,7 @@ _TOLD: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "A
 _NORMAL: Final = frozenset({
     "ClaimPending", "PoolPending", "PoolCreating", "PoolResizing", "WaitingForNodes", "ScalingUp", "WaitingForReplica",
     "Loading", "Starting", "RollingOut", "Pending", "ScaledToZero", "Suspended", "NoReadyReplica", "ClaimReleasing",
+    "Converting", "ServicePending", "WaitingForMetrics",
 })  # fmt: skip
 # Before a model is accepted the other conditions only repeat that it isn't.
 _SILENT: Final = frozenset({"NotPlanned"})

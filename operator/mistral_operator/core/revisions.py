@@ -7,7 +7,8 @@ from typing import Any
 from mistral_operator.api.model import MistralModel
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests.claim import build_claim
-from mistral_operator.manifests.pods import build_pod_template
+from mistral_operator.manifests.conversion import build_conversion_spec
+from mistral_operator.manifests.pods import build_pod_template, build_worker_template
 from mistral_operator.manifests.revision import KIND, Revision, Unreadable, new_revision, read_revision
 from mistral_operator.planning.types import Plan
 
@@ -23,6 +24,11 @@ class History:
     def latest(self) -> Revision | None:
         """The one that was served last."""
         return self.revisions[-1] if self.revisions else None
+
+    @property
+    def hashes(self) -> frozenset[str]:
+        """Those of all revisions, whether they can be read or not."""
+        return frozenset((*(r.hash for r in self.revisions), *(stored.hash for stored in self.unreadable)))
 
     def find(self, digest: str) -> Revision | None:
         """The revision made from the inputs with this hash."""
@@ -54,7 +60,15 @@ def pin(model: MistralModel, plan: Plan, *, digest: str, number: int, version: s
     engine = ENGINES[option.engine]
     launch = engine.launch(model.spec, plan, option)
     claim = build_claim(model, option)
-    template = build_pod_template(
-        model, option, launch, container=engine.container, revision=digest, claim=claim["metadata"]["name"]
+    name = claim["metadata"]["name"]
+    conversion = engine.convert(plan, option)
+    return new_revision(
+        plan,
+        number=number,
+        digest=digest,
+        claim=claim,
+        pod_template=build_pod_template(model, option, launch, revision=digest, claim=name),
+        worker_template=build_worker_template(model, option, launch, revision=digest, claim=name),
+        conversion=build_conversion_spec(model, option, conversion, claim=name) if conversion else None,
+        version=version,
     )
-    return new_revision(plan, number=number, digest=digest, claim=claim, pod_template=template, version=version)

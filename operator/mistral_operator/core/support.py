@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mistral_operator.api.engine import Engine
+from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
@@ -16,12 +16,10 @@ NOT_YET: Final[Mapping[str, str]] = {
     "upgradePolicy=Auto": "Use Manual.",
     "optimizeFor=Latency": "Use Cost.",
     "optimizeFor=Availability": "Use Cost.",
-    "weights.gcs": "Use spec.weights.huggingFace.",
     "weights.persistentVolumeClaim": "Use spec.weights.huggingFace.",
     "weights.image": "Use spec.weights.huggingFace.",
-    "weights.cache": "Leave it out; each replica loads its own weights.",
-    "engine.type=JetStreamMaxText": "Use VLLM.",
-    "engine.type=JetStreamPyTorch": "Use VLLM.",
+    "weights.cache.mode=Node": "Leave weights.cache out; each replica loads its own weights.",
+    "weights.cache.mode=None": "Leave weights.cache out; each replica loads its own weights.",
     "engine.adapters": "Leave it out.",
     "engine.speculative": "Leave it out.",
     "capacity.provisioner=ComputeClass": "Use ContainerAPI.",
@@ -42,7 +40,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
 NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
-    "topology": "Leave it out; TPU slices are not built yet.",
     "reservation": "Leave it out, and use OnDemand or Spot.",
     "replicas": "Leave it out; spec.replicas counts them all.",
     "consumption=FlexStart": "Use OnDemand or Spot.",
@@ -55,7 +52,13 @@ _SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})
 def find_unsupported(model: MistralModel) -> Finding | None:
     """Name the first field that is set and not built yet, or repeats what the operator decides."""
     spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-    return _find_in_spec(spec) or _find_in_options(spec) or _find_target(spec) or _find_repeated(model)
+    return (
+        _find_in_spec(spec)
+        or _find_bucket(spec)
+        or _find_in_options(spec)
+        or _find_target(spec)
+        or _find_repeated(model)
+    )
 
 
 def _find_in_spec(spec: Mapping[str, Any]) -> Finding | None:
@@ -64,6 +67,16 @@ def _find_in_spec(spec: Mapping[str, Any]) -> Finding | None:
         if _is_set(spec, path, value):
             return _refuse(path, value, advice)
     return None
+
+
+def _find_bucket(spec: Mapping[str, Any]) -> Finding | None:
+    """A bucket holds checkpoints in an engine's own format, so far; others load a repository."""
+    if spec.get("engine", {}).get("type") == EngineType.JETSTREAM_MAXTEXT.value:
+        return None
+    asked = next((path for path in ("weights.gcs", "weights.cache") if _is_set(spec, path, "")), None)
+    return (
+        _refuse(asked, "", "Only JetStreamMaxText uses a bucket yet; use spec.weights.huggingFace.") if asked else None
+    )
 
 
 def _find_in_options(spec: Mapping[str, Any]) -> Finding | None:
@@ -102,7 +115,8 @@ def _find_repeated(model: MistralModel) -> Finding | None:
 
 def name_flag(word: str) -> str:
     """The flag that an engine reads from a word: `--max_model_len=9` and `--max-model-len 9` are the same one."""
-    head = word.split("=")[0].split()[0] if word.strip() else ""
+    before_value = word.partition("=")[0].split()
+    head = before_value[0] if before_value else ""
     if head.startswith("--"):
         return head.partition(".")[0].replace("_", "-")
     return head.rstrip("0123456789")

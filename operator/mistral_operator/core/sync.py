@@ -7,32 +7,40 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.events import note_changes
+from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.revisions import History, pin, read_history
+from mistral_operator.core.slices import find_occupied, keep_occupied
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests import conversion, slices
+from mistral_operator.manifests.conversion import build_conversion, name_conversion
 from mistral_operator.manifests.identity import is_owned_by, own
 from mistral_operator.manifests.inputs import hash_inputs
 from mistral_operator.manifests.network import build_service
 from mistral_operator.manifests.revision import Revision, Unreadable, build_revision
-from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
+from mistral_operator.manifests.slices import build_leader_worker_set, choose_slices
+from mistral_operator.manifests.workload import DEPLOYMENT, build_deployment, build_disruption_budget
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
 from mistral_operator.planning.resolve import check_pinned_license
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Settings
 from mistral_operator.status.build import build_status, read_status
+from mistral_operator.status.conversion import ConversionView, view_conversion
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.pods import PodView, view_pods
 from mistral_operator.status.situation import Situation
 
 _Object = Mapping[str, Any]
+WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
+"""Kinds of which a model has one."""
 
 
 def sync(
@@ -56,18 +64,22 @@ def sync(
     license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
     if license_refused and accepted.holds:
         accepted = unmet(license_refused.reason, license_refused.message)
-    situation = _gather(model, observed, children, accepted, revision)
+    occupied = find_occupied(observed)
+    if revision:
+        revision = _number_slices(model, revision, occupied)
+    situation = _gather(model, observed, children, history, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
-    retained = _retain(history, revision, situation.pods)
+    retained = _retain(history, revision, situation.all_pods)
     manifests = _render(model, revision, situation) if revision else ()
     return Outcome(
         manifests=manifests,
-        claims=_render_claims(revision, retained),
-        prune=tuple(_find_unwanted(model, children, manifests, situation.pods)) if accepted.holds else (),
+        claims=_render_claims(revision, [keep_occupied(each, occupied) for each in retained]),
+        prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
-        requeue_after_s=None,
+        # When the Service has been made again, nothing else will tell of that.
+        requeue_after_s=0.0 if situation.cut_off and manifests else None,
     )
 
 
@@ -116,13 +128,25 @@ def _accept(plan: Plan) -> Finding:
     return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")
 
 
+def _number_slices(model: MistralModel, revision: Revision, occupied: Mapping[str, Sequence[int]]) -> Revision:
+    """Says which slices the pinned plan needs now; a plan without slices is left as it is."""
+    if not revision.spans_hosts:
+        return revision
+    wanted = count_wanted_replicas(model, revision.plan)
+    return replace(revision, slices=choose_slices(occupied.get(revision.claim_name, ()), wanted))
+
+
 def _gather(
     model: MistralModel,
     observed: Observed,
     children: Sequence[_Object],
+    history: History,
     accepted: Finding,
     revision: Revision | None,
 ) -> Situation:
+    hashes = history.hashes | ({revision.hash} if revision else set())
+    workloads = (child for child in children if child["kind"] in WORKLOADS)
+    pods = view_pods(find_own_pods(model, observed.pods, hashes, workloads), ENGINES.values())
     return Situation(
         model=model,
         cluster=observed.cluster,
@@ -131,13 +155,27 @@ def _gather(
         revision=revision.hash if revision else "",
         planner_version=revision.planner_version if revision else "",
         wanted_replicas=count_wanted_replicas(model, revision.plan) if revision else 0,
-        pods=view_pods(observed.pods, ENGINES.values()),
+        pods=tuple(pod for pod in pods if pod.leads),
+        workers=tuple(pod for pod in pods if not pod.leads),
         pod_events=observed.pod_events,
-        claim=_find_claim(observed, revision.claim_name) if revision else None,
-        deployment=_find_child(children, "Deployment", model.metadata.name),
+        claims=tuple(_find_claims(observed, revision)) if revision else (),
+        service=_find_child(children, "Service", model.metadata.name),
+        workload=_find_child(children, _workload_kind(revision), model.metadata.name) if revision else None,
+        conversion=_find_conversion(model, children, revision) if revision else None,
         autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),
         wants_autoscaler=choose_autoscaler(model).name != "None",
     )
+
+
+def _workload_kind(revision: Revision) -> str:
+    return slices.KIND if revision.spans_hosts else DEPLOYMENT
+
+
+def _find_conversion(model: MistralModel, children: Sequence[_Object], revision: Revision) -> ConversionView | None:
+    if revision.conversion is None:
+        return None
+    name = name_conversion(model, revision.hash)
+    return view_conversion(name, _find_child(children, conversion.KIND, name))
 
 
 def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
@@ -157,15 +195,25 @@ def count_affordable(model: MistralModel, replica_hourly_cost: Decimal | None) -
 
 
 def _render(model: MistralModel, revision: Revision, situation: Situation) -> tuple[Manifest, ...]:
-    option = revision.plan.chosen
-    replicas = situation.wanted_replicas
+    job = revision.conversion
     return (
         build_revision(model, revision),
         build_service(model),
-        build_deployment(model, option, revision.pod_template, replicas=replicas, surge=_may_surge(model, option)),
+        *((build_conversion(model, revision.hash, job),) if job else ()),
+        _render_workload(model, revision, situation),
         build_disruption_budget(model),
-        *(_render_scalers(model, option) if situation.accepted.holds else ()),
+        *(_render_scalers(model, revision.plan.chosen) if situation.accepted.holds else ()),
     )
+
+
+def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:
+    """What runs the replicas: none before there is something to load."""
+    option, replicas = revision.plan.chosen, 0 if situation.converting else situation.wanted_replicas
+    worker = revision.worker_template
+    if worker is not None:
+        return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)
+    surge = _may_surge(model, option)
+    return build_deployment(model, option, revision.pod_template, replicas=replicas, surge=surge)
 
 
 def _render_scalers(model: MistralModel, option: PlannedOption) -> Iterable[Manifest]:
@@ -187,16 +235,19 @@ def _retain(history: History, active: Revision | None, pods: Iterable[PodView]) 
 
 def _render_claims(active: Revision | None, retained: Iterable[Revision]) -> tuple[Manifest, ...]:
     revisions = (*((active,) if active else ()), *retained)
-    claims = {revision.claim_name: revision.claim for revision in revisions}
+    claims = {claim["metadata"]["name"]: claim for revision in revisions for claim in revision.claims}
     return tuple(claims[name] for name in sorted(claims))
 
 
 def _find_unwanted(
-    model: MistralModel, children: Iterable[_Object], manifests: Iterable[Manifest], pods: Iterable[PodView]
+    model: MistralModel, children: Iterable[_Object], manifests: Iterable[Manifest], situation: Situation
 ) -> Iterable[ObjectRef]:
     """What the model owns and no longer needs; a revision is needed as long as a pod of it is there."""
     kept = {(m["kind"], m["metadata"]["name"]) for m in manifests}
-    kept |= {("ControllerRevision", f"{model.metadata.name}-{pod.revision}") for pod in pods}
+    kept |= {("ControllerRevision", f"{model.metadata.name}-{pod.revision}") for pod in situation.all_pods}
+    if not situation.current_replicas_answer:
+        # Another kind of workload serves until this one does.
+        kept |= {(kind, model.metadata.name) for kind in WORKLOADS}
     for child in children:
         metadata = child["metadata"]
         if (child["kind"], metadata["name"]) not in kept and "deletionTimestamp" not in metadata:
@@ -207,5 +258,7 @@ def _find_child(children: Sequence[_Object], kind: str, name: str) -> _Object | 
     return next((c for c in children if c["kind"] == kind and c["metadata"]["name"] == name), None)
 
 
-def _find_claim(observed: Observed, name: str) -> _Object | None:
-    return next((claim for claim in observed.claims if claim["metadata"]["name"] == name), None)
+def _find_claims(observed: Observed, revision: Revision) -> Iterable[_Object | None]:
+    """The live claims that the pinned plan needs, in the order of their names; None for one that isn't there yet."""
+    live = {claim["metadata"]["name"]: claim for claim in observed.claims}
+    return (live.get(claim["metadata"]["name"]) for claim in revision.claims)

@@ -1,7 +1,7 @@
 """What `sync` is given and what it answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mistral_operator.manifests.identity import Manifest
@@ -26,13 +26,16 @@ class Observed:
 
     cluster: ClusterProfile
     children: tuple[Mapping[str, Any], ...] = ()
-    """Objects that the model owns: Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler,
-    ControllerRevision."""
+    """Objects that the model owns: Deployment or LeaderWorkerSet, Service, PodDisruptionBudget,
+    HorizontalPodAutoscaler, Job, ControllerRevision."""
     pods: tuple[Mapping[str, Any], ...] = ()
+    """All that carry the model's name; some may be those of an earlier model."""
     pod_events: tuple[Mapping[str, Any], ...] = ()
     """Kubernetes Events (core/v1) on those pods, oldest first."""
     claims: tuple[Mapping[str, Any], ...] = ()
     """NodePoolClaims named by the model's revisions."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """Node of a pod → the NodePoolClaim whose pool it is in."""
 
 
 @dataclass(frozen=True, slots=True)

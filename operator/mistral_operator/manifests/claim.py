@@ -9,18 +9,23 @@ _MODES = {Consumption.ON_DEMAND: "od", Consumption.SPOT: "spot"}
 
 
 def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
-    """Render the claim. Its name is made from its content, so equal needs of one tenant meet in one pool.
+    """Render the claim; for a multi-host slice, what the claims of all its replicas have in common.
 
-    It carries no hash of its own: models that were planned by different versions share it without rewriting it.
+    Its name is made from its content, so equal needs of one tenant meet in one pool. It carries no hash of its own:
+    models that were planned by different versions share it without rewriting it.
     """
     spec = {
         "shape": {
             "machineType": option.machine_type,
-            "accelerator": {"type": option.accelerator_label, "count": option.devices},
+            "accelerator": {"type": option.accelerator_label, "count": option.devices_per_host},
+            **({"topology": option.topology} if option.topology else {}),
+            **({"hosts": option.hosts} if option.hosts > 1 else {}),
         },
         "consumption": option.consumption.value,
         "zones": sorted(option.zones),
         "tenant": model.metadata.namespace,
+        # A slice serves one replica of one model; ordinary pools are shared.
+        **({"model": model.metadata.name} if option.hosts > 1 else {}),
         **({"resourceLabels": dict(sorted(model.spec.resource_labels.items()))} if model.spec.resource_labels else {}),
     }
     name = f"{option.machine_type}-{_MODES[option.consumption]}-{hash_content(spec)}"

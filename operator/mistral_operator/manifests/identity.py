@@ -60,7 +60,7 @@ def owner_reference(model: MistralModel) -> Manifest:
 
 
 def own(model: MistralModel, *, api_version: str, kind: str, name: str, labels: Mapping[str, str] | None = None,
-        **content: Any) -> Manifest:  # fmt: skip
+        annotations: Mapping[str, str] | None = None, **content: Any) -> Manifest:  # fmt: skip
     """Make a namespaced object that belongs to `model`, sealed with the hash of its content."""
     manifest: Manifest = {
         "apiVersion": api_version,
@@ -69,6 +69,7 @@ def own(model: MistralModel, *, api_version: str, kind: str, name: str, labels: 
             "name": name,
             "namespace": model.metadata.namespace,
             "labels": {**object_labels(model), **(labels or {})},
+            **({"annotations": dict(annotations)} if annotations else {}),
             "ownerReferences": [owner_reference(model)],
         },
         **content,

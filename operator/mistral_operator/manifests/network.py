@@ -1,8 +1,8 @@
 """How requests reach a model."""
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.engines.protocol import HTTP_PORT_NAME
 from mistral_operator.manifests.identity import Manifest, own, pod_selector
-from mistral_operator.manifests.pods import HTTP_PORT_NAME
 
 SERVICE_PORT = 80
 

@@ -1,61 +1,98 @@
-"""The pod template of a revision: rendered once, then stored and used as it is until the revision changes."""
+"""The pod templates of one replica: rendered once, then stored and used as they are until the revision changes."""
 
-from typing import Any, Final
+from typing import Any
 
-from mistral_operator.api.engine import Engine
-from mistral_operator.api.model import MistralModel, MistralModelSpec
-from mistral_operator.api.names import LEADER_ROLE, MODEL_LABEL, REVISION_LABEL, ROLE_LABEL, SHAPE_LABEL
-from mistral_operator.api.pod import Pod, PodResources
+from mistral_operator.api.model import MistralModel
+from mistral_operator.api.names import (
+    LEADER_ROLE,
+    MODEL_LABEL,
+    REVISION_LABEL,
+    ROLE_LABEL,
+    SHAPE_LABEL,
+    WORKER_ROLE,
+)
+from mistral_operator.api.pod import Pod
 from mistral_operator.engines.protocol import EngineLaunch
-from mistral_operator.engines.vllm_gpu import CACHE_DIRECTORY
+from mistral_operator.manifests.containers import build_engine_container, build_gateway_container
 from mistral_operator.manifests.identity import Manifest, object_labels
-from mistral_operator.manifests.security import container_security, pod_security
+from mistral_operator.manifests.security import pod_security
 from mistral_operator.planning.types import Consumption, PlannedOption
-
-HTTP_PORT_NAME: Final = "http"
-PROBE_PERIOD_S: Final = 10
-LIVENESS_FAILURES: Final = 6
 
 
 def build_pod_template(
-    model: MistralModel, option: PlannedOption, launch: EngineLaunch, *, container: str, revision: str, claim: str
+    model: MistralModel, option: PlannedOption, launch: EngineLaunch, *, revision: str, claim: str
 ) -> Manifest:
-    """Render the pod of one replica."""
+    """Render the pod that answers requests: the whole replica, or the leader of one that has several hosts."""
+    engine = build_engine_container(model.spec, model.spec.pod or Pod(), option, launch, launch.engine)
+    front = [build_gateway_container(launch, launch.gateway)] if launch.gateway else []
+    return _template(model, option, launch, [engine, *front], role=LEADER_ROLE, revision=revision, claim=claim)
+
+
+def build_worker_template(
+    model: MistralModel, option: PlannedOption, launch: EngineLaunch, *, revision: str, claim: str
+) -> Manifest | None:
+    """Render the pod of each other host of a multi-host slice; None where a replica is one pod."""
+    if launch.worker is None:
+        return None
+    engine = build_engine_container(model.spec, model.spec.pod or Pod(), option, launch, launch.worker)
+    return _template(model, option, launch, [engine], role=WORKER_ROLE, revision=revision, claim=claim)
+
+
+def _template(
+    model: MistralModel,
+    option: PlannedOption,
+    launch: EngineLaunch,
+    containers: list[Manifest],
+    *,
+    role: str,
+    revision: str,
+    claim: str,
+) -> Manifest:
     spec, pod = model.spec, model.spec.pod or Pod()
+    # The hosts of a slice are in one zone, and so is each group; which one is its claim's matter.
+    spread = {"topologySpreadConstraints": [_spread_over_zones(model)]} if option.hosts == 1 else {}
     return {
-        "metadata": {"labels": _labels(model, pod, revision), "annotations": dict(pod.annotations)},
+        "metadata": {"labels": _labels(model, pod, role, revision), "annotations": dict(pod.annotations)},
         "spec": {
             "automountServiceAccountToken": False,
             # A Service called `vllm` would inject VLLM_PORT=tcp://…, which the engine refuses.
             "enableServiceLinks": False,
             **({"serviceAccountName": spec.service_account_name} if spec.service_account_name else {}),
             **({"priorityClassName": pod.priority_class_name} if pod.priority_class_name else {}),
-            "securityContext": pod_security(launch),
-            "nodeSelector": _node_selector(pod, option, claim),
-            "tolerations": _tolerations(pod, option),
-            "topologySpreadConstraints": [_spread_over_zones(model)],
+            "securityContext": pod_security(launch.run_as_user, launch.run_as_group),
+            "nodeSelector": select_nodes(pod, option, claim),
+            "tolerations": tolerate_devices(pod, option),
+            **spread,
             "terminationGracePeriodSeconds": launch.termination_grace_s,
-            "containers": [_container(spec, pod, option, launch, container)],
-            "volumes": _volumes(option),
+            "containers": containers,
+            "volumes": _volumes(option, launch),
         },
     }
 
 
-def _labels(model: MistralModel, pod: Pod, revision: str) -> dict[str, str]:
-    return {**pod.labels, **object_labels(model), ROLE_LABEL: LEADER_ROLE, REVISION_LABEL: revision}
+def _labels(model: MistralModel, pod: Pod, role: str, revision: str) -> dict[str, str]:
+    return {**pod.labels, **object_labels(model), ROLE_LABEL: role, REVISION_LABEL: revision}
 
 
-def _node_selector(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
+def select_nodes(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
+    """The claim's nodes, and in GKE's own words what they have.
+
+    A TPU's label and topology don't tell its machine: 2x4 is one machine of 8 chips or a slice of two with 4.
+    """
     spot = {"cloud.google.com/gke-spot": "true"} if option.consumption is Consumption.SPOT else {}
-    return {
-        **pod.node_selector,
-        "cloud.google.com/gke-accelerator": option.accelerator_label,
-        SHAPE_LABEL: claim,
-        **spot,
-    }
+    if option.topology:
+        devices = {
+            "cloud.google.com/gke-tpu-accelerator": option.accelerator_label,
+            "cloud.google.com/gke-tpu-topology": option.topology,
+            "node.kubernetes.io/instance-type": option.machine_type,
+        }
+    else:
+        devices = {"cloud.google.com/gke-accelerator": option.accelerator_label}
+    return {**pod.node_selector, **devices, SHAPE_LABEL: claim, **spot}
 
 
-def _tolerations(pod: Pod, option: PlannedOption) -> list[Manifest]:
+def tolerate_devices(pod: Pod, option: PlannedOption) -> list[Manifest]:
+    """GKE's taint on nodes with devices, and what the user tolerates."""
     users = [t.model_dump(by_alias=True, exclude_none=True, mode="json") for t in pod.tolerations]
     ours = {"key": option.resource_name, "operator": "Exists", "effect": "NoSchedule"}
     return [ours, *users]
@@ -70,62 +107,10 @@ def _spread_over_zones(model: MistralModel) -> Manifest:
     }
 
 
-def _container(spec: MistralModelSpec, pod: Pod, option: PlannedOption, launch: EngineLaunch, name: str) -> Manifest:
-    return {
-        "name": name,
-        "image": launch.image,
-        "command": list(launch.command),
-        "args": list(launch.args),
-        "env": _environment(spec, launch),
-        "ports": [{"name": HTTP_PORT_NAME, "containerPort": launch.port, "protocol": "TCP"}],
-        "resources": _resources(pod, option),
-        "startupProbe": _probe(launch, failures=-(-launch.startup_budget_s // PROBE_PERIOD_S)),
-        "readinessProbe": _probe(launch, failures=3),
-        "livenessProbe": _probe(launch, failures=LIVENESS_FAILURES),
-        "lifecycle": {"preStop": {"sleep": {"seconds": launch.endpoint_removal_s}}},
-        "securityContext": container_security(),
-        # The engine's last words reach the pod's status, and so the model's conditions.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  shared memory of the tensor-parallel ranks
-            {"name": "cache", "mountPath": CACHE_DIRECTORY},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  the pod's own emptyDir
-        ],
-    }
-
-
-def _environment(spec: MistralModelSpec, launch: EngineLaunch) -> list[Manifest]:
-    ours: list[Manifest] = [{"name": name, "value": value} for name, value in sorted(launch.env.items())]
-    source = spec.weights.hugging_face if spec.weights else None
-    token = source.token_secret_ref if source else None
-    if token:
-        reference = {"name": token.name, "key": token.key}
-        ours.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
-    users = [variable.model_dump(by_alias=True, exclude_none=True) for variable in (spec.engine or Engine()).env]
-    return [*ours, *users]
-
-
-def _resources(pod: Pod, option: PlannedOption) -> Manifest:
-    users = pod.resources or PodResources()
-    requests = {"cpu": option.host_cpu, "memory": option.host_memory, **users.requests}
-    limits = {"memory": option.host_memory, **users.limits}
-    devices = {option.resource_name: str(option.devices)}
-    return {"requests": {**requests, **devices}, "limits": {**limits, **devices}}
-
-
-def _probe(launch: EngineLaunch, *, failures: int) -> Manifest:
-    return {
-        "httpGet": {"path": launch.health_path, "port": HTTP_PORT_NAME},
-        "periodSeconds": PROBE_PERIOD_S,
-        "timeoutSeconds": 5,
-        "failureThreshold": failures,
-    }
-
-
-def _volumes(option: PlannedOption) -> list[dict[str, Any]]:
+def _volumes(option: PlannedOption, launch: EngineLaunch) -> list[dict[str, Any]]:
     shm_mebibytes = option.shm_bytes // 2**20
     return [
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{shm_mebibytes}Mi"}},
-        {"name": "cache", "emptyDir": {}},
+        *({"name": name, "emptyDir": {}} for name in launch.scratch),
         {"name": "tmp", "emptyDir": {}},
     ]

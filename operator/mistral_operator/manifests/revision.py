@@ -5,15 +5,18 @@ A new operator, catalogue or price list leaves a revision alone; only another sp
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_LABEL, REVISION_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content, own
+from mistral_operator.manifests.slices import SLICES_ANNOTATION, read_slices, slice_claim, slice_name, write_slices
+from mistral_operator.manifests.stored_plan import find_flaw
 from mistral_operator.planning.serialize import PlanFormatError, plan_from_dict, plan_to_dict
 from mistral_operator.planning.types import Plan
 
 KIND = "ControllerRevision"
+_LONGEST_VERSION: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,25 @@ class Revision:
     plan: Plan
     data: Mapping[str, Any]
     """The stored content, verbatim: it can't be changed, so it is sent again exactly as it was."""
+    slices: tuple[int, ...] = ()
+    """Of a model on multi-host slices: the numbers of those that it needs; the only part that changes."""
 
     @property
     def pod_template(self) -> Manifest:
         """The pod template as it was rendered when the revision was made."""
         return dict(self.data["podTemplate"])
+
+    @property
+    def worker_template(self) -> Manifest | None:
+        """The same for the other hosts of a multi-host slice; None where a replica is one pod."""
+        template = self.data.get("workerTemplate")
+        return None if template is None else dict(template)
+
+    @property
+    def conversion(self) -> Manifest | None:
+        """The spec of the Job that has to be done before anything is served; None where there is none."""
+        job = self.data.get("conversion")
+        return None if job is None else dict(job)
 
     @property
     def claim(self) -> Manifest:
@@ -46,6 +63,18 @@ class Revision:
         """The name that the pods' node selector asks for."""
         return str(self.data["claim"]["metadata"]["name"])
 
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether a replica runs on several machines, with claims of its own."""
+        return self.plan.chosen.hosts > 1
+
+    @property
+    def claims(self) -> tuple[Manifest, ...]:
+        """The claims that it needs now."""
+        if not self.spans_hosts:
+            return (self.claim,)
+        return tuple(slice_claim(self.claim, number) for number in self.slices)
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -57,43 +86,91 @@ class Unreadable:
 
 
 def new_revision(
-    plan: Plan, *, number: int, digest: str, claim: Manifest, pod_template: Manifest, version: str
+    plan: Plan,
+    *,
+    number: int,
+    digest: str,
+    claim: Manifest,
+    pod_template: Manifest,
+    worker_template: Manifest | None,
+    conversion: Manifest | None,
+    version: str,
 ) -> Revision:
     """Pin `plan` with what was rendered from it and the planner's version."""
-    data = {"plan": plan_to_dict(plan), "podTemplate": pod_template, "claim": claim, "plannerVersion": version}
+    data = {
+        "plan": plan_to_dict(plan),
+        "podTemplate": pod_template,
+        **({"workerTemplate": worker_template} if worker_template else {}),
+        **({"conversion": conversion} if conversion else {}),
+        "claim": claim,
+        "plannerVersion": version,
+    }
     return Revision(hash=digest, number=number, plan=plan, data=data)
 
 
 def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
     """Read a ControllerRevision; None when it isn't one that this operator made for this model."""
-    labels = stored["metadata"].get("labels") or {}
-    digest, data = labels.get(REVISION_LABEL, ""), stored.get("data") or {}
-    if not digest or not _is_trustworthy(
-        data.get("claim"), labels.get(CLAIM_LABEL, ""), stored["metadata"]["namespace"]
-    ):
+    metadata, data = stored["metadata"], stored.get("data")
+    labels = metadata.get("labels") or {}
+    digest = labels.get(REVISION_LABEL, "")
+    if not digest or not isinstance(data, Mapping) or not _has_parts(data):
         return None
+    if not _is_trustworthy(data["claim"], labels.get(CLAIM_LABEL, ""), metadata["namespace"]):
+        return None
+    plan = _read_plan(data["plan"])
+    if not isinstance(plan, Plan):
+        return Unreadable(digest, data["plannerVersion"], plan)
+    if plan.chosen.hosts > 1 and "workerTemplate" not in data:
+        return None
+    numbers = read_slices((metadata.get("annotations") or {}).get(SLICES_ANNOTATION, ""))
+    return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data, slices=numbers)
+
+
+def _has_parts(data: Mapping[str, Any]) -> bool:
+    """Whether all is there, in JSON of the right kind; what is in the templates the API server judges."""
+    version = data.get("plannerVersion")
+    needed = all(isinstance(data.get(part), Mapping) for part in ("plan", "claim", "podTemplate"))
+    optional = all(isinstance(data[part], Mapping) for part in ("workerTemplate", "conversion") if part in data)
+    return needed and optional and isinstance(version, str) and len(version) <= _LONGEST_VERSION
+
+
+def _read_plan(stored: Mapping[str, Any]) -> Plan | str:
+    """The plan, or what is wrong with it."""
     try:
-        plan = plan_from_dict(data["plan"])
-    except PlanFormatError as error:
-        return Unreadable(digest, str(data.get("plannerVersion", "unknown")), str(error))
-    return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data)
+        plan = plan_from_dict(stored)
+    except (PlanFormatError, OverflowError) as error:  # A JSON number may be too large for any integer.
+        return str(error)
+    flaw = find_flaw(plan)
+    return f"this is no plan that this version can read: {flaw}" if flaw else plan
 
 
-def _is_trustworthy(claim: Any, name: str, namespace: str) -> bool:
+def _is_trustworthy(claim: Mapping[str, Any], name: str, namespace: str) -> bool:
     """The stored claim is applied with the operator's own rights, so it must be what the operator would have written.
 
     Whoever may write ControllerRevisions in a namespace must not get more by that than a pool for this namespace.
     """
-    if not isinstance(claim, Mapping) or claim.keys() != {"apiVersion", "kind", "metadata", "spec"}:
+    if claim.keys() != {"apiVersion", "kind", "metadata", "spec"}:
         return False
     metadata, spec = claim["metadata"], claim["spec"]
     return (
         (claim["apiVersion"], claim["kind"]) == (API_VERSION, CLAIM_KIND)
+        and isinstance(metadata, Mapping)
+        and isinstance(spec, Mapping)
         and metadata.keys() <= {"name", "labels"}
-        and metadata["name"] == name
+        and metadata.get("name") == name
         and spec.get("tenant") == namespace
         and name.endswith(f"-{hash_content(spec)}")
     )
+
+
+def claims_of_revision(stored: Mapping[str, Any]) -> list[str]:
+    """The claims that a ControllerRevision's pods need: one, or one for each of its slices."""
+    metadata = stored["metadata"]
+    name = (metadata.get("labels") or {}).get(CLAIM_LABEL)
+    if not name:
+        return []
+    numbers = read_slices((metadata.get("annotations") or {}).get(SLICES_ANNOTATION, ""))
+    return [slice_name(name, number) for number in numbers] or [name]
 
 
 def build_revision(model: MistralModel, revision: Revision) -> Manifest:
@@ -104,6 +181,7 @@ def build_revision(model: MistralModel, revision: Revision) -> Manifest:
         kind=KIND,
         name=f"{model.metadata.name}-{revision.hash}",
         labels={REVISION_LABEL: revision.hash, CLAIM_LABEL: revision.claim_name},
+        annotations={SLICES_ANNOTATION: write_slices(revision.slices)} if revision.slices else None,
         revision=revision.number,
         data=dict(revision.data),
     )

@@ -1,16 +1,15 @@
 """What a pod may do: the restricted Pod Security Standard, and a read-only root file system."""
 
-from mistral_operator.engines.protocol import EngineLaunch
 from mistral_operator.manifests.identity import Manifest
 
 
-def pod_security(launch: EngineLaunch) -> Manifest:
+def pod_security(user: int, group: int) -> Manifest:
     """Run as the image's own unprivileged user."""
     return {
         "runAsNonRoot": True,
-        "runAsUser": launch.run_as_user,
-        "runAsGroup": launch.run_as_group,
-        "fsGroup": launch.run_as_user,
+        "runAsUser": user,
+        "runAsGroup": group,
+        "fsGroup": user,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 

@@ -1,11 +1,14 @@
 """The Deployment of a model's replicas, and how much of it may be away at once."""
 
+from typing import Final
+
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.manifests.identity import Manifest, own
 from mistral_operator.planning.types import PlannedOption
 
+DEPLOYMENT: Final = "Deployment"
 # Waiting for capacity isn't a failed roll-out: the Deployment's own verdict comes long after the plan's estimate.
 CAPACITY_WAIT_S = 1800
 STARTUP_MARGIN = 3
@@ -22,7 +25,7 @@ def build_deployment(
     return own(
         model,
         api_version="apps/v1",
-        kind="Deployment",
+        kind=DEPLOYMENT,
         name=model.metadata.name,
         spec={
             "replicas": replicas,

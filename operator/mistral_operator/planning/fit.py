@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from mistral_operator.catalogue.types import GIB, Accelerator, Batching, Engine, Model
 from mistral_operator.planning.memory import (
+    Layout,
     activation_bytes,
     device_weights_bytes,
     kv_cache_bytes_per_token,
@@ -76,41 +77,48 @@ def fit(
     model: Model,
     engine: Engine,
     accelerator: Accelerator,
-    devices: int,
+    layout: Layout,
     demand: Demand,
     batch: Batching,
 ) -> Fit | Misfit:
-    """Fit one replica of `model` on `devices` devices under tensor parallelism."""
-    misfit = check_divisible(model, devices) or _check_formats(engine, accelerator, demand)
+    """Fit one replica of `model` on the devices of `layout`."""
+    misfit = (
+        check_divisible(model, layout.tensor_parallel)
+        or _check_stages(model, layout)
+        or _check_formats(engine, accelerator, demand)
+    )
     if misfit:
         return misfit
-    memory = plan_memory(model, engine, accelerator, devices, demand, batch)
+    memory = plan_memory(model, engine, accelerator, layout, demand, batch)
     if memory.kv_cache_bytes <= 0:
-        return _weights_exceed(engine, accelerator, devices, memory)
-    per_token = kv_cache_bytes_per_token(model.architecture, demand.kv_cache_precision, devices)
+        return _weights_exceed(engine, accelerator, layout.devices, memory)
+    per_token = kv_cache_bytes_per_token(model.architecture, demand.kv_cache_precision, layout)
     tokens = round_down(memory.kv_cache_bytes // per_token, BLOCK_TOKENS)
     context = _choose_context(model, engine, tokens, demand.context_length)
     if context is None:
         return _context_exceeds(model, engine, memory, tokens, per_token, demand.context_length)
+    room = _count_sequences(engine, tokens, context)
+    if engine.slots and demand.concurrency and demand.concurrency > room:
+        return _slots_exceed(engine, demand.concurrency, context, room)
     return Fit(
         memory=memory,
         kv_cache_tokens=tokens,
         max_context_length=min(model.max_context, tokens),
         context_length=context,
-        max_concurrency=demand.concurrency or _choose_concurrency(engine, batch, tokens),
+        max_concurrency=demand.concurrency or _choose_concurrency(batch, room),
         max_batched_tokens=batch.tokens,
     )
 
 
 def plan_memory(
-    model: Model, engine: Engine, accelerator: Accelerator, devices: int, demand: Demand, batch: Batching
+    model: Model, engine: Engine, accelerator: Accelerator, layout: Layout, demand: Demand, batch: Batching
 ) -> MemoryBudget:
     """Divide one device's memory; `kv_cache_bytes` is what is left, and negative where nothing is."""
     device = accelerator.memory_gib * GIB
     budget = _budget_bytes(engine, accelerator)
-    weights = device_weights_bytes(model.architecture, demand.precision, devices)
-    activations = activation_bytes(model.architecture, engine.memory, batch, devices)
-    overhead = overhead_bytes(engine.memory, devices)
+    weights = device_weights_bytes(model.architecture, demand.precision, layout)
+    activations = activation_bytes(model.architecture, engine.memory, batch, layout.tensor_parallel)
+    overhead = overhead_bytes(engine.memory, layout.devices)
     return MemoryBudget(
         device_bytes=device,
         reserved_bytes=device - budget,
@@ -130,7 +138,7 @@ def check_divisible(model: Model, devices: int) -> Misfit | None:
         return Misfit(
             "HeadsNotDivisible", f"{dimensions.heads} attention heads can't be split evenly over {devices} devices"
         )
-    if dimensions.kv_heads % devices and devices % dimensions.kv_heads:
+    if not dimensions.latent and dimensions.kv_heads % devices and devices % dimensions.kv_heads:
         return Misfit(
             "HeadsNotDivisible",
             f"{dimensions.kv_heads} key-value heads can't be split or copied evenly over {devices} devices",
@@ -142,14 +150,26 @@ def check_divisible(model: Model, devices: int) -> Misfit | None:
     return None
 
 
+def _check_stages(model: Model, layout: Layout) -> Misfit | None:
+    """Check that every pipeline stage gets a layer."""
+    layers, stages = model.architecture.layers, layout.pipeline_parallel
+    if stages <= layers:
+        return None
+    return Misfit("TooFewLayers", f"{layers} layers can't be split into {stages} pipeline stages, one a host")
+
+
 def _check_formats(engine: Engine, accelerator: Accelerator, demand: Demand) -> Misfit | None:
     """Check that the accelerator can hold and compute the number formats."""
     if demand.precision == "fp8" and accelerator.fp8 == "none":
         return Misfit("PrecisionNotSupported", f"{accelerator.name} has no FP8; write spec.engine.precision: BF16")
     if demand.precision == "bf16" and not accelerator.bf16:
         return Misfit("PrecisionNotSupported", f"{accelerator.name} has no bfloat16")
-    capability = float(accelerator.compute_capability)
-    if demand.kv_cache_precision == "fp8" and capability < engine.fp8_kv_cache_capability:
+    if demand.kv_cache_precision not in engine.kv_cache_precisions:
+        return Misfit(
+            "PrecisionNotSupported",
+            f"{engine.name} has no FP8 KV cache here; write spec.engine.kvCachePrecision: BF16, or leave it out",
+        )
+    if demand.kv_cache_precision == "fp8" and accelerator.compute_capability < engine.fp8_kv_cache_capability:
         return Misfit(
             "PrecisionNotSupported",
             f"an FP8 KV cache needs compute capability {engine.fp8_kv_cache_capability}, and {accelerator.name} has"
@@ -165,21 +185,34 @@ def _budget_bytes(engine: Engine, accelerator: Accelerator) -> int:
 
 
 def _choose_context(model: Model, engine: Engine, tokens: int, asked: int | None) -> int | None:
-    """The asked context, or the recommended one lowered until several full sequences fit; None where it is too long."""
+    """The asked context, or the usual one lowered until several full sequences fit; None where it is too long."""
     rule = engine.memory
     limit = int(tokens * (1 - Fraction(rule.context_margin)))
     if asked is not None:
         return asked if asked <= limit else None
+    usual = usual_context(model, engine)
     roomy = limit // rule.full_sequences
-    if roomy >= model.recommended_context:
-        return model.recommended_context
+    if roomy >= usual:
+        return usual
     lowered = round_down(roomy, CONTEXT_STEP)
-    return lowered if lowered >= min(rule.least_context, model.recommended_context) else None
+    return lowered if lowered >= min(rule.least_context, usual) else None
 
 
-def _choose_concurrency(engine: Engine, batch: Batching, tokens: int) -> int:
-    """As many sequences as have some KV cache each, never more than the engine batches by default."""
-    wanted = min(batch.sequences, tokens // engine.memory.sequence_tokens)
+def usual_context(model: Model, engine: Engine) -> int:
+    """What is served unless somebody asks for another context or memory is short."""
+    return min(model.recommended_context, engine.slots.context) if engine.slots else model.recommended_context
+
+
+def _count_sequences(engine: Engine, tokens: int, context: int) -> int:
+    """So many sequences have some KV cache each, or a place of full length where the engine gives them one."""
+    if not engine.slots:
+        return tokens // engine.memory.sequence_tokens
+    return int(tokens * (1 - Fraction(engine.memory.context_margin))) // context
+
+
+def _choose_concurrency(batch: Batching, room: int) -> int:
+    """As many sequences as there is room for, never more than the engine batches by default."""
+    wanted = min(batch.sequences, room)
     return max(1, round_down(wanted, SEQUENCE_STEP) if wanted > SEQUENCE_STEP else wanted)
 
 
@@ -193,6 +226,14 @@ def _weights_exceed(engine: Engine, accelerator: Accelerator, devices: int, memo
         f" + activations {gib_text(memory.activations_bytes)} + overhead {gib_text(memory.overhead_bytes)};"
         f" the engine may use {gib_text(budget)} ({engine.utilization:.0%} of"
         f" {gib_text(accelerator.usable_bytes)} usable)",
+    )
+
+
+def _slots_exceed(engine: Engine, concurrency: int, context: int, room: int) -> Misfit:
+    return Misfit(
+        "SlotsExceedMemory",
+        f"{engine.name} gives each sequence a place of {tokens_text(context)} from the start, and {room} of them fit,"
+        f" not {concurrency}; write spec.engine.maxConcurrency: {room} or less, or a shorter contextLength",
     )
 
 
@@ -213,7 +254,7 @@ def _context_exceeds(
             if limit
             else room,
         )
-    least = min(rule.least_context, model.recommended_context)
+    least = min(rule.least_context, usual_context(model, engine))
     return Misfit(
         "ContextExceedsMemory",
         f"{room}: too little for {rule.full_sequences} sequences of {tokens_text(least)}, the least that is planned",

@@ -35,8 +35,8 @@ class HostRequest:
 def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> HostRequest | Misfit:
     """Ask for nearly the whole machine, or say that it is too small for loading the checkpoint."""
     rule = engine.host
-    shared_gib = rule.shared_memory_parallel_gib if shape.devices > 1 else rule.shared_memory_gib
-    available_gib = allocatable_memory_gib(shape.memory_gib)
+    shared_gib = rule.shared_memory_parallel_gib if shape.total_devices > 1 else rule.shared_memory_gib
+    available_gib = allocatable_memory_gib(shape.memory_gib) - rule.beside_gib
     processes_gib = rule.base_gib + rule.device_gib * shape.devices + shared_gib
     needed_bytes = processes_gib * GIB + checkpoint_bytes
     if needed_bytes > available_gib * GIB:
@@ -46,7 +46,7 @@ def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> Hos
             f" and shared memory {processes_gib} GiB), and {shape.machine_type} leaves {available_gib} of"
             f" {shape.memory_gib} GiB",
         )
-    return HostRequest(allocatable_cpu(shape.cpu), available_gib, shared_gib * GIB)
+    return HostRequest(allocatable_cpu(shape.cpu) - rule.beside_cpu, available_gib, shared_gib * GIB)
 
 
 def check_pod(asked: PodResources, shape: MachineShape, host: HostRequest) -> Misfit | None:

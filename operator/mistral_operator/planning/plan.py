@@ -9,15 +9,16 @@ from mistral_operator.api.model import MistralModel, MistralModelSpec
 from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.types import Catalogue, Model
 from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
-from mistral_operator.planning.memory import device_weights_bytes
+from mistral_operator.planning.memory import BYTES_PER_PARAMETER, device_weights_bytes
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import (
-    ResolvedEngine,
+    PRECISIONS,
+    Runtime,
+    Runtimes,
     Weights,
     check_license,
-    resolve_demand,
-    resolve_engine,
     resolve_model,
+    resolve_runtimes,
     resolve_weights,
 )
 from mistral_operator.planning.types import ClusterProfile, Plan, PlannedOption, PlanRefused, Refusal, Settings
@@ -35,8 +36,10 @@ NEAREST_FIRST = (
     "PodExceedsMachine",
     "HostMemoryTooSmall",
     "ContextExceedsMemory",
+    "SlotsExceedMemory",
     "WeightsExceedMemory",
     "InterconnectTooSlow",
+    "NeedsLeaderWorkerSet",
 )
 """Reasons in the reverse order of the checks: what fails late has passed everything before."""
 
@@ -59,32 +62,28 @@ def plan_model(
     weights = resolve_weights(entry, variant, spec)
     if isinstance(weights, PlanRefused):
         return weights
-    engine = resolve_engine(entry, weights, spec.engine or Engine(), catalogue, settings.images)
-    if isinstance(engine, PlanRefused):
-        return engine
-    return _plan_hardware(spec, entry, weights, engine, catalogue, cluster, settings)
+    runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, settings.images)
+    if isinstance(runtimes, PlanRefused):
+        return runtimes
+    return _plan_hardware(spec, entry, weights, runtimes, catalogue, cluster, settings)
 
 
 def _plan_hardware(
     spec: MistralModelSpec,
     entry: Model,
     weights: Weights,
-    engine: ResolvedEngine,
+    runtimes: Runtimes,
     catalogue: Catalogue,
     cluster: ClusterProfile,
     settings: Settings,
 ) -> Plan | PlanRefused:
-    demand = resolve_demand(entry, engine.engine, spec.engine or Engine())
-    if isinstance(demand, PlanRefused):
-        return demand
     wishes = read_wishes(spec, catalogue, cluster)
     if isinstance(wishes, PlanRefused):
         return wishes
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
     task = Task(
         model=entry,
-        engine=engine,
-        demand=demand,
+        runtimes=runtimes.usable,
         checkpoint_bytes=device_weights_bytes(entry.architecture, weights.precision),
         allow_experimental=spec.allow_experimental,
         max_hourly_cost=dollars(limit) if limit is not None else None,
@@ -95,7 +94,10 @@ def _plan_hardware(
     )
     options, refusals = choose(task, wishes)
     if not options:
-        return _refuse_all(task, refusals)
+        telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
+        # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
+        return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
+    engine = next(item.engine for item in runtimes.usable if item.engine.engine.id == options[0].engine)
     return Plan(
         model_id=entry.id,
         display_name=entry.name,
@@ -108,12 +110,19 @@ def _plan_hardware(
         options=options,
         refusals=refusals[:MOST_REFUSALS],
         notes=tuple(note_plan(weights, engine)),
+        weights_precision=weights.precision,
+        engine_env=engine.env,
+        engine_model=engine.model_name,
+        tokenizer=engine.tokenizer,
+        checkpoint_uri=weights.bucket if engine.engine.converted_checkpoint else "",
+        converts=engine.engine.converted_checkpoint and not weights.converted,
+        gateway_image=engine.gateway_image,
     )
 
 
-def _refuse_all(task: Task, refusals: tuple[Refusal, ...]) -> PlanRefused:
+def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
-    telling = _most_telling(tuple(item for item in refusals if item.reason != NOT_ALLOWED))
+    telling = _most_telling(tried)
     reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
     return PlanRefused(
@@ -137,10 +146,7 @@ def _suggest(task: Task) -> str:
     attempts: tuple[tuple[Task, str], ...] = (
         (free, ""),
         (replace(free, cluster=replace(task.cluster, location="", zones=())), " in another region"),
-        (
-            replace(free, demand=replace(task.demand, context_length=None, concurrency=None)),
-            " with its default context",
-        ),
+        (replace(free, runtimes=_ask_nothing(task.runtimes)), " with its default context"),
         (replace(free, allow_experimental=True), " with spec.allowExperimental: true"),
         (replace(free, pod_resources=PodResources()), " without spec.pod.resources"),
     )
@@ -148,8 +154,21 @@ def _suggest(task: Task) -> str:
         options, _ = choose(attempt, (Wish(),))
         if options:
             return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
-    smaller = "; write spec.engine.precision: FP8" if task.demand.precision == "bf16" else ""
-    return f"Nothing in the catalogue holds {task.model.name} at {task.demand.precision}{smaller}"
+    engines = ", ".join(dict.fromkeys(item.engine.engine.name for item in task.runtimes))
+    precision = task.runtimes[0].demand.precision
+    smaller = next((name.value for name, value in PRECISIONS.items() if _is_smaller(task, value, precision)), "")
+    advice = f"; write spec.engine.precision: {smaller}" if smaller else ""
+    return f"Nothing in the catalogue holds {task.model.name} at {precision} for {engines}{advice}"
+
+
+def _ask_nothing(runtimes: tuple[Runtime, ...]) -> tuple[Runtime, ...]:
+    return tuple(replace(item, demand=replace(item.demand, context_length=None, concurrency=None)) for item in runtimes)
+
+
+def _is_smaller(task: Task, precision: str, than: str) -> bool:
+    """Whether one of the engines takes these shorter numbers."""
+    takes = any(precision in item.engine.engine.precisions for item in task.runtimes)
+    return takes and BYTES_PER_PARAMETER[precision] < BYTES_PER_PARAMETER[than]
 
 
 def _describe(option: PlannedOption, limit: Decimal | None) -> str:

@@ -1,7 +1,7 @@
 """From what a user wrote to what the catalogue has: model, checkpoint, license, engine, hardware wishes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from mistral_operator.api.engine import Engine as EngineSpec
@@ -13,13 +13,21 @@ from mistral_operator.planning.types import Plan, PlanRefused
 
 LAYOUT_FLAGS = ("--config-format", "--load-format", "--tokenizer-mode")
 """They name the layout of the files in a repository; each has a value."""
-ENGINE_IDS = {EngineType.AUTO: "vllm-gpu", EngineType.VLLM: "vllm-gpu"}
-PRECISIONS = {Precision.BF16: "bf16", Precision.FP8: "fp8"}
+ENGINE_IDS = {
+    EngineType.AUTO: ("vllm-gpu", "vllm-tpu"),
+    EngineType.VLLM: ("vllm-gpu", "vllm-tpu"),
+    EngineType.JETSTREAM_MAXTEXT: ("jetstream-maxtext",),
+    EngineType.JETSTREAM_PYTORCH: ("jetstream-pytorch",),
+}
+"""Engines that a type stands for; the hardware decides between them. JetStream is never chosen unasked."""
+PRECISIONS = {Precision.BF16: "bf16", Precision.FP8: "fp8", Precision.INT8: "int8"}
 KV_CACHE_PRECISIONS = {
     KvCachePrecision.AUTO: "bf16",
     KvCachePrecision.BF16: "bf16",
     KvCachePrecision.FP8: "fp8",
 }
+GATEWAY = "gateway"
+"""What the operator's settings call the image of the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,10 @@ class Weights:
     precision: str
     listed: bool
     """True for a repository of the catalogue, whose layout of files is known."""
+    bucket: str = ""
+    """Folder of a bucket with a converted checkpoint; empty where the engine loads the repository itself."""
+    converted: bool = False
+    """True when `bucket` holds the converted checkpoint already, so that nothing needs to be converted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,31 @@ class ResolvedEngine:
     flags: tuple[str, ...]
     omitted_flags: tuple[str, ...] = ()
     """Names of the model's flags that hold only for the catalogue's own repositories."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables without which the engine doesn't start the model."""
+    model_name: str = ""
+    """What the engine calls the model, where it has names of its own."""
+    tokenizer: str = ""
+    """Mistral's tokenizer version, where the gateway makes the tokens."""
+    gateway_image: str = ""
+    """Image of the gateway in front of the engine; empty where the engine speaks OpenAI's API itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """An engine that may run the model, and what is asked of it."""
+
+    engine: ResolvedEngine
+    demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
+class Runtimes:
+    """The engines to choose from, at least one."""
+
+    usable: tuple[Runtime, ...]
+    refused: tuple[PlanRefused, ...]
+    """Why the others of the asked type don't run the model as asked."""
 
 
 def resolve_model(name: str, catalogue: Catalogue) -> tuple[Model, str] | PlanRefused:
@@ -101,17 +138,83 @@ def _apply_source(model: Model, checkpoint: Checkpoint, spec: MistralModelSpec) 
     # The catalogue's commit is one of its own repository only.
     listed = next((item for item in model.checkpoints if item.repository.lower() == repository.lower()), None)
     revision = (source.revision if source else None) or (listed.revision if listed else None) or ""
-    return Weights(repository, revision, (listed or checkpoint).precision, listed=listed is not None)
+    bucket, converted = _find_bucket(spec)
+    precision = (listed or checkpoint).precision
+    return Weights(repository, revision, precision, listed=listed is not None, bucket=bucket, converted=converted)
 
 
-def resolve_engine(
+def _find_bucket(spec: MistralModelSpec) -> tuple[str, bool]:
+    """Where a converted checkpoint is, or is to be kept."""
+    source = spec.weights
+    if source and source.gcs:
+        return source.gcs.uri.rstrip("/"), True
+    return (source.cache.uri or "").rstrip("/") if source and source.cache else "", False
+
+
+def resolve_runtimes(
     model: Model, weights: Weights, asked: EngineSpec, catalogue: Catalogue, images: Mapping[str, str]
+) -> Runtimes | PlanRefused:
+    """The engines that the asked type stands for and that run the model as asked, each for its kind of hardware."""
+    wanted = [catalogue.engines[name] for name in ENGINE_IDS[asked.type or EngineType.AUTO]]
+    known = [engine for engine in wanted if engine.id in model.engines]
+    if not known:
+        return _refuse_engine(model, wanted, catalogue)
+    answers = [_resolve_runtime(model, engine, weights, asked, images) for engine in known]
+    refused = tuple(answer for answer in answers if isinstance(answer, PlanRefused))
+    usable = tuple(answer for answer in answers if isinstance(answer, Runtime))
+    return Runtimes(usable, refused) if usable else refused[0]
+
+
+def _refuse_engine(model: Model, wanted: list[Engine], catalogue: Catalogue) -> PlanRefused:
+    names = ", ".join(engine.name for engine in wanted)
+    runs = [name for name in model.engines if name in catalogue.engines]
+    types = [kind.value for kind, ids in ENGINE_IDS.items() if kind is not EngineType.AUTO and set(ids) & set(runs)]
+    return PlanRefused(
+        "UnsupportedEngine", f"spec.engine.type: {names} does not run {model.name}; write {' or '.join(types)}"
+    )
+
+
+def _resolve_runtime(
+    model: Model, engine: Engine, weights: Weights, asked: EngineSpec, images: Mapping[str, str]
+) -> Runtime | PlanRefused:
+    resolved = _resolve_engine(model, engine, weights, asked, images)
+    if isinstance(resolved, PlanRefused):
+        return resolved
+    demand = _resolve_demand(model, engine, asked)
+    if isinstance(demand, PlanRefused):
+        return demand
+    refused = _check_checkpoint(engine, weights, demand) if engine.converted_checkpoint else None
+    return refused or Runtime(resolved, demand)
+
+
+def _check_checkpoint(engine: Engine, weights: Weights, demand: Demand) -> PlanRefused | None:
+    ready = "spec.weights.gcs.uri with the folder (`items`) of one that is"
+    if not weights.bucket:
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.weights: {engine.name} reads a checkpoint in a format of its own, from a bucket; write"
+            f" spec.weights.cache: {{mode: Bucket, uri: gs://BUCKET/FOLDER}} to have it converted and kept there, or"
+            f" {ready} converted already",
+        )
+    if not weights.converted and demand.precision != weights.precision:
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.engine.precision: the Job that converts a checkpoint for {engine.name} doesn't quantise it, which"
+            f" takes devices that hold the weights in 16 bit; write {ready} quantised already",
+        )
+    if not weights.converted and "/" not in weights.bucket.removeprefix("gs://"):
+        return PlanRefused(
+            "CheckpointRequired",
+            f"spec.weights.cache.uri: a checkpoint wants a folder of its own; write {weights.bucket}/FOLDER",
+        )
+    return None
+
+
+def _resolve_engine(
+    model: Model, engine: Engine, weights: Weights, asked: EngineSpec, images: Mapping[str, str]
 ) -> ResolvedEngine | PlanRefused:
-    """Choose engine, image and the model's flags."""
-    engine = catalogue.engines[ENGINE_IDS[asked.type or EngineType.AUTO]]
-    known = model.engines.get(engine.id)
-    if known is None:
-        return PlanRefused("UnsupportedEngine", f"spec.engine.type: {engine.name} does not run {model.name}")
+    """Choose image and the model's flags."""
+    known = model.engines[engine.id]
     version = asked.version
     if version and version.removeprefix("v") != engine.version:
         return PlanRefused(
@@ -121,11 +224,40 @@ def resolve_engine(
     flags = _choose_flags(model, known, asked)
     if isinstance(flags, PlanRefused):
         return flags
-    default = f"{engine.image}@{engine.image_digest}" if engine.image_digest else engine.image
-    image = asked.image or images.get(engine.id) or default
+    image = asked.image or images.get(engine.id) or _published_image(engine)
+    gateway = images.get(GATEWAY, "") if known.tokenizer else ""
+    refused = _check_images(engine, image, gateway, needs_gateway=bool(known.tokenizer))
+    if refused:
+        return refused
+    resolved = ResolvedEngine(
+        engine, image, flags, env=known.env, model_name=known.name, tokenizer=known.tokenizer, gateway_image=gateway
+    )
     if weights.listed:
-        return ResolvedEngine(engine, image, flags)
-    return ResolvedEngine(engine, image, _drop_layout(flags), tuple(flag for flag in flags if flag in LAYOUT_FLAGS))
+        return resolved
+    omitted = tuple(flag for flag in flags if flag in LAYOUT_FLAGS)
+    return replace(resolved, flags=_drop_layout(flags), omitted_flags=omitted)
+
+
+def _published_image(engine: Engine) -> str:
+    return f"{engine.image}@{engine.image_digest}" if engine.image_digest else engine.image
+
+
+def _check_images(engine: Engine, image: str, gateway: str, *, needs_gateway: bool) -> PlanRefused | None:
+    if not image:
+        name = f"REGISTRY/{engine.id}:{engine.version}"
+        return PlanRefused(
+            "ImageRequired",
+            f"spec.engine.image: nobody publishes a current image of {engine.name}; build it from a checkout of this"
+            f" project with `docker build -f {engine.recipe} -t {name} .`, push it with `docker push {name}`, and write"
+            f" spec.engine.image: {name}, best by its digest",
+        )
+    if needs_gateway and not gateway:
+        return PlanRefused(
+            "ImageRequired",
+            f"{engine.name} doesn't speak OpenAI's API, and the operator doesn't know the image of the gateway that"
+            " translates: it is the operator's own; start the operator with --image gateway=<its own image>",
+        )
+    return None
 
 
 def _drop_layout(flags: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,29 +267,28 @@ def _drop_layout(flags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _choose_flags(model: Model, known: ModelEngine, asked: EngineSpec) -> tuple[str, ...] | PlanRefused:
-    if asked.reasoning is Feature.ENABLED:
+    if asked.reasoning is Feature.ENABLED and not known.reasoning:
         return PlanRefused(
             "FeatureNotSupported", f"spec.engine.reasoning: {model.name} does not reason; write Auto or leave it out"
         )
+    reasoning = () if asked.reasoning is Feature.DISABLED else known.reasoning
     if asked.tool_calling is Feature.DISABLED:
-        return known.flags
+        return (*known.flags, *reasoning)
     if asked.tool_calling is Feature.ENABLED and not known.tool_calling:
         return PlanRefused(
             "FeatureNotSupported",
             f"spec.engine.toolCalling: {model.name} was not trained for tool calls; write Auto or leave it out",
         )
-    return (*known.flags, *known.tool_calling)
+    return (*known.flags, *reasoning, *known.tool_calling)
 
 
-def resolve_demand(model: Model, engine: Engine, asked: EngineSpec) -> Demand | PlanRefused:
+def _resolve_demand(model: Model, engine: Engine, asked: EngineSpec) -> Demand | PlanRefused:
     """Read number formats, context and concurrency."""
     wanted = asked.precision or Precision.AUTO
     precision = model.precision if wanted is Precision.AUTO else PRECISIONS.get(wanted)
-    if precision not in engine.precisions or (model.precision == "fp8" and precision == "bf16"):
-        return PlanRefused(
-            "PrecisionNotSupported",
-            f"spec.engine.precision: {wanted} is not supported for {model.name}; write Auto, BF16 or FP8",
-        )
+    offered = _offer_precisions(model, engine)
+    if precision not in offered:
+        return _refuse_precision(model, engine, wanted, offered)
     context = asked.context_length
     if context is not None and context > model.max_context:
         return PlanRefused(
@@ -169,4 +300,25 @@ def resolve_demand(model: Model, engine: Engine, asked: EngineSpec) -> Demand | 
         kv_cache_precision=KV_CACHE_PRECISIONS[asked.kv_cache_precision or KvCachePrecision.AUTO],
         context_length=context,
         concurrency=asked.max_concurrency,
+    )
+
+
+def _offer_precisions(model: Model, engine: Engine) -> tuple[str, ...]:
+    """Weights that are published in 8 bit are not served in 16."""
+    return tuple(name for name in engine.precisions if (model.precision, name) != ("fp8", "bf16"))
+
+
+def _refuse_precision(model: Model, engine: Engine, wanted: Precision, offered: tuple[str, ...]) -> PlanRefused:
+    if not offered:
+        return PlanRefused(
+            "PrecisionNotSupported",
+            f"{engine.name} does not load the weights of {model.name}, which are published in {model.precision}; write"
+            f" hardware of another kind than {engine.kind.upper()} in spec.capacity.options",
+        )
+    known = {value: name.value for name, value in PRECISIONS.items()}
+    *first, last = ("Auto", *(known[name] for name in offered))
+    return PlanRefused(
+        "PrecisionNotSupported",
+        f"spec.engine.precision: {wanted} is not supported for {model.name} on {engine.name}; write"
+        f" {', '.join(first)} or {last}",
     )

@@ -36,6 +36,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
     return {
         **_fields_of(plan),
         "engine_flags": list(plan.engine_flags),
+        "engine_env": dict(plan.engine_env),
         "weights_bytes": str(plan.weights_bytes),
         "options": [option_to_dict(option) for option in plan.options],
         "refusals": [_fields_of(refusal) for refusal in plan.refusals],

@@ -36,6 +36,8 @@ class ClusterProfile:
     version: str = ""
     custom_metrics: bool = False
     """True when the API server serves `custom.metrics.k8s.io`: a HorizontalPodAutoscaler can read engine metrics."""
+    leader_worker_set: bool = False
+    """True when the API server serves `leaderworkerset.x-k8s.io`: a replica can run on several machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class PlannedOption:
     resource_name: str
     machine_type: str
     devices: int
-    """Devices per replica; equals the machine's devices."""
+    """Devices per replica, of all its hosts together."""
     consumption: Consumption
     zones: tuple[str, ...]
     engine: str
@@ -130,6 +132,17 @@ class PlannedOption:
     evidence: str
     notes: tuple[str, ...] = ()
     """What a reader should know about this option: a lowered context, a format that the device only stores."""
+    topology: str = ""
+    """Arrangement of a TPU slice's chips, such as `2x4`; empty for GPUs."""
+    hosts: int = 1
+    """Machines per replica; more than one only for a multi-host TPU slice."""
+    max_prompt_tokens: int = 0
+    """Tokens that a prompt may have; 0 where prompt and answer share the whole context."""
+
+    @property
+    def devices_per_host(self) -> int:
+        """Devices of one machine."""
+        return self.devices // self.hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +168,7 @@ class Plan:
     """Commit of the weights' repository, or empty where the catalogue has none."""
     served_name: str
     engine_flags: tuple[str, ...]
-    """The model's own engine flags: layout, tokenizer, parsers."""
+    """The model's own flags of the chosen engine: layout, tokenizer, parsers."""
     weights_bytes: int
     license_id: str
     options: tuple[PlannedOption, ...]
@@ -163,6 +176,20 @@ class Plan:
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...] = ()
     """What a reader should know of every option: what is not pinned, what is left to the engine."""
+    weights_precision: str = "bf16"
+    """Number format of the repository's files."""
+    engine_env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables without which the chosen engine doesn't start the model."""
+    engine_model: str = ""
+    """What the chosen engine calls the model, where it has names of its own."""
+    tokenizer: str = ""
+    """Mistral's tokenizer version, where the engine leaves templates and tokens to the gateway."""
+    checkpoint_uri: str = ""
+    """Folder of a bucket with the converted checkpoint, where the engine needs one."""
+    converts: bool = False
+    """True when a Job has to put the converted checkpoint there."""
+    gateway_image: str = ""
+    """Image of the gateway in front of an engine that doesn't speak OpenAI's API; empty where none is needed."""
 
     @property
     def chosen(self) -> PlannedOption:

@@ -1,6 +1,6 @@
 """The rungs that a user asked for, in their order; one that leaves everything open where none was."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from mistral_operator.api.capacity import CapacityOption
@@ -18,11 +18,12 @@ class Wish:
     machine_type: str | None = None
     consumption: Consumption = Consumption.ON_DEMAND
     zones: tuple[str, ...] = ()
+    topology: str | None = None
 
     @property
     def pins_layout(self) -> bool:
         """True when the user chose the number of devices, and so the price of a slow interconnect."""
-        return self.devices is not None or self.machine_type is not None
+        return any(fixed is not None for fixed in (self.devices, self.machine_type, self.topology))
 
     def mismatch(self, accelerator: Accelerator, shape: MachineShape) -> str:
         """Say what the user fixed differently from this shape; empty when it matches."""
@@ -30,8 +31,10 @@ class Wish:
             return f"machineType is {self.machine_type}"
         if self.accelerator not in (None, accelerator.id):
             return f"accelerator is {self.accelerator}"
-        if self.devices not in (None, shape.devices):
+        if self.devices not in (None, shape.total_devices):
             return f"devices is {self.devices}"
+        if self.topology not in (None, shape.topology):
+            return f"topology is {self.topology}"
         return ""
 
 
@@ -54,7 +57,8 @@ def read_wishes(
             return refused
         consumption = Consumption(option.consumption.value) if option.consumption else Consumption.ON_DEMAND
         accelerator = catalogue.accelerator_id(option.accelerator or "")
-        wishes.append(Wish(accelerator, option.devices, option.machine_type, consumption, tuple(option.zones)))
+        zones, topology = tuple(option.zones), option.topology
+        wishes.append(Wish(accelerator, option.devices, option.machine_type, consumption, zones, topology))
     return tuple(wishes)
 
 
@@ -76,10 +80,12 @@ def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
 def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
     """Check that some machine has all that was fixed together."""
     asked = catalogue.accelerator_id(option.accelerator or "")
-    wish = Wish(asked, option.devices, option.machine_type)
+    wish = Wish(asked, option.devices, option.machine_type, topology=option.topology)
     pairs = [(item, shape) for item in catalogue.accelerators.values() for shape in item.machines]
     if any(not wish.mismatch(*pair) for pair in pairs):
         return None
+    if option.topology and any(not replace(wish, topology=None).mismatch(*pair) for pair in pairs):
+        return _refuse_topology(option, field, wish, pairs)
     if option.machine_type:
         found = catalogue.machine(option.machine_type)
         assert found is not None  # _check_known ran before
@@ -89,12 +95,22 @@ def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
             f"{field}: {shape.machine_type} has {shape.devices} × {accelerator.id};"
             " write that as accelerator and devices, or remove machineType",
         )
-    counts = sorted({shape.devices for item, shape in pairs if asked in (None, item.id)})
+    counts = sorted({shape.total_devices for item, shape in pairs if asked in (None, item.id)})
     return PlanRefused(
         "UnknownDeviceCount",
         f"{field}.devices: no machine has {option.devices} {f'× {asked}' if asked else 'accelerators'};"
         f" write one of {', '.join(map(str, counts))}",
     )
+
+
+def _refuse_topology(
+    option: CapacityOption, field: str, wish: Wish, pairs: list[tuple[Accelerator, MachineShape]]
+) -> PlanRefused:
+    free = replace(wish, topology=None)
+    offered = list(dict.fromkeys(s.topology for item, s in pairs if s.topology and not free.mismatch(item, s)))
+    advice = f"write one of {', '.join(offered)}" if offered else "remove topology: only TPU slices have one"
+    what = option.machine_type or option.accelerator
+    return PlanRefused("UnknownTopology", f"{field}.topology: {what} has no {option.topology}; {advice}")
 
 
 def _check_zones(option: CapacityOption, field: str, cluster: ClusterProfile) -> PlanRefused | None:

@@ -21,10 +21,10 @@ from mistral_operator.planning.types import Plan
 from mistral_operator.status.capacity import check_capacity
 from mistral_operator.status.findings import Finding, format_time, quote
 from mistral_operator.status.overall import check_degraded, check_ready, check_reconciling, check_stalled, explain
-from mistral_operator.status.plan import describe_money, describe_plan
+from mistral_operator.status.plan import describe_money, describe_plan, word
 from mistral_operator.status.serving import check_autoscaling, check_endpoint, check_weights, check_workload
 from mistral_operator.status.situation import Situation
-from mistral_operator.status.timeline import extend_timeline
+from mistral_operator.status.timeline import extend_timeline, is_claim_ready
 
 
 def check_all(situation: Situation) -> dict[str, Finding]:
@@ -65,7 +65,9 @@ def build_status(situation: Situation, previous: ModelStatus, now: datetime) -> 
     served = {
         "plan": describe_plan(plan, f"{model.metadata.name}-{situation.revision}", situation.planner_version),
         "capacity": _describe_capacity(situation, plan, findings["CapacityReady"]),
-        "endpoint": EndpointStatus(url=endpoint_url(model), served_name=plan.served_name, service=model.metadata.name),
+        "endpoint": EndpointStatus(
+            url=endpoint_url(model), served_name=word(plan.served_name), service=model.metadata.name
+        ),
         "cost": _describe_cost(situation, plan),
     }
     return status.model_copy(update=served)
@@ -107,15 +109,23 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
     if situation.plan is None:
         return summary
     option = situation.plan.chosen
-    hardware = f"{option.devices} × {option.accelerator} ({option.machine_type}, {option.consumption.value})"
-    return summary.model_copy(update={"hardware": hardware, "hourly_cost": _hourly_cost(situation, situation.plan)})
+    machines = f"{option.hosts} × {option.machine_type}" if option.hosts > 1 else option.machine_type
+    hardware = f"{option.devices} × {option.accelerator} ({machines}, {option.consumption.value})"
+    return summary.model_copy(
+        update={"hardware": word(hardware), "hourly_cost": _hourly_cost(situation, situation.plan)}
+    )
 
 
 def _hourly_cost(situation: Situation, plan: Plan) -> str:
-    """US dollars an hour of the replicas that have a node: each takes a whole machine."""
-    price = plan.chosen.hourly_cost
-    machines = sum(1 for pod in situation.pods if pod.scheduled)
-    return describe_money(None if price is None else price * machines)
+    """US dollars an hour of the machines that pods are on: each pod takes a whole one. A slice costs from the moment it
+    stands, pods or not.
+    """
+    price, hosts = plan.chosen.hourly_cost, plan.chosen.hosts
+    if price is None:
+        return describe_money(None)
+    if hosts > 1:
+        return describe_money(price * sum(1 for claim in situation.claims if claim and is_claim_ready(claim)))
+    return describe_money(price * sum(1 for pod in situation.pods if pod.scheduled))
 
 
 def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
@@ -124,6 +134,6 @@ def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
 
 def _describe_capacity(situation: Situation, plan: Plan, finding: Finding) -> CapacityStatus:
     state = "Active" if finding.holds else "Trying"
-    rung = RungStatus(name=plan.chosen.name, state=state, reason=finding.reason, message=finding.message[:4096])
-    claims = (situation.claim["metadata"]["name"],) if situation.claim is not None else ()
+    rung = RungStatus(name=word(plan.chosen.name), state=state, reason=finding.reason, message=finding.message[:4096])
+    claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
     return CapacityStatus(options=(rung,), claims=claims)

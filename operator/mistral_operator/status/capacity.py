@@ -28,26 +28,42 @@ def check_capacity(situation: Situation) -> Finding:
         return unmet("NotPlanned", "No capacity is asked for before the model is accepted.")
     if situation.wanted_replicas == 0:
         return met("NoneNeeded", "No replica is wanted, so no node is.")
-    unscheduled = [pod for pod in situation.standing_pods if not pod.scheduled]
-    scheduled = len(situation.standing_pods) - len(unscheduled)
-    if not unscheduled and scheduled >= situation.wanted_replicas:
-        return met("NodesReady", f"{scheduled} of {situation.wanted_replicas} replicas have their nodes.")
-    refused = check_pod_creation(situation) or _check_claim(situation)
+    unscheduled = [pod for pod in situation.standing_hosts if not pod.scheduled]
+    progress = _describe_progress(situation)
+    if not unscheduled and len(situation.standing_hosts) >= situation.wanted_replicas * situation.hosts_per_replica:
+        return met("NodesReady", f"{progress}.")
+    refused = check_pod_creation(situation) or _check_claims(situation)
     if refused:
         return refused
-    return _check_scale_up(situation, {pod.uid for pod in unscheduled}, scheduled)
+    if situation.converting:
+        return unmet("WaitingForReplica", "Replicas ask for nodes when the checkpoint has been converted.")
+    return _check_scale_up(situation, {pod.uid for pod in unscheduled}, progress)
+
+
+def _describe_progress(situation: Situation) -> str:
+    wanted, hosts = situation.wanted_replicas, situation.hosts_per_replica
+    scheduled = sum(1 for pod in situation.standing_hosts if pod.scheduled)
+    if hosts == 1:
+        return f"{scheduled} of {wanted} replicas have their nodes"
+    return f"{scheduled} of {wanted * hosts} hosts of {wanted} slices have their pods"
 
 
 def check_pod_creation(situation: Situation) -> Finding | None:
     """Pods that the API server refuses (quota, policy, a missing ServiceAccount) show only in the Deployment."""
-    failure = read_condition(situation.deployment or {}, "ReplicaFailure")
+    failure = read_condition(situation.workload or {}, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
     return unmet("PodsRefused", f"The API server refuses this model's pods: {quote(failure.get('message', ''))}")
 
 
-def _check_claim(situation: Situation) -> Finding | None:
-    claim = situation.claim
+def _check_claims(situation: Situation) -> Finding | None:
+    """The first of the claims that isn't ready. A model on ordinary pools has one, and one on slices as many as it
+    has replicas.
+    """
+    return next((finding for claim in situation.claims if (finding := _check_claim(claim))), None)
+
+
+def _check_claim(claim: Mapping[str, Any] | None) -> Finding | None:
     if claim is None:
         return unmet("ClaimPending", "The NodePoolClaim is being made.")
     name = claim["metadata"]["name"]
@@ -60,11 +76,10 @@ def _check_claim(situation: Situation) -> Finding | None:
     return unmet(reason, f"NodePoolClaim {name}: {quote(ready.get('message', 'waiting for its node pool.'))}")
 
 
-def _check_scale_up(situation: Situation, pending: set[str], scheduled: int) -> Finding:
-    progress = f"{scheduled} of {situation.wanted_replicas} replicas have their nodes"
+def _check_scale_up(situation: Situation, pending: set[str], progress: str) -> Finding:
     event = _latest_autoscaler_event(situation, pending)
     if event is None:
-        words = next((p.scheduling_message for p in situation.standing_pods if p.scheduling_message), "")
+        words = next((p.scheduling_message for p in situation.standing_hosts if p.scheduling_message), "")
         return unmet("WaitingForNodes", f"{progress}; waiting for the cluster autoscaler. {quote(words)}".strip())
     text = quote(event.get("message", ""))
     if event.get("reason") == "TriggeredScaleUp":

@@ -13,7 +13,7 @@ _WAITING_REASONS: Final = frozenset({"WaitingForReplica", "Loading", "NotPlanned
 # Only somebody's action changes these: waiting for them is of no use.
 _STALLING_REASONS: Final = frozenset({
     "TokenSecretMissing", "AccessRefused", "PoolNameTaken", "PoolDiffers", "PermissionDenied", "InvalidRequest",
-    "PodsRefused", "OutOfMemory", "ImagePullFailed", "ContainerConfigError",
+    "PodsRefused", "OutOfMemory", "ImagePullFailed", "ContainerConfigError", "ConversionFailed",
 })  # fmt: skip
 
 
@@ -22,7 +22,8 @@ def check_ready(situation: Situation, parts: Mapping[str, Finding]) -> Finding:
     if situation.model.spec.suspend:
         return unmet("Suspended", "spec.suspend is set: no replica runs. Set it to false to serve again.")
     if situation.ready_pods:
-        return _serving(situation)
+        endpoint = parts["EndpointReady"]
+        return _serving(situation) if endpoint.holds else unmet(endpoint.reason, endpoint.message)
     if situation.plan is not None and situation.wanted_replicas == 0:
         return _wanting_nothing(situation)
     explaining = explain(parts)
@@ -67,7 +68,7 @@ def check_reconciling(situation: Situation, parts: Mapping[str, Finding]) -> Fin
     """Is the operator or the cluster still on its way to what was asked for?"""
     if not parts["Accepted"].holds:
         return unmet("NotAccepted", "The spec is not accepted, so nothing moves.")
-    if situation.rolled_out:
+    if situation.rolled_out and not situation.cut_off:
         return unmet("Settled", "What was asked for is what runs.")
     explaining = explain(parts)
     return met("Progressing", f"{explaining.reason}: {explaining.message}")

@@ -9,20 +9,27 @@ from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, R
 MOST_REFUSALS: Final = 5
 LONGEST_WORD: Final = 256
 LONGEST_TEXT: Final = 1024
+LONGEST_IMAGE: Final = 512
+MOST_ZONES: Final = 8
 
 
 def describe_plan(plan: Plan, revision: str, planner_version: str) -> PlanStatus:
     """Describe `plan`, pinned in the ControllerRevision called `revision`."""
     return PlanStatus(
         revision=revision,
-        planner_version=planner_version,
-        model=plan.model_id,
-        repository=plan.repository,
-        repository_revision=plan.revision or None,
-        license=plan.license_id,
+        planner_version=word(planner_version),
+        model=word(plan.model_id),
+        repository=word(plan.repository),
+        repository_revision=word(plan.revision) or None,
+        license=word(plan.license_id),
         chosen=_describe_option(plan.chosen),
         refusals=tuple(_describe_refusal(refusal) for refusal in plan.refusals[:MOST_REFUSALS]),
     )
+
+
+def word(text: str) -> str:
+    """As much of it as the status holds: a revision may have been written by anybody."""
+    return text[:LONGEST_WORD]
 
 
 def describe_money(amount: Decimal | None) -> str:
@@ -32,22 +39,22 @@ def describe_money(amount: Decimal | None) -> str:
 
 def _describe_refusal(refusal: Refusal) -> PlanRefusal:
     return PlanRefusal(
-        subject=refusal.subject[:LONGEST_WORD], reason=refusal.reason, message=refusal.message[:LONGEST_TEXT]
+        subject=word(refusal.subject), reason=word(refusal.reason), message=refusal.message[:LONGEST_TEXT]
     )
 
 
 def _describe_option(option: PlannedOption) -> ChosenOption:
     return ChosenOption(
-        name=option.name,
-        accelerator=option.accelerator,
-        machine_type=option.machine_type,
+        name=word(option.name),
+        accelerator=word(option.accelerator),
+        machine_type=word(option.machine_type),
         devices=option.devices,
         consumption=option.consumption.value,
-        zones=option.zones,
-        engine=f"{option.engine} {option.engine_version}",
-        image=option.image,
-        precision=option.precision,
-        kv_cache_precision=option.kv_cache_precision,
+        zones=tuple(map(word, option.zones[:MOST_ZONES])),
+        engine=word(f"{option.engine} {option.engine_version}"),
+        image=option.image[:LONGEST_IMAGE],
+        precision=word(option.precision),
+        kv_cache_precision=word(option.kv_cache_precision),
         tensor_parallel=option.tensor_parallel,
         pipeline_parallel=option.pipeline_parallel,
         context_length=option.context_length,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mistral_operator.api.names import REVISION_LABEL
+from mistral_operator.api.names import REVISION_LABEL, ROLE_LABEL, WORKER_ROLE
 from mistral_operator.engines.protocol import Engine
 
 _Object = Mapping[str, Any]
@@ -12,11 +12,13 @@ _Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """One replica's pod."""
+    """One pod of a replica."""
 
     name: str
     uid: str
     revision: str
+    leads: bool
+    """It answers requests: the one pod of a replica, or the first of several."""
     scheduled: bool
     scheduling_message: str
     """Why it isn't scheduled, in the scheduler's words."""
@@ -48,6 +50,7 @@ def _view(pod: _Object, serving: frozenset[str]) -> PodView:
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         revision=metadata.get("labels", {}).get(REVISION_LABEL, ""),
+        leads=metadata.get("labels", {}).get(ROLE_LABEL) != WORKER_ROLE,
         scheduled=bool(pod.get("spec", {}).get("nodeName")),
         scheduling_message=conditions.get("PodScheduled", {}).get("message", ""),
         ready=conditions.get("Ready", {}).get("status") == "True" and "deletionTimestamp" not in metadata,

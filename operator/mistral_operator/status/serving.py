@@ -5,6 +5,7 @@ import re
 from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
 from mistral_operator.status.capacity import check_pod_creation
+from mistral_operator.status.conversion import check_conversion
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.pods import PodView
 from mistral_operator.status.situation import Situation
@@ -33,12 +34,15 @@ def check_weights(situation: Situation) -> Finding:
     missing = _find_missing_token(situation)
     if missing:
         return missing
-    refused = next((pod for pod in situation.standing_pods if _ended_with(pod, _ACCESS_WORDS)), None)
+    refused = next((pod for pod in situation.standing_hosts if _ended_with(pod, _ACCESS_WORDS)), None)
     if refused:
         words = quote(refused.last_exit)
         return unmet("AccessRefused", f"{plan.repository} can't be read: {words}. {_ACCEPT_TERMS}")
     if any(p.ready for p in situation.current_pods):
         return met("Loaded", f"{plan.repository} is loaded.")
+    waiting = situation.conversion and check_conversion(situation.model, plan, situation.conversion)
+    if waiting:
+        return waiting
     if situation.wanted_replicas == 0:
         return met("NoneNeeded", "No replica is wanted, so nothing is loaded.")
     if any(pod.running for pod in situation.current_pods):
@@ -58,7 +62,7 @@ def _find_missing_token(situation: Situation) -> Finding | None:
     """The kubelet names what a container can't start without; here only the token counts."""
     weights, namespace = situation.model.spec.weights, situation.model.metadata.namespace
     token = weights.hugging_face.token_secret_ref if weights and weights.hugging_face else None
-    waiting = (pod for pod in situation.standing_pods if pod.waiting_reason == _MISSING_INPUT)
+    waiting = (pod for pod in situation.standing_hosts if pod.waiting_reason == _MISSING_INPUT)
     if token is None:
         return None
     names = (f'secret "{token.name}"', f"Secret {namespace}/{token.name}")
@@ -85,7 +89,7 @@ def check_workload(situation: Situation) -> Finding:
     refused = check_pod_creation(situation)
     if refused:
         return refused
-    troubled = next((finding for pod in situation.standing_pods if (finding := _check_pod(pod, progress))), None)
+    troubled = next((finding for pod in situation.standing_hosts if (finding := _check_pod(pod, progress))), None)
     if troubled:
         return troubled
     if situation.ready_pods and len(situation.current_pods) < len(situation.standing_pods):
@@ -125,11 +129,18 @@ def check_autoscaling(situation: Situation) -> Finding:
     active = read_condition(situation.autoscaler, "ScalingActive")
     if active.get("status") == "False":
         return unmet(active.get("reason", "Inactive"), quote(active.get("message", "The autoscaler is not active.")))
+    if active.get("status") != "True":
+        return unmet(
+            "WaitingForMetrics", "The HorizontalPodAutoscaler hasn't told yet that it reads the engine's queue."
+        )
     return met("Active", "The HorizontalPodAutoscaler reads the engine's queue.")
 
 
 def check_endpoint(situation: Situation) -> Finding:
-    """Does at least one replica answer behind the Service?"""
+    """Does at least one replica answer behind the model's own Service?"""
+    if situation.cut_off:
+        name = situation.model.metadata.name
+        return unmet("ServicePending", f"Replicas answer, but no Service {name} of this model leads to them yet.")
     if situation.ready_pods:
         return met("Serving", f"{endpoint_url(situation.model)} is answered by {len(situation.ready_pods)} replicas.")
     if situation.plan is not None and situation.wanted_replicas == 0:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.planning.types import ClusterProfile, Plan
+from mistral_operator.status.conversion import ConversionView
 from mistral_operator.status.findings import Finding
 from mistral_operator.status.pods import PodView
 
@@ -27,17 +28,51 @@ class Situation:
     wanted_replicas: int
     """What the workload is asked for: `spec.replicas`, less what is suspended or over the spend limit."""
     pods: tuple[PodView, ...]
+    """One for each replica: those that answer requests."""
+    workers: tuple[PodView, ...]
+    """The pods on the other hosts of multi-host slices."""
     pod_events: tuple[_Object, ...]
-    claim: _Object | None
-    deployment: _Object | None
+    claims: tuple[_Object | None, ...]
+    """Those that the pinned plan needs; None for one that isn't there yet."""
+    service: _Object | None
+    """The model's own live Service: a stranger's of that name sends requests somewhere else."""
+    workload: _Object | None
+    """The live Deployment or LeaderWorkerSet."""
+    conversion: ConversionView | None
+    """The Job that has to be done before anything is served; None where there is none."""
     autoscaler: _Object | None
     """The live HorizontalPodAutoscaler; None when there is none, or none yet."""
     wants_autoscaler: bool
 
     @property
+    def all_pods(self) -> tuple[PodView, ...]:
+        """Every pod of every replica."""
+        return (*self.pods, *self.workers)
+
+    @property
+    def converting(self) -> bool:
+        """True as long as there is no checkpoint that a replica could load."""
+        return self.conversion is not None and not self.conversion.done
+
+    @property
+    def current_replicas_answer(self) -> bool:
+        """True when the pinned plan serves as many replicas as are wanted."""
+        return sum(1 for pod in self.current_pods if pod.ready) >= self.wanted_replicas
+
+    @property
     def standing_pods(self) -> tuple[PodView, ...]:
-        """Pods that are not on their way out."""
+        """Replicas' pods that are not on their way out."""
         return tuple(pod for pod in self.pods if not pod.terminating)
+
+    @property
+    def standing_hosts(self) -> tuple[PodView, ...]:
+        """Pods that are not on their way out, of every host."""
+        return tuple(pod for pod in self.all_pods if not pod.terminating)
+
+    @property
+    def hosts_per_replica(self) -> int:
+        """Pods of one replica."""
+        return self.plan.chosen.hosts if self.plan else 1
 
     @property
     def ready_pods(self) -> tuple[PodView, ...]:
@@ -50,7 +85,12 @@ class Situation:
         return tuple(pod for pod in self.standing_pods if pod.revision == self.revision)
 
     @property
+    def cut_off(self) -> bool:
+        """True when replicas answer, and no Service of the model leads to them."""
+        return bool(self.ready_pods) and self.service is None
+
+    @property
     def rolled_out(self) -> bool:
         """True when just the wanted replicas of the pinned plan stand, and all of them are ready."""
         current = [pod for pod in self.current_pods if pod.ready]
-        return len(current) == self.wanted_replicas == len(self.standing_pods)
+        return len(current) == self.wanted_replicas == len(self.standing_pods) and not self.converting

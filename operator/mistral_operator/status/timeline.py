@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from mistral_operator.api.status import TimelineEntry
 from mistral_operator.status.findings import Finding, format_time, read_condition
@@ -44,12 +45,27 @@ def _phases(situation: Situation, findings: Mapping[str, Finding]) -> Mapping[st
     scheduled = sum(1 for pod in pods if pod.scheduled)
     return {
         _FIRST_PHASE: (True, f"Revision {situation.revision}: {findings['Accepted'].message}"[:1000]),
-        "NodePoolReady": (_is_pool_ready(situation), "The node pool stands; nodes come with the replicas."),
+        "NodePoolReady": (_is_pool_ready(situation), _describe_pools(situation)),
         "NodesReady": (scheduled > 0, "The first replica has its node."),
         "Started": (any(pod.running for pod in pods), "The engine runs and loads the weights."),
-        "Serving": (any(pod.ready for pod in pods), "The first replica answers."),
+        "Serving": (_is_served(situation, findings), "The first replica answers."),
     }
 
 
+def _is_served(situation: Situation, findings: Mapping[str, Finding]) -> bool:
+    return findings["EndpointReady"].holds and any(pod.ready for pod in situation.current_pods)
+
+
 def _is_pool_ready(situation: Situation) -> bool:
-    return situation.claim is not None and read_condition(situation.claim, "Ready").get("status") == "True"
+    return any(claim is not None and is_claim_ready(claim) for claim in situation.claims)
+
+
+def is_claim_ready(claim: Mapping[str, Any]) -> bool:
+    """Whether the claim's node pool can be used."""
+    return read_condition(claim, "Ready").get("status") == "True"
+
+
+def _describe_pools(situation: Situation) -> str:
+    if situation.hosts_per_replica > 1:
+        return "The first slice stands, with all its hosts."
+    return "The node pool stands; nodes come with the replicas."

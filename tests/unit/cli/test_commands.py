@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -81,10 +82,11 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
     [
         ("model: mistral-7b, optimizeFor: Latency", "spec.optimizeFor: Latency"),
         ("customModel: {base: mistral-7b}", "spec.customModel"),
-        ("model: mistral-7b, engine: {type: JetStreamMaxText}", "spec.engine.type: JetStreamMaxText"),
         ("model: mistral-7b, engine: {adapters: [{name: a, repository: x/y}]}", "spec.engine.adapters"),
         ("model: mistral-7b, engine: {speculative: {method: NGram}}", "spec.engine.speculative"),
-        ("model: mistral-7b, capacity: {options: [{accelerator: l4, topology: 2x4}]}", "options[0].topology"),
+        ("model: mistral-7b, weights: {gcs: {uri: 'gs://models/x'}}", "spec.weights.gcs"),
+        ("model: mistral-7b, weights: {cache: {mode: Node}}", "spec.weights.cache.mode: Node"),
+        ("model: mistral-7b, weights: {cache: {mode: Bucket, uri: 'gs://models/x'}}", "spec.weights.cache"),
         ("model: mistral-7b, capacity: {options: [{replicas: 2}]}", "options[0].replicas"),
         ("model: mistral-7b, capacity: {options: [{consumption: FlexStart}]}", "options[0].consumption: FlexStart"),
         ("model: mistral-7b, capacity: {options: [{}, {}]}", "options[1]"),
@@ -212,21 +214,32 @@ def test_catalogue_lists_the_same_in_every_form(what: str) -> None:
     assert all(str(next(iter(row.values()))) in text for row in rows)
 
 
+def ask_for(row: dict[str, Any]) -> dict[str, Any]:
+    """The spec of just that row of the support matrix."""
+    option = {"accelerator": row["accelerator"], "devices": row["devices"], "consumption": "Spot"}
+    spec = {
+        "model": row["model"],
+        "license": {"accept": load_catalogue().models[row["model"]].license.id},
+        "allowExperimental": row["tier"] == "experimental",
+        "capacity": {"options": [option]},
+    }
+    types = {"jetstream-maxtext": "JetStreamMaxText", "jetstream-pytorch": "JetStreamPyTorch"}
+    if row["engine"] in types:
+        spec |= {"engine": {"type": types[row["engine"]], "image": "registry.example/jetstream:1"}}
+    if row["engine"] == "jetstream-maxtext":
+        spec |= {"weights": {"cache": {"mode": "Bucket", "uri": "gs://models/converted"}}}
+    return spec
+
+
 def test_the_support_matrix_says_what_the_planner_says() -> None:
     rows = json.loads(call("catalogue", "support", "-o", "json").output)
     for row in rows:
-        spec = {
-            "model": row["model"],
-            "license": {"accept": load_catalogue().models[row["model"]].license.id},
-            "allowExperimental": row["tier"] == "experimental",
-            "capacity": {
-                "options": [{"accelerator": row["accelerator"], "devices": row["devices"], "consumption": "Spot"}]
-            },
-        }
-        model = yaml.safe_load(HEAD) | {"spec": spec}
+        model = yaml.safe_load(HEAD) | {"spec": ask_for(row)}
         answer = json.loads(call("plan", "-f", "-", "-o", "json", text=json.dumps(model)).output)
-        assert answer["accepted"], answer
-        assert answer["plan"]["options"][0]["tier"] == row["tier"]
+        assert answer["accepted"] == (row["tier"] != "refused"), answer
+        if answer["accepted"]:
+            assert answer["plan"]["options"][0]["tier"] == row["tier"]
+            assert answer["plan"]["options"][0]["engine"] == row["engine"]
     mixtral_on_l4 = next(row for row in rows if (row["model"], row["accelerator"]) == ("mixtral-8x7b", "l4"))
     assert mixtral_on_l4["devices"] == 8
 

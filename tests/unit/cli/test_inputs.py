@@ -26,8 +26,10 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("m*.yaml"))
 
 def make_inputs(file: Path) -> Inputs:
     model = read_models(file)[0].model_dump(by_alias=True, exclude_none=True, mode="json")
-    settings = Settings("9.9", {"vllm-gpu": "example/vllm:1"}, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, 30)
-    observed = Observed(cluster=DEFAULT, pods=({"kind": "Pod", "metadata": {"name": "p", "uid": "1"}},))
+    images = {"vllm-gpu": "example/vllm:1", "gateway": "example/operator:9.9"}
+    settings = Settings("9.9", images, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, 30)
+    pods = ({"kind": "Pod", "metadata": {"name": "p", "uid": "1"}},)
+    observed = Observed(cluster=DEFAULT, pods=pods, nodes={"n": "a-claim"})
     return Inputs(model=model, observed=observed, settings=settings, now=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
 
 
@@ -37,8 +39,9 @@ def test_inputs_survive_yaml(file: Path) -> None:
     assert inputs_from_dict(yaml.safe_load(to_yaml(inputs_to_dict(inputs)))) == inputs
 
 
-def test_recorded_inputs_render_the_same(tmp_path: Path) -> None:
-    inputs = make_inputs(EXAMPLES[0])
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_recorded_inputs_render_the_same(example: Path, tmp_path: Path) -> None:
+    inputs = make_inputs(example)
     inputs = Inputs(inputs.model, Observed(cluster=DEFAULT), inputs.settings, inputs.now)
     file = tmp_path / "inputs.yaml"
     file.write_text(to_yaml(inputs_to_dict(inputs)))

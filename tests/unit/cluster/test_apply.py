@@ -55,6 +55,8 @@ def test_field_that_is_no_longer_rendered_shows_by_the_hash() -> None:
         ([{"key": "a"}, {"key": "b"}], [{"key": "a"}], "tolerations", False),
         (["a", "b"], ["a"], "args", False),
         (["b", "a"], ["a"], "finalizers", True),
+        (["a"], [["a"]], "finalizers", False),
+        ([{"name": "a"}], [{"name": ["a"]}], "containers", False),
         ([{"port": 80, "protocol": "TCP"}], [{"port": 80}], "ports", True),
         ([{"containerPort": 80, "protocol": "UDP"}], [{"containerPort": 80, "protocol": "TCP"}], "ports", False),
         ({"cpu": "1", "memory": "1Gi"}, {"cpu": "1000m", "memory": "1024Mi"}, "limits", True),

@@ -81,6 +81,15 @@ async def test_a_model_needs_nodes_for_its_replicas_and_one_more(spec: dict[str,
     assert world.pool.bounds == bounds(nodes)
 
 
+async def test_a_revision_that_names_no_model_keeps_no_claim_from_its_work() -> None:
+    world = await served()
+    world.add_revision("", uid="uid-chat", name="forged")
+    world.add_model("draft")
+    await world.settle()
+    assert world.pool is not None
+    assert world.pool.bounds == bounds(4)
+
+
 async def test_several_revisions_of_a_model_count_once() -> None:
     world = World()
     world.add_model()

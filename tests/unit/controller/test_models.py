@@ -10,7 +10,7 @@ from tests.support.world import CLUSTER, SETTINGS, make_model
 
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.kinds import MODEL, Kind
+from mistral_operator.cluster.kinds import MODEL, SERVICE, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.models import ModelReconciler
@@ -18,7 +18,8 @@ from mistral_operator.controller.observation import RULES
 
 Json = dict[str, Any]
 CHAT = Key("team-a", "chat")
-OBJECTS = ["ControllerRevision", "NodePoolClaim", "Service", "Deployment", "PodDisruptionBudget"]
+OBJECTS = ["ControllerRevision", "Service", "NodePoolClaim", "Deployment", "PodDisruptionBudget"]
+STRANGER = {"metadata": {"name": "chat", "namespace": "team-a", "uid": "x"}, "spec": {}}
 
 
 class Api:
@@ -26,11 +27,14 @@ class Api:
 
     def __init__(self, *names: str) -> None:
         self.written: list[str] = []
+        self.statuses: list[Json] = []
         self.models = {name: make_model(name) for name in names or ("chat",)}
+        self.strangers: dict[str, Json] = {}
+        """Kind → the object of that name that somebody else has made."""
         self._versions = count(2)
 
-    async def get(self, _kind: Kind, _name: str, _namespace: str = "") -> None:
-        return None
+    async def get(self, kind: Kind, name: str, _namespace: str = "") -> Json | None:
+        return self.models.get(name) if kind == MODEL else self.strangers.get(kind.kind)
 
     async def apply(self, manifest: Mapping[str, Any], **_: object) -> Json:
         await asyncio.sleep(0)
@@ -39,13 +43,14 @@ class Api:
 
     async def apply_status(self, manifest: Mapping[str, Any]) -> Json:
         self.written.append("status")
+        self.statuses.append(manifest["status"])
         return self._stored({**self.models[manifest["metadata"]["name"]], "status": manifest["status"]})
 
     def _stored(self, body: Mapping[str, Any]) -> Json:
         return {**body, "metadata": {"uid": "uid", **body["metadata"], "resourceVersion": str(next(self._versions))}}
 
 
-def reconciler(api: Api, *, others_wait: bool) -> ModelReconciler:
+def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
     store = Store(RULES)
     for model in api.models.values():
         store[MODEL].put({**model, "metadata": {**model["metadata"], "resourceVersion": "1"}})
@@ -91,3 +96,31 @@ async def test_models_that_share_a_claim_write_it_once_and_no_lock_is_left() -> 
     assert api.written.count("NodePoolClaim") == 1
     gc.collect()  # Coroutines that have ended may still be held by a cycle.
     assert len(models._claim_locks) == 0
+
+
+def told(api: Api, kind: str) -> Json:
+    """One condition of the status that was written last."""
+    found: Json = next(c for c in api.statuses[-1]["conditions"] if c["type"] == kind)
+    return found
+
+
+async def test_nothing_is_bought_for_a_model_that_nobody_could_reach() -> None:
+    api = Api()
+    api.strangers["Service"] = STRANGER
+    await reconciler(api).reconcile(CHAT)
+    assert api.written == ["ControllerRevision", "status"]
+    assert (told(api, "Ready")["status"], told(api, "Ready")["reason"]) == ("False", "NameTaken")
+    assert told(api, "Stalled")["status"] == "True"
+
+
+async def test_what_runs_is_scaled_down_although_its_service_was_taken_away() -> None:
+    api = Api()
+    models = reconciler(api)
+    await models.reconcile(CHAT)
+    api.strangers["Service"] = STRANGER
+    models._store[SERVICE].remove(CHAT, 1000)
+    scaled = {**api.models["chat"], "spec": {**api.models["chat"]["spec"], "replicas": 0}}
+    models._store[MODEL].put({**scaled, "metadata": {**scaled["metadata"], "resourceVersion": "1001"}})
+    api.written.clear()
+    await models.reconcile(CHAT)
+    assert api.written == ["Deployment", "status"]

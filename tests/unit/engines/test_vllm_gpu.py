@@ -8,6 +8,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.core.support import name_flag
 from mistral_operator.engines.drain import LONGEST_DRAIN_S, choose_drain
+from mistral_operator.engines.registry import ENGINES
 from mistral_operator.engines.vllm_gpu import VllmGpu
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Consumption, Plan
@@ -28,10 +29,10 @@ def test_every_plan_is_a_command_line_that_vllm_takes(model_id: str, precision: 
         assert plan.reason == "NothingFits", plan
         return
     for option in plan.options:
-        launch = ENGINE.launch(model.spec, plan, option)
-        parsed = parse_serve([*launch.command[1:], *launch.args])
+        launch = ENGINES[option.engine].launch(model.spec, plan, option)
+        parsed = parse_serve(["serve", *launch.engine.args])
         assert parsed.max_model_len == option.context_length
-        assert parsed.tensor_parallel_size == option.devices
+        assert parsed.tensor_parallel_size * (parsed.pipeline_parallel_size or 1) == option.devices
         assert launch.termination_grace_s > launch.drain_s + launch.endpoint_removal_s
 
 
@@ -39,7 +40,7 @@ def test_every_variable_that_is_set_is_reserved_in_the_api() -> None:
     model = MistralModel.model_validate(make_model())
     plan = plan_model(model, CATALOGUE, CLUSTER, SETTINGS)
     assert isinstance(plan, Plan)
-    assert ENGINE.launch(model.spec, plan, plan.chosen).env.keys() <= ENGINE.owned_env == set(RESERVED_ENV)
+    assert ENGINE.launch(model.spec, plan, plan.chosen).engine.env.keys() <= ENGINE.owned_env == set(RESERVED_ENV)
 
 
 def test_every_other_name_of_an_owned_flag_is_owned() -> None:

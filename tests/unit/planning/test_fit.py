@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import GIB, Accelerator, Model
 from mistral_operator.planning.fit import Demand, Fit, Misfit, batch_for, check_divisible, fit, plan_memory
+from mistral_operator.planning.memory import Layout
 
 CATALOGUE = load_catalogue()
 ENGINE = CATALOGUE.engines["vllm-gpu"]
@@ -29,12 +30,12 @@ DEVICES = st.sampled_from([1, 2, 4, 8, 16])
 def _fit(model: str, accelerator: str, devices: int, demand: Demand = BF16) -> Fit | Misfit:
     hardware = CATALOGUE.accelerators[accelerator]
     batch = batch_for(ENGINE, hardware, demand.concurrency)
-    return fit(CATALOGUE.models[model], ENGINE, hardware, devices, demand, batch)
+    return fit(CATALOGUE.models[model], ENGINE, hardware, Layout(devices), demand, batch)
 
 
 @given(MODELS, ACCELERATORS, DEVICES, DEMANDS)
 def test_parts_add_up_to_the_device(model: Model, accelerator: Accelerator, devices: int, demand: Demand) -> None:
-    memory = plan_memory(model, ENGINE, accelerator, devices, demand, batch_for(ENGINE, accelerator))
+    memory = plan_memory(model, ENGINE, accelerator, Layout(devices), demand, batch_for(ENGINE, accelerator))
     parts = (
         memory.reserved_bytes
         + memory.weights_bytes
@@ -49,7 +50,7 @@ def test_parts_add_up_to_the_device(model: Model, accelerator: Accelerator, devi
 def test_a_fit_keeps_its_promises(model: Model, accelerator: Accelerator, devices: int, demand: Demand) -> None:
     assume(demand.context_length is None or demand.context_length <= model.max_context)
     batch = batch_for(ENGINE, accelerator, demand.concurrency)
-    result = fit(model, ENGINE, accelerator, devices, demand, batch)
+    result = fit(model, ENGINE, accelerator, Layout(devices), demand, batch)
     if isinstance(result, Misfit):
         assert result.reason
         assert result.message
@@ -74,8 +75,8 @@ def test_more_memory_never_makes_it_unfit(
         usable_memory_gib=accelerator.usable_memory_gib + Decimal(extra_gib),
     )
     batch = batch_for(ENGINE, accelerator, demand.concurrency)
-    before = fit(model, ENGINE, accelerator, devices, demand, batch)
-    after = fit(model, ENGINE, larger, devices, demand, batch)
+    before = fit(model, ENGINE, accelerator, Layout(devices), demand, batch)
+    after = fit(model, ENGINE, larger, Layout(devices), demand, batch)
     if isinstance(before, Fit):
         assert isinstance(after, Fit)
         assert after.context_length >= before.context_length
@@ -108,7 +109,7 @@ def test_a_context_that_does_not_fit_is_told_the_largest() -> None:
 
 def test_too_little_room_for_a_useful_context_is_refused() -> None:
     tight = replace(CATALOGUE.accelerators["l4"], usable_memory_gib=Decimal("17.5"))
-    result = fit(CATALOGUE.models["mistral-7b-v0.3"], ENGINE, tight, 1, BF16, batch_for(ENGINE, tight))
+    result = fit(CATALOGUE.models["mistral-7b-v0.3"], ENGINE, tight, Layout(), BF16, batch_for(ENGINE, tight))
     assert isinstance(result, Misfit)
     assert result.reason == "ContextExceedsMemory"
     assert "too little for 2 sequences of 4,096 tokens" in result.message
@@ -144,7 +145,7 @@ def test_key_value_heads_must_divide_or_be_copied_evenly() -> None:
 )
 def test_formats_that_the_device_lacks(demand: Demand, accelerator: str, word: str) -> None:
     hardware = CATALOGUE.accelerators.get(accelerator) or replace(CATALOGUE.accelerators["l4"], fp8="none")
-    result = fit(CATALOGUE.models["mistral-7b-v0.3"], ENGINE, hardware, 1, demand, batch_for(ENGINE, hardware))
+    result = fit(CATALOGUE.models["mistral-7b-v0.3"], ENGINE, hardware, Layout(), demand, batch_for(ENGINE, hardware))
     assert isinstance(result, Misfit)
     assert result.reason == "PrecisionNotSupported"
     assert word in result.message

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import GIB, Model
 from mistral_operator.planning.fit import batch_for
-from mistral_operator.planning.memory import activation_bytes, device_weights_bytes, kv_cache_bytes_per_token
+from mistral_operator.planning.memory import Layout, activation_bytes, device_weights_bytes, kv_cache_bytes_per_token
 
 CATALOGUE = load_catalogue()
 MODELS = st.sampled_from(list(CATALOGUE.models.values()))
@@ -24,6 +24,8 @@ MODELS = st.sampled_from(list(CATALOGUE.models.values()))
         ("mistral-nemo-12b-2407", "bf16", 22.8),
         ("mistral-nemo-12b-2407", "fp8", 12.7),
         ("codestral-22b-v0.1", "bf16", 41.4),
+        ("mixtral-8x22b", "bf16", 261.9),
+        ("mistral-small-4-119b-2603", "fp8", 112.5),
     ],
 )
 def test_weights_match_the_published_sizes(model: str, precision: str, gib: float) -> None:
@@ -43,18 +45,27 @@ def test_kv_cache_of_one_token(model: str, bytes_per_token: int) -> None:
     architecture = CATALOGUE.models[model].architecture
     assert kv_cache_bytes_per_token(architecture, "bf16") == bytes_per_token
     assert kv_cache_bytes_per_token(architecture, "fp8") == bytes_per_token // 2
-    assert kv_cache_bytes_per_token(architecture, "bf16", 4) == bytes_per_token // 4
+    assert kv_cache_bytes_per_token(architecture, "bf16", Layout(4)) == bytes_per_token // 4
+
+
+def test_latent_attention_keeps_one_small_vector_a_token_on_every_device() -> None:
+    architecture = CATALOGUE.models["mistral-small-4-119b-2603"].architecture
+    for layout in (Layout(), Layout(8)):
+        assert kv_cache_bytes_per_token(architecture, "bf16", layout) == 23040
+    assert kv_cache_bytes_per_token(architecture, "fp8") == 11520
 
 
 def test_kv_heads_are_copied_when_there_are_more_devices_than_heads() -> None:
     architecture = CATALOGUE.models["mistral-7b-v0.3"].architecture
-    assert kv_cache_bytes_per_token(architecture, "bf16", 16) == kv_cache_bytes_per_token(architecture, "bf16", 8)
+    assert kv_cache_bytes_per_token(architecture, "bf16", Layout(16)) == kv_cache_bytes_per_token(
+        architecture, "bf16", Layout(8)
+    )
 
 
 @given(MODELS, st.sampled_from(["bf16", "fp8"]), st.sampled_from([1, 2, 4, 8, 16]))
 def test_splitting_loses_nothing(model: Model, precision: str, devices: int) -> None:
     whole = device_weights_bytes(model.architecture, precision)
-    part = device_weights_bytes(model.architecture, precision, devices)
+    part = device_weights_bytes(model.architecture, precision, Layout(devices))
     assert whole <= devices * part
     assert part <= whole
     # Copied norms, routers and heads are small against what is split.

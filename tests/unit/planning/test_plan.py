@@ -170,7 +170,8 @@ def test_an_image_without_a_digest_is_said(image: str, advice: str) -> None:
 
 def test_gkes_own_name_of_an_accelerator_is_understood() -> None:
     def plan_on(name: str) -> Plan:
-        return accept({"model": "mistral-7b", "capacity": {"options": [{"accelerator": name}]}})
+        capacity = {"options": [{"accelerator": name}]}
+        return accept({"model": "mistral-7b", "allowExperimental": True, "capacity": capacity})
 
     for accelerator in CATALOGUE.accelerators.values():
         assert plan_on(accelerator.label).options == plan_on(accelerator.id).options

@@ -20,8 +20,8 @@ from pathlib import Path
 from mistral_operator.sandbox.names import find_host
 
 from . import vllm
+from .lifecycle import announce_start, end_with_parent, say
 from .ray import LEAST_RETRY_S, PORT, Membership, RayHead, stay_with_head
-from .standing import announce_start, end_with_parent, say
 
 REQUIRED = {"leader": "--ray_cluster_size", "worker": "--ray_address"}
 RETRY_S = 5.0

@@ -9,15 +9,14 @@ STAND_IN_STARTED_FD names a file descriptor that is closed when the load begins.
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from .flags import flag_list, parse_serve
 from .life import Life
+from .lifecycle import announce_start, end_on_signals, end_with_parent, first, load, say
 from .settings import ConfigurationError, EngineSettings, read_settings
-from .standing import announce_start, end_with_parent, say
 
 OUT_OF_MEMORY = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.25 GiB. "
@@ -73,8 +72,7 @@ async def _serve(settings: EngineSettings, broken: asyncio.Event, announce: Call
     from .server import EngineServer
 
     ending = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    end_on_signals(ending)
     say(f"stand-in for vLLM {flag_list()['version']}: no model is loaded; {settings.model} is only a name here")
     announce()
     if not await _load(settings, ending, broken):
@@ -89,7 +87,7 @@ async def _serve(settings: EngineSettings, broken: asyncio.Event, announce: Call
     await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
     say(f"serving {', '.join(settings.served_names)} on {settings.host}:{settings.port}")
     dying = asyncio.create_task(_die_when(broken, engine.life))
-    await _first(ending, broken)
+    await first(ending, broken)
     if broken.is_set():
         await asyncio.sleep(WATCHDOG_S / settings.speed)
     else:
@@ -109,28 +107,11 @@ async def _die_when(broken: asyncio.Event, life: Life) -> None:
     life.end()
 
 
-async def _first(*events: asyncio.Event) -> None:
-    """Return when one of them is set."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
 async def _load(settings: EngineSettings, ending: asyncio.Event, broken: asyncio.Event) -> bool:
-    """Weights, compilation, warm-up: time passes and the port stays closed. False if the engine crashes."""
-    say(f"loading for {settings.load_s:g} simulated seconds")
-    duration_s = settings.load_s / settings.speed
-    crash = settings.crash == "oom"
-    try:
-        # A GPU that is too small shows after the weights, before the warm-up.
-        await asyncio.wait_for(_first(ending, broken), duration_s / 2 if crash else duration_s)
-    except TimeoutError:
-        if crash:
-            say(OUT_OF_MEMORY)
-        return not crash
+    """The port stays closed meanwhile. False if the engine crashes."""
+    out_of_memory = OUT_OF_MEMORY if settings.crash == "oom" else ""
+    if not await load(settings.load_s, settings.speed, ending, broken, out_of_memory=out_of_memory):
+        return False
     if broken.is_set():
         say(LOST_WORKER)
     return not broken.is_set()

@@ -3,7 +3,7 @@
 A stand-in made for tests and laptops. It enforces GKE's rules as far as they are known and answers in GKE's own words
 where those are known; nothing here has ever been compared with a live cluster. It shares no code with the operator.
 
-    server ─► cloud ─► rules, operations, fleet ─► nodes (the API server)
-                                   ▲
-              autoscaler ──────────┘  watches pods, writes events
+    server ─► cloud ─► rules, operations, provisioning ─► fleet ─► nodes (the API server)
+                                                           ▲
+                       autoscaler: scale_up, scale_down ───┘  watches pods, writes events
 """

@@ -7,17 +7,17 @@ from typing import Any
 import grpc
 from google.cloud import container_v1
 
-from . import rules
+from . import rules, tpu_rules
 from .errors import Failure, RpcError, invalid, not_yet
 from .fleet import Fleet
+from .machines import MachineType
 from .operations import Operations, Type
 from .pace import Pace
-from .pools import Instance, NodePoolPb, Pool, PoolStatus, group_url
-from .scenario import ForeignPool, Scenario
-from .stock import Shortage
+from .pools import Instance, InstanceState, LocationPolicy, NodePoolPb, Pool, PoolStatus, group_url
+from .provisioning import Provisioner
+from .scenario import ANY, ForeignPool, Scenario, ScenarioError
 
 ClusterPb = container_v1.Cluster.pb()
-Condition = container_v1.StatusCondition.Code
 
 SYSTEM_POOL = "default-pool"
 UPDATABLE = (
@@ -41,6 +41,7 @@ class Cloud:
         self.fleet = fleet
         self.operations = operations
         self.pools: dict[str, Pool] = {}
+        self.provisioner = Provisioner(scenario, pace, fleet, self.pools)
         self._pace = pace
 
     @property
@@ -73,11 +74,23 @@ class Cloud:
             raise RpcError(grpc.StatusCode.NOT_FOUND, f"Not found: {self.name}/nodePools/{name}.")
         return self.pools[name]
 
+    def running(self, name: str) -> tuple[Pool, Instance] | None:
+        """The first machine of a pool that runs; `*` means each pool with GPUs or TPUs."""
+        for pool in self.pools.values():
+            if pool.name == name or (name == ANY and pool.machine.devices):
+                for instance in pool.instances.values():
+                    if instance.state is InstanceState.RUNNING:
+                        return pool, instance
+        return None
+
     async def open(self) -> None:
-        """The pools that are there before anybody calls."""
+        """The pools that are there before anybody calls. Raises ScenarioError for one that GKE wouldn't have."""
         system = ForeignPool(SYSTEM_POOL, nodes=self.scenario.system_nodes)
         for foreign in (system, *self.scenario.foreign_pools):
-            await self._open_pool(foreign)
+            try:
+                await self._open_pool(foreign)
+            except RpcError as error:
+                raise ScenarioError(f"foreign_pools: {foreign.name}: {error.message}") from error
 
     def create(self, requested: Any, failure: Failure | None) -> Any:
         """CreateNodePool. `failure`: the operation is to end like this."""
@@ -104,34 +117,25 @@ class Cloud:
                 raise not_yet(f"changing {field} of a node pool")
         if not given:
             raise invalid("Nothing to update: the request has no field to change.")
-        if request.HasField("labels"):
-            rules.check_labels(request.labels.labels)
-        if request.HasField("taints"):
-            rules.check_taints(request.taints.taints)
-        if request.HasField("resource_labels"):
-            rules.check_resource_labels(request.resource_labels.labels)
-        rules.check_machine(self.scenario, pool.machine.name, list(request.locations) or pool.zones)
+        rules.check_update(self.scenario, pool.message, request)
         return self._change(pool, lambda: self._update(pool, request), failure)
 
     def resize(self, name: str, per_zone: int, failure: Failure | None) -> Any:
         """SetNodePoolSize: so many nodes in each zone."""
         pool = self.find(name)
         rules.check_size(per_zone, pool.message)
-        work = self._resize
         self.operations.admit(name)
-        return self.operations.start(Type.SET_NODE_POOL_SIZE, name, lambda: _end(work(pool, per_zone), failure))
+        return self.operations.start(Type.SET_NODE_POOL_SIZE, name, lambda: self._resize(pool, per_zone, failure))
 
     def set_autoscaling(self, name: str, bounds: Any, failure: Failure | None) -> Any:
         """SetNodePoolAutoscaling."""
         pool = self.find(name)
-        if bounds.enabled:
-            rules.check_autoscaling(bounds)
+        full = rules.default_bounds(bounds, pool.message)
+        if full.enabled:
+            rules.check_autoscaling(pool.message, full)
 
         async def change() -> None:
-            pool.message.autoscaling.CopyFrom(bounds)
-            pool.message.autoscaling.location_policy = (
-                bounds.location_policy or rules.default_pool(pool.message, self.scenario).autoscaling.location_policy
-            )
+            pool.message.autoscaling.CopyFrom(full)
 
         return self._change(pool, change, failure)
 
@@ -157,14 +161,6 @@ class Cloud:
             lambda: _set_status(pool, before),
         )
 
-    async def refill(self, pool: Pool, zone: str) -> None:
-        """An instance group of fixed size lost a machine: try until there is one again."""
-        while self.pools.get(pool.name) is pool and not pool.deleting:
-            shortage = await self.fleet.obtain(pool, self.fleet.place(pool, zone))
-            if shortage is None:
-                return
-            await self._pace.wait(self.scenario.delays_s.resize_retry)
-
     def _enter(self, message: Any, status: Any) -> Pool:
         name = message.name
         message.status = status
@@ -179,22 +175,10 @@ class Cloud:
         return self.pools[name]
 
     async def _open_pool(self, foreign: ForeignPool) -> None:
-        autoscaling = {"enabled": True, "total_max_node_count": foreign.max_nodes} if foreign.max_nodes else None
-        message = NodePoolPb(
-            name=foreign.name,
-            locations=foreign.zones,
-            config={
-                "machine_type": foreign.machine_type,
-                "spot": foreign.spot,
-                "labels": dict(foreign.labels),
-                "resource_labels": dict(foreign.resource_labels),
-            },
-            autoscaling=autoscaling,
-        )
         machine = rules.check_machine(self.scenario, foreign.machine_type, foreign.zones)
-        if machine.gpus:
-            message.config.accelerators.add(accelerator_type=machine.accelerator, accelerator_count=machine.gpus)
-        pool = self._enter(rules.default_pool(message, self.scenario), PoolStatus.RUNNING)
+        message = rules.default_pool(_foreign_message(foreign, machine), self.scenario)
+        rules.check_shape(machine, message)
+        pool = self._enter(message, PoolStatus.RUNNING)
         zones = pool.zones
         await asyncio.gather(*(self.fleet.start_at_once(pool, zones[i % len(zones)]) for i in range(foreign.nodes)))
 
@@ -202,28 +186,33 @@ class Cloud:
         self.operations.admit(pool.name)
 
         async def work() -> Failure | None:
-            before = pool.message.status
-            pool.message.status = PoolStatus.RECONCILING
-            try:
-                await self._pace.wait(self.scenario.delays_s.operation)
-                if failure is None:
-                    await change()
-                    pool.message.etag = f"{time.time_ns():x}"
-            finally:
-                pool.message.status = before
+            async with pool.lock:
+                before = pool.message.status
+                pool.message.status = PoolStatus.RECONCILING
+                try:
+                    await self._pace.wait(self.scenario.delays_s.operation)
+                    if failure is None:
+                        await change()
+                        pool.message.etag = f"{time.time_ns():x}"
+                finally:
+                    pool.message.status = before
             return failure
 
         return self.operations.start(kind, pool.name, work)
 
     async def _create(self, pool: Pool, failure: Failure | None) -> Failure | None:
         await self._pace.wait(self.scenario.delays_s.operation)
-        failure = failure or await self._resize(pool, pool.message.initial_node_count)
+        failure = await self._resize(pool, pool.message.initial_node_count, failure)
         if failure is None:
             pool.message.status = PoolStatus.RUNNING
         elif not failure.condition:
             pool.message.status = PoolStatus.ERROR
             pool.message.status_message = failure.message
         return failure
+
+    async def _resize(self, pool: Pool, per_zone: int, failure: Failure | None) -> Failure | None:
+        async with pool.lock:
+            return failure or await self.provisioner.resize(pool, per_zone)
 
     async def _update(self, pool: Pool, request: Any) -> None:
         config = pool.message.config
@@ -247,58 +236,7 @@ class Cloud:
         gone = [i for i in pool.instances.values() if i.zone not in zones]
         await asyncio.gather(*(self.fleet.remove(pool, i, self.scenario.delays_s.drain_limit) for i in gone))
         if not pool.autoscaled:
-            await self._resize(pool, per_zone)
-
-    async def _resize(self, pool: Pool, per_zone: int) -> Failure | None:
-        """Bring every zone to this size; what can't be had until the time limit is a failure."""
-        delays = self.scenario.delays_s
-        surplus: list[Instance] = []
-        for zone in pool.zones:
-            there = [i for i in pool.instances.values() if i.zone == zone]
-            surplus += there[per_zone:]
-        await asyncio.gather(*(self.fleet.remove(pool, i, delays.drain_limit) for i in surplus))
-        began_s = self._pace.now_s()
-        while missing := [z for z in pool.zones for _ in range(per_zone - pool.size(z))]:
-            placed = [self.fleet.place(pool, zone) for zone in missing]
-            answers = await asyncio.gather(*(self.fleet.obtain(pool, instance) for instance in placed))
-            lacking = [(i, s) for i, s in zip(placed, answers, strict=True) if s]
-            waited_s = self._pace.now_s() - began_s
-            # Quota is known at once; stock is asked for again and again.
-            if any(s.code == "GCE_QUOTA_EXCEEDED" for _, s in lacking) or (
-                lacking and waited_s > delays.resize_give_up
-            ):
-                return self._fall_short(pool, per_zone, waited_s, lacking)
-            if lacking:
-                await self._pace.wait(min(delays.resize_retry, delays.resize_give_up))
-        await asyncio.gather(
-            *(i.task for i in pool.instances.values() if i.task and not i.usable), return_exceptions=True
-        )
-        del pool.message.conditions[:]
-        pool.message.status = PoolStatus.RUNNING
-        pool.message.status_message = ""
-        return None
-
-    def _fall_short(
-        self, pool: Pool, per_zone: int, waited_s: float, lacking: list[tuple[Instance, Shortage]]
-    ) -> Failure:
-        instance, shortage = lacking[0]
-        expected = per_zone * len(pool.zones)
-        text = (
-            f"Not all instances running in IGM after {waited_s:.9f}s. Expected {expected}, running {pool.size()}, "
-            f"transitioning {len(lacking)}. Current errors: [{shortage.code}]: "
-            f"Instance '{instance.name}' creation failed: {shortage.text}"
-        )
-        if shortage.code == "GCE_QUOTA_EXCEEDED":
-            text = f"Insufficient quota to satisfy the request: {text}"
-        else:
-            text = f"Google Compute Engine: {text}"
-        pool.message.status = PoolStatus.RUNNING_WITH_ERROR if pool.size() else PoolStatus.ERROR
-        pool.message.status_message = text
-        del pool.message.conditions[:]
-        pool.message.conditions.add(
-            code=Condition[shortage.code], message=text, canonical_code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-        )
-        return Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, text, shortage.code)
+            await self.provisioner.resize(pool, per_zone)
 
     async def _delete(self, pool: Pool, before: Any, failure: Failure | None) -> Failure | None:
         await self._pace.wait(self.scenario.delays_s.operation)
@@ -313,9 +251,28 @@ class Cloud:
         return None
 
 
-async def _end(work: Any, failure: Failure | None) -> Failure | None:
-    """Do the work; an error from the scenario outweighs what it says."""
-    return failure or await work
+def _foreign_message(foreign: ForeignPool, machine: MachineType) -> Any:
+    message = NodePoolPb(
+        name=foreign.name,
+        locations=foreign.zones,
+        config={
+            "machine_type": foreign.machine_type,
+            "spot": foreign.spot,
+            "labels": dict(foreign.labels),
+            "resource_labels": dict(foreign.resource_labels),
+        },
+    )
+    if machine.gpus:
+        message.config.accelerators.add(accelerator_type=machine.accelerator, accelerator_count=machine.gpus)
+    bounds: dict[str, Any] = {"total_max_node_count": foreign.max_nodes}
+    if foreign.topology:
+        message.placement_policy.type_ = tpu_rules.PlacementType.COMPACT
+        message.placement_policy.tpu_topology = foreign.topology
+        message.initial_node_count = foreign.nodes
+        bounds = {"max_node_count": foreign.max_nodes, "location_policy": LocationPolicy.ANY}
+    if foreign.max_nodes:
+        message.MergeFrom(NodePoolPb(autoscaling={"enabled": True, **bounds}))
+    return message
 
 
 def _set_status(pool: Pool, status: Any) -> None:

@@ -4,8 +4,11 @@ GET  /state        pools with nodes, operations, the log of calls, stock and quo
 POST /stock        {"nodes": 0, "zone": "us-central1-a", "machine_type": "g2-standard-4", "mode": "spot"}
 POST /quota        {"limit": 0, "accelerator": "nvidia-l4", "mode": "on-demand"}
 POST /faults       a fault as in a scenario file; DELETE /faults clears all
-POST /reclaim      {"node": NAME}: spot notice, then the machine is gone
+POST /reclaim      {"node": NAME}: a notice, as for spot and maintenance, then the machine is gone
 POST /delete-node  {"node": NAME}: the machine is gone at once
+POST /host-error   {"node": NAME}: the node is NotReady and its pods are dead, a while later the machine is gone
+
+These three take {"pool": NAME} too, for the first machine of the pool that runs, and answer {"node": NAME}.
 """
 
 import dataclasses
@@ -18,7 +21,7 @@ from .pools import Instance, Pool, PoolStatus
 from .scenario import ScenarioError, parse_fault, parse_quota, parse_stock
 
 if TYPE_CHECKING:
-    from .simulated import GkeApi
+    from .simulated import GkeApi, Loss
 
 
 class ControlApi:
@@ -36,6 +39,7 @@ class ControlApi:
                 web.delete("/faults", self._clear_faults),
                 web.post("/reclaim", self._reclaim),
                 web.post("/delete-node", self._delete_node),
+                web.post("/host-error", self._host_error),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -79,18 +83,26 @@ class ControlApi:
         return web.json_response({})
 
     async def _reclaim(self, request: web.Request) -> web.Response:
-        return await self._lose(request, notice=True)
+        return await self._lose(request, self._api.fleet.reclaim)
 
     async def _delete_node(self, request: web.Request) -> web.Response:
-        return await self._lose(request, notice=False)
+        return await self._lose(request, self._api.fleet.crash)
 
-    async def _lose(self, request: web.Request, *, notice: bool) -> web.Response:
-        name = (await request.json()).get("node")
-        for pool in self._api.cloud.pools.values():
-            if name in pool.instances:
-                self._api.fleet.spawn(self._api.lose(pool, pool.instances[name], notice=notice))
-                return web.json_response({})
-        raise web.HTTPNotFound(text=f"no node {name}")
+    async def _host_error(self, request: web.Request) -> web.Response:
+        return await self._lose(request, self._api.fleet.break_down)
+
+    def _find(self, node: str) -> tuple[Pool, Instance] | None:
+        pools = self._api.cloud.pools.values()
+        return next(((pool, pool.instances[node]) for pool in pools if node in pool.instances), None)
+
+    async def _lose(self, request: web.Request, loss: "Loss") -> web.Response:
+        body = await request.json()
+        found = self._api.cloud.running(body["pool"]) if "pool" in body else self._find(body.get("node", ""))
+        if not found:
+            raise web.HTTPNotFound(text=f"no node like {body}")
+        pool, instance = found
+        self._api.fleet.spawn(self._api.lose(pool, instance, loss))
+        return web.json_response({"node": instance.name})
 
 
 async def _read(request: web.Request, parse: Any) -> Any:
@@ -107,6 +119,8 @@ def _describe(pool: Pool) -> dict[str, Any]:
         "machine_type": pool.machine.name,
         "spot": pool.spot,
         "autoscaled": pool.autoscaled,
+        "topology": pool.topology,
+        "repairing": pool.repairing,
         "message": MessageToDict(pool.message, preserving_proto_field_name=True),
         "nodes": [_describe_instance(instance) for instance in pool.instances.values()],
     }
@@ -117,6 +131,6 @@ def _describe_instance(instance: Instance) -> dict[str, Any]:
         "name": instance.name,
         "zone": instance.zone,
         "state": instance.state.value,
-        "gpus_ready": instance.gpus_ready,
+        "devices_ready": instance.devices_ready,
         "address": instance.address,
     }

@@ -77,6 +77,11 @@ def pod_requests(pod: Mapping[str, Any]) -> Amounts:
     return total
 
 
+def is_finished(pod: Mapping[str, Any]) -> bool:
+    """Its containers have ended for good; it takes no room."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
 def misfits(pod: Mapping[str, Any], requests: Amounts, room: Room) -> list[str]:
     """Why the pod can't go there, in the scheduler's words; empty if it can."""
     spec = pod["spec"]

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
@@ -11,25 +12,36 @@ from .pace import Pace
 from .pools import Instance, InstanceState, PodRef, Pool, instance_name
 from .scenario import Scenario
 from .stock import Shortage, Warehouse
-from .template import has_driver
+from .template import shows_devices
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """An instance without a machine, and why."""
+
+    instance: Instance
+    shortage: Shortage
 
 
 class NodePort(Protocol):
     """The cluster's side of a machine. Every call retries until it succeeds."""
 
     async def join(self, pool: Pool, instance: Instance) -> None:
-        """The machine's kubelet registers its node, Ready, without GPUs."""
+        """The machine's kubelet registers its node, Ready, without GPUs or TPU chips."""
 
-    async def show_gpus(self, pool: Pool, instance: Instance) -> None:
-        """The driver is installed: the node has GPUs now."""
+    async def show_devices(self, pool: Pool, instance: Instance) -> None:
+        """Driver or device plugin run: the node has GPUs or TPU chips now."""
 
     async def relabel(self, pool: Pool, instance: Instance) -> None:
         """The pool's labels or taints changed in place."""
 
     async def warn(self, instance: Instance, grace_s: float) -> None:
         """The machine goes down soon: its node stops taking pods, and its pods get so many real seconds to end."""
+
+    async def fail(self, instance: Instance) -> None:
+        """The machine stands still: its node is no longer Ready, its pods are dead."""
 
     async def drain(self, instance: Instance, limit_s: float) -> None:
         """Cordon the node and evict its pods; budgets hold it up for `limit_s` real seconds at most."""
@@ -62,24 +74,22 @@ class Fleet:
         pool.instances[instance.name] = instance
         return instance
 
-    async def obtain(self, pool: Pool, instance: Instance, report_s: float = 0) -> Shortage | None:
-        """Get the machine. On a shortage, known after `report_s` more seconds, the instance is off the books again."""
+    async def obtain(self, pool: Pool, instances: Sequence[Instance], report_s: float = 0) -> list[Lack]:
+        """Get all of these machines or none, of which the instances are off the books again.
+
+        The answer is what was lacking, known after `report_s` more seconds. It is empty too if an instance was removed
+        meanwhile, and then none is got.
+        """
         try:
             await self._pace.wait(self._scenario.delays_s.instance_creation)
-            if instance.state is not InstanceState.CREATING:
-                return None  # removed meanwhile
-            shortage = self.warehouse.take(instance.want)
-            if shortage is None:
-                instance.state = InstanceState.BOOTING
-                instance.task = self.spawn(self._boot(pool, instance))
-                return None
-            await self._pace.wait(report_s)
-        except asyncio.CancelledError:
-            if instance.state is InstanceState.CREATING:
-                pool.instances.pop(instance.name, None)
-            raise
-        pool.instances.pop(instance.name, None)
-        return shortage
+            lacks = self._take(pool, instances)
+            if lacks:
+                await self._pace.wait(report_s)
+        finally:
+            for instance in instances:
+                if instance.state is InstanceState.CREATING:
+                    pool.instances.pop(instance.name, None)
+        return lacks
 
     async def start_at_once(self, pool: Pool, zone: str) -> None:
         """A machine that ran before the simulation began."""
@@ -87,9 +97,9 @@ class Fleet:
         self.warehouse.occupy(instance.want)
         await self.nodes.join(pool, instance)
         instance.state = InstanceState.RUNNING
-        if instance.want.machine.gpus:
-            await self.nodes.show_gpus(pool, instance)
-            instance.gpus_ready = True
+        if instance.want.machine.devices:
+            await self.nodes.show_devices(pool, instance)
+            instance.devices_ready = True
 
     async def remove(self, pool: Pool, instance: Instance, drain_s: float = 0) -> None:
         """Take a machine down, after a drain of at most `drain_s` simulated seconds."""
@@ -107,22 +117,32 @@ class Fleet:
             self.warehouse.give_back(instance.want)
         pool.instances.pop(instance.name, None)
 
-    async def reclaim(self, pool: Pool, instance: Instance) -> None:
-        """Google takes a spot machine back: a notice, then it is gone. Its instance group asks for another one."""
+    async def reclaim(self, pool: Pool, instance: Instance) -> bool:
+        """Google takes a machine back, as it does with spot: a notice, then it is gone. The answer is `crash`'s."""
         notice_s = self._scenario.delays_s.spot_notice
         await self.nodes.warn(instance, notice_s / self._pace.speed)
         await self._pace.wait(notice_s)
-        await self.crash(pool, instance)
+        return await self.crash(pool, instance)
 
-    async def crash(self, pool: Pool, instance: Instance) -> None:
-        """A machine is gone without a word."""
-        if pool.instances.pop(instance.name, None) is None or instance.state is InstanceState.STOPPING:
-            return
+    async def break_down(self, pool: Pool, instance: Instance) -> bool:
+        """Its host fails: the node is NotReady until Compute Engine notices, then gone. The answer is `crash`'s."""
         if instance.task:
             instance.task.cancel()
+        await self.nodes.fail(instance)
+        await self._pace.wait(self._scenario.delays_s.host_error)
+        return await self.crash(pool, instance)
+
+    async def crash(self, pool: Pool, instance: Instance) -> bool:
+        """A machine is gone without a word; False if somebody else took it away or is about to."""
+        if instance.state is InstanceState.STOPPING or pool.instances.pop(instance.name, None) is None:
+            return False
+        if instance.task:
+            instance.task.cancel()
+        if instance.state is not InstanceState.CREATING:
+            self.warehouse.give_back(instance.want)
         instance.state = InstanceState.STOPPING
-        self.warehouse.give_back(instance.want)
         await self.nodes.leave(instance)
+        return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something that ends with the fleet."""
@@ -142,12 +162,25 @@ class Fleet:
         if not task.cancelled() and (error := task.exception()):
             log.error("a task of the simulated GKE failed", exc_info=error)
 
+    def _take(self, pool: Pool, instances: Sequence[Instance]) -> list[Lack]:
+        """In one go, so that nobody sees half a slice."""
+        if any(instance.state is not InstanceState.CREATING for instance in instances):
+            return []
+        lacking = self.warehouse.take_all([instance.want for instance in instances])
+        if lacking:
+            number, shortage = lacking
+            return [Lack(instances[number], shortage)]
+        for instance in instances:
+            instance.state = InstanceState.BOOTING
+            instance.task = self.spawn(self._boot(pool, instance))
+        return []
+
     async def _boot(self, pool: Pool, instance: Instance) -> None:
         delays = self._scenario.delays_s
         await self._pace.wait(delays.node_boot)
         await self.nodes.join(pool, instance)
         instance.state = InstanceState.RUNNING
-        if has_driver(pool):
-            await self._pace.wait(delays.driver_installation)
-            await self.nodes.show_gpus(pool, instance)
-            instance.gpus_ready = True
+        if shows_devices(pool):
+            await self._pace.wait(delays.driver_installation if pool.machine.gpus else delays.device_plugin)
+            await self.nodes.show_devices(pool, instance)
+            instance.devices_ready = True

@@ -26,6 +26,7 @@ RETRY_S = 0.5
 EVICTION_RETRY_S = 1.0
 PERMANENT = (400, 422)
 SHUTDOWN_TAINT = {"key": "cloud.google.com/impending-node-termination", "value": "", "effect": "NoSchedule"}
+UNREACHABLE_TAINT = {"key": "node.kubernetes.io/unreachable", "value": "", "effect": "NoSchedule"}
 REMOVAL_TAINT = {"key": "ToBeDeletedByClusterAutoscaler", "value": "", "effect": "NoSchedule"}
 SYSTEM_GRACE_S = 15
 """Of a spot notice the last 15 s belong to system pods."""
@@ -60,9 +61,9 @@ class KubeNodes:
         self._alive.add(instance.name)
         await self._insist(lambda: self._renew(instance.name))
 
-    async def show_gpus(self, pool: Pool, instance: Instance) -> None:
-        """Add the GPUs to capacity and allocatable."""
-        status = template.node_status(self._scenario, pool, instance, gpus=True)
+    async def show_devices(self, pool: Pool, instance: Instance) -> None:
+        """Add GPUs or TPU chips to capacity and allocatable."""
+        status = template.node_status(self._scenario, pool, instance, devices=True)
         body = {"status": {key: status[key] for key in ("capacity", "allocatable")}}
         await self._insist(lambda: self._patch(f"{NODES}/{instance.name}/status", body))
 
@@ -101,6 +102,15 @@ class KubeNodes:
 
         await self._insist(end_pods)
 
+    async def fail(self, instance: Instance) -> None:
+        """What the node controller and the pod garbage collector make of a dead machine, without their patience."""
+        name = instance.name
+        self._alive.discard(name)
+        status = {"conditions": template.lost_conditions(_now())}
+        await self._insist(lambda: self._taint(name, UNREACHABLE_TAINT))
+        await self._insist(lambda: self._patch(f"{NODES}/{name}/status", {"status": status}))
+        await self._insist(lambda: self._kill_pods(name))
+
     async def drain(self, instance: Instance, limit_s: float) -> None:
         """Cordon, then evict until no pod is left or `limit_s` real seconds are over."""
         name = instance.name
@@ -127,12 +137,7 @@ class KubeNodes:
         self._leases.discard(name)
         await self._insist(lambda: self._kube.delete(f"{NODES}/{name}"))
         await self._insist(lambda: self._kube.delete(f"{LEASES}/{name}"))
-
-        async def kill_pods() -> None:
-            for pod in await self._pods(name):
-                await self._forgive(self._kube.delete(_path(pod), grace_s=0, uid=pod["metadata"]["uid"]), 404, 409)
-
-        await self._insist(kill_pods)
+        await self._insist(lambda: self._kill_pods(name))
 
     async def mark(self, instance: Instance) -> bool:
         """Put the autoscaler's taint on an empty node; False, and no taint, if a pod came first."""
@@ -146,8 +151,12 @@ class KubeNodes:
 
         await self._insist(look)
         if occupied:
-            await self._insist(lambda: self._untaint(name, REMOVAL_TAINT["key"]))
+            await self.unmark(instance)
         return not occupied
+
+    async def unmark(self, instance: Instance) -> None:
+        """The autoscaler changed its mind."""
+        await self._insist(lambda: self._untaint(instance.name, REMOVAL_TAINT["key"]))
 
     async def _create(self, node: Object) -> None:
         try:
@@ -192,6 +201,10 @@ class KubeNodes:
 
     async def _pods(self, node: str) -> list[Object]:
         return await self._kube.list(PODS, {"fieldSelector": f"spec.nodeName={node}"})
+
+    async def _kill_pods(self, node: str) -> None:
+        for pod in await self._pods(node):
+            await self._forgive(self._kube.delete(_path(pod), grace_s=0, uid=pod["metadata"]["uid"]), 404, 409)
 
     async def _evict(self, pod: Object) -> None:
         metadata = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]}

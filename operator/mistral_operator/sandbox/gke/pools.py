@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -10,7 +9,7 @@ from typing import Any
 
 from google.cloud import container_v1
 
-from .machines import MachineType, machine_types
+from .machines import MachineType, chips_of, machine_types
 from .scenario import Scenario
 from .stock import Want
 
@@ -50,7 +49,8 @@ class Instance:
     address: str
     wanted_by: tuple[PodRef, ...] = ()
     state: InstanceState = InstanceState.CREATING
-    gpus_ready: bool = False
+    devices_ready: bool = False
+    """Its GPUs or TPU chips can be seen by pods."""
     idle_since_s: float | None = None
     marked: bool = False
     """The autoscaler is about to take it down."""
@@ -67,15 +67,21 @@ class Instance:
     @property
     def usable(self) -> bool:
         """Its node has everything that pods may ask for."""
-        return self.state is InstanceState.RUNNING and (self.gpus_ready or not self.want.machine.gpus)
+        return self.state is InstanceState.RUNNING and (self.devices_ready or not self.want.machine.devices)
 
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A node pool: the API's message, and the instances of its managed instance groups (one in each zone)."""
+    """A node pool: the API's message, and the instances of its managed instance groups (one in each zone).
+
+    `lock` is held by whoever changes message and size, a deletion excepted. `repairing`: a slice that lost a host is
+    being made again, until it is whole or somebody asks for another size.
+    """
 
     message: Any
     instances: dict[str, Instance] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    repairing: bool = False
 
     @property
     def name(self) -> str:
@@ -90,7 +96,7 @@ class Pool:
         return bool(self.message.config.spot or self.message.config.preemptible)
 
     @property
-    def zones(self) -> Sequence[str]:
+    def zones(self) -> list[str]:
         return list(self.message.locations)
 
     @property
@@ -101,6 +107,21 @@ class Pool:
     def deleting(self) -> bool:
         return bool(self.message.status == PoolStatus.STOPPING)
 
+    @property
+    def topology(self) -> str:
+        """Of the TPU slice that the pool is, or that each of its machines is; "" without TPUs."""
+        return str(self.message.placement_policy.tpu_topology or self.machine.topology)
+
+    @property
+    def slice_hosts(self) -> int:
+        """So many machines are the multi-host slice that this pool is; 0 for all other pools."""
+        return slice_hosts(self.message)
+
+    @property
+    def is_whole(self) -> bool:
+        """Every host of the slice is there and has shown its chips."""
+        return sum(1 for i in self.instances.values() if i.stays and i.usable) == self.slice_hosts
+
     def want(self, zone: str) -> Want:
         """A machine of this pool."""
         return Want(zone, self.machine, self.spot)
@@ -110,7 +131,9 @@ class Pool:
         return sum(1 for i in self.instances.values() if i.stays and zone in (None, i.zone))
 
     def room(self, zone: str) -> int:
-        """So many instances the autoscaler may add in this zone."""
+        """So many instances the autoscaler may add in this zone; to a slice all or none."""
+        if self.slice_hosts and self.size():
+            return 0
         bounds = self.message.autoscaling
         if bounds.total_max_node_count:
             return max(0, int(bounds.total_max_node_count) - self.size())
@@ -127,6 +150,12 @@ class Pool:
         """The autoscaler's upper bound for one instance group, as its events print it."""
         bounds = self.message.autoscaling
         return int(bounds.total_max_node_count or bounds.max_node_count)
+
+
+def slice_hosts(message: Any) -> int:
+    """So many machines are the multi-host slice that this node pool's message asks for; 0: it asks for none."""
+    topology = message.placement_policy.tpu_topology
+    return chips_of(topology) // machine_types()[message.config.machine_type].chips if topology else 0
 
 
 def group_name(scenario: Scenario, pool: str, zone: str) -> str:

@@ -1,4 +1,4 @@
-"""What GKE accepts for ordinary node pools. Functions raise RpcError; texts are Google's where they are known."""
+"""What GKE accepts for node pools. Functions raise RpcError; texts are Google's where they are known."""
 
 import re
 from collections.abc import Sequence
@@ -7,20 +7,18 @@ from typing import Any
 from google.cloud import container_v1
 
 from .errors import invalid, not_yet
+from .label_rules import check_labels, check_resource_labels, check_taints
 from .machines import MachineType, machine_types
-from .pools import NodePoolPb
+from .pools import LocationPolicy, NodePoolPb
 from .scenario import Scenario
+from .tpu_rules import check_first_size, check_slice_bounds, check_slice_move, check_slice_size, check_topology
 
 POOL_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-RESOURCE_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-RESOURCE_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
-NODE_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
-MOST_RESOURCE_LABELS = 64
 MOST_NODES = 1000
 TPU_MACHINES = ("ct", "tpu")
 
+BoundsPb = container_v1.NodePoolAutoscaling.pb()
 Reservation = container_v1.ReservationAffinity.Type
-Effect = container_v1.NodeTaint.Effect
 
 
 def check_new_pool(scenario: Scenario, pool: Any) -> None:
@@ -38,9 +36,30 @@ def check_new_pool(scenario: Scenario, pool: Any) -> None:
     check_taints(pool.config.taints)
     check_resource_labels(pool.config.resource_labels)
     _check_spot(pool.config)
-    _check_placement(pool)
+    check_shape(machine, pool)
+
+
+def check_update(scenario: Scenario, pool: Any, request: Any) -> None:
+    """An UpdateNodePool request's fields, those that mean something here."""
+    if request.HasField("labels"):
+        check_labels(request.labels.labels)
+    if request.HasField("taints"):
+        check_taints(request.taints.taints)
+    if request.HasField("resource_labels"):
+        check_resource_labels(request.resource_labels.labels)
+    zones = list(request.locations or pool.locations)
+    check_machine(scenario, pool.config.machine_type, zones)
+    check_placement(pool, zones)
+    check_slice_move(pool, zones)
+
+
+def check_shape(machine: MachineType, pool: Any) -> None:
+    """A new pool's placement, bounds and first size; its defaults are filled in already."""
+    check_topology(machine, pool.placement_policy)
+    check_placement(pool, pool.locations)
     if pool.autoscaling.enabled:
-        check_autoscaling(pool.autoscaling)
+        check_autoscaling(pool, pool.autoscaling)
+    check_first_size(pool)
     check_size(pool.initial_node_count, pool)
 
 
@@ -58,7 +77,7 @@ def check_locations(scenario: Scenario, zones: Sequence[str]) -> None:
 
 def check_machine(scenario: Scenario, name: str, zones: Sequence[str]) -> MachineType:
     """The machine type exists in every zone."""
-    if name.startswith(TPU_MACHINES):
+    if name.startswith(TPU_MACHINES) and name.split("-", 1)[0] not in {m.family for m in machine_types().values()}:
         raise not_yet(f"TPU node pools ({name})")
     check_locations(scenario, zones)
     machine = machine_types().get(name)
@@ -70,8 +89,9 @@ def check_machine(scenario: Scenario, name: str, zones: Sequence[str]) -> Machin
     return machine
 
 
-def check_autoscaling(bounds: Any) -> None:
-    """Per-zone bounds or totals, never both; 0 ≤ min ≤ max, 1 ≤ max."""
+def check_autoscaling(pool: Any, bounds: Any) -> None:
+    """Per-zone bounds or totals, never both; 0 ≤ min ≤ max, 1 ≤ max; those of a slice are its size."""
+    check_slice_bounds(pool, bounds)
     totals = bounds.total_min_node_count or bounds.total_max_node_count
     zonal = bounds.min_node_count or bounds.max_node_count
     if totals and zonal:
@@ -94,6 +114,7 @@ def check_size(per_zone: int, pool: Any) -> None:
     """A size (nodes in each zone) that fits the pool's autoscaling bounds; size 0 is always good."""
     if per_zone < 0 or per_zone > MOST_NODES:
         raise invalid(f"Invalid node count {per_zone}: it must be between 0 and {MOST_NODES}.")
+    check_slice_size(pool, per_zone)
     bounds = pool.autoscaling
     if not bounds.enabled or per_zone == 0:
         return
@@ -102,37 +123,10 @@ def check_size(per_zone: int, pool: Any) -> None:
         raise invalid(f"Initial node count {per_zone} is outside of the autoscaling bounds (at most {high} nodes).")
 
 
-def check_labels(labels: Any) -> None:
-    """Kubernetes label values."""
-    for key, value in labels.items():
-        if not NODE_LABEL_VALUE.fullmatch(value):
-            raise invalid(f'Invalid node label "{key}": "{value}" is not a valid Kubernetes label value.')
-
-
-def check_taints(taints: Any) -> None:
-    """Taints have a key and an effect, and no pair of those twice."""
-    seen = set()
-    for taint in taints:
-        if not taint.key or taint.effect == Effect.EFFECT_UNSPECIFIED:
-            raise invalid(f'Invalid node taint "{taint.key}": key and effect are required.')
-        if (taint.key, taint.effect) in seen:
-            raise invalid(f'Invalid node taint "{taint.key}": key and effect must be unique.')
-        seen.add((taint.key, taint.effect))
-
-
-def check_resource_labels(labels: Any) -> None:
-    """Google Cloud's labels: lower case, digits, _ and -, at most 63 characters, at most 64 of them."""
-    if len(labels) > MOST_RESOURCE_LABELS:
-        raise invalid(f"Too many resource labels: {len(labels)}, at most {MOST_RESOURCE_LABELS}.")
-    for key, value in labels.items():
-        if not RESOURCE_LABEL_KEY.fullmatch(key):
-            raise invalid(
-                f'Invalid resource label key "{key}": up to 63 lower-case letters, digits, _ and -, a letter first.'
-            )
-        if not RESOURCE_LABEL_VALUE.fullmatch(value):
-            raise invalid(
-                f'Invalid resource label value "{value}" of "{key}": up to 63 lower-case letters, digits, _ and -.'
-            )
+def check_placement(pool: Any, zones: Sequence[str]) -> None:
+    """Machines that stand close together stand in one zone."""
+    if pool.placement_policy.type_ == container_v1.NodePool.PlacementPolicy.Type.COMPACT and len(zones) != 1:
+        raise invalid("Compact placement needs a node pool in exactly one zone.")
 
 
 def default_pool(pool: Any, scenario: Scenario) -> Any:
@@ -146,10 +140,17 @@ def default_pool(pool: Any, scenario: Scenario) -> Any:
     full.config.image_type = full.config.image_type or "COS_CONTAINERD"
     full.max_pods_constraint.max_pods_per_node = full.max_pods_constraint.max_pods_per_node or 110
     full.version = full.version or scenario.version
-    if full.autoscaling.enabled and not full.autoscaling.location_policy:
-        # GKE's default: ANY for spot, BALANCED otherwise.
-        policies = container_v1.NodePoolAutoscaling.LocationPolicy
-        full.autoscaling.location_policy = policies.ANY if full.config.spot else policies.BALANCED
+    if full.autoscaling.enabled:
+        full.autoscaling.CopyFrom(default_bounds(full.autoscaling, full))
+    return full
+
+
+def default_bounds(bounds: Any, pool: Any) -> Any:
+    """A copy of a pool's new autoscaling; GKE's location policy, if none is given, is ANY for spot, else BALANCED."""
+    full = BoundsPb()
+    full.CopyFrom(bounds)
+    if full.enabled and not full.location_policy:
+        full.location_policy = LocationPolicy.ANY if pool.config.spot else LocationPolicy.BALANCED
     return full
 
 
@@ -159,7 +160,6 @@ def _check_supported(pool: Any) -> None:
         "flex-start (config.flex_start)": config.flex_start,
         "queued provisioning (queued_provisioning)": pool.queued_provisioning.enabled,
         "a maximum run duration (config.max_run_duration)": config.HasField("max_run_duration"),
-        "TPU topologies (placement_policy.tpu_topology)": pool.placement_policy.tpu_topology,
         "workload policies (placement_policy.policy_name)": pool.placement_policy.policy_name,
         "best-effort provisioning (best_effort_provisioning)": pool.best_effort_provisioning.enabled,
         "specific reservations (config.reservation_affinity)": config.reservation_affinity.consume_reservation_type
@@ -200,9 +200,3 @@ def _check_spot(config: Any) -> None:
         raise invalid("Spot VMs can't consume reservations: config.spot excludes config.reservation_affinity.")
     if config.spot and config.preemptible:
         raise invalid("Only one of config.spot and config.preemptible can be true.")
-
-
-def _check_placement(pool: Any) -> None:
-    policy = pool.placement_policy
-    if policy.type_ == container_v1.NodePool.PlacementPolicy.Type.COMPACT and len(pool.locations) != 1:
-        raise invalid("Compact placement needs a node pool in exactly one zone.")

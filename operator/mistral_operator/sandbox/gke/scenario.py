@@ -29,6 +29,7 @@ class Delays:
     instance_creation: float = 20
     node_boot: float = 40
     driver_installation: float = 45
+    device_plugin: float = 5
     node_deletion: float = 20
     drain_limit: float = 3600
     stock_out_report: float = 30
@@ -39,6 +40,7 @@ class Delays:
     backoff: float = 300
     longest_backoff: float = 1800
     spot_notice: float = 30
+    host_error: float = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,26 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class HostError:
+    """A machine of a pool breaks down `after` this time, or once the pool has one that runs if that is later.
+
+    `*`: of the first pool with GPUs or TPUs that has one.
+    """
+
+    pool: str = ANY
+    after: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignPool:
-    """A node pool that somebody else made before; its nodes (so many in the whole pool) run from the start."""
+    """A node pool that somebody else made before; its nodes (so many in the whole pool) run from the start.
+
+    `topology`: the pool is a multi-host TPU slice.
+    """
 
     name: str
     machine_type: str = "e2-standard-8"
+    topology: str = ""
     nodes: int = 0
     spot: bool = False
     max_nodes: int = 0
@@ -109,6 +126,7 @@ class Scenario:
     stock: tuple[Stock, ...] = ()
     quota: tuple[Quota, ...] = ()
     faults: tuple[Fault, ...] = ()
+    host_errors: tuple[HostError, ...] = ()
     foreign_pools: tuple[ForeignPool, ...] = ()
 
 
@@ -130,6 +148,7 @@ def parse_scenario(document: Any, where: str = "scenario") -> Scenario:
         ("stock", parse_stock),
         ("quota", parse_quota),
         ("faults", parse_fault),
+        ("host_errors", _host_error),
         ("foreign_pools", _pool),
     ):
         if key in data:
@@ -162,6 +181,10 @@ def parse_fault(document: Any, where: str = "fault") -> Fault:
     fault = _build(Fault, document, where)
     _one_of(fault.code, ("", *(code.name for code in grpc.StatusCode if code.name != "OK")), f"{where}.code")
     return fault
+
+
+def _host_error(document: Any, where: str) -> HostError:
+    return _build(HostError, document, where)
 
 
 def _pool(document: Any, where: str) -> ForeignPool:

@@ -1,6 +1,7 @@
 """The simulated GKE, put together: the gRPC service, the machines, the autoscaler and the control API."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -18,9 +19,12 @@ from .nodes import KubeNodes
 from .operations import Operations
 from .pace import Pace
 from .pools import Instance, Pool
-from .scenario import Scenario
+from .scenario import HostError, Scenario
 from .server import ClusterManager
 from .stock import Warehouse
+
+Loss = Callable[[Pool, Instance], Awaitable[bool]]
+"""A way to lose a machine; False: somebody else took it away."""
 
 
 class GkeApi:
@@ -37,10 +41,13 @@ class GkeApi:
         self.manager = ClusterManager(self.cloud, self.faults, self.pace)
         self.autoscaler: Autoscaler | None = None
         self.address = ""
+        self._host_errors = scenario.host_errors
 
     async def __aenter__(self) -> Self:
         await self.cloud.open()
         self.address = await self.manager.start()
+        for error in self._host_errors:
+            self.fleet.spawn(self._strike(error))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,15 +55,24 @@ class GkeApi:
         await self.operations.close()
         await self.fleet.close()
 
-    async def lose(self, pool: Pool, instance: Instance, *, notice: bool) -> None:
-        """A machine goes, with a spot notice or without a word; its instance group asks for another one."""
-        await (self.fleet.reclaim if notice else self.fleet.crash)(pool, instance)
+    async def lose(self, pool: Pool, instance: Instance, loss: Loss) -> None:
+        """A machine goes, by one of the fleet's ways; its instance group asks for another one, a slice is repaired."""
+        if not await loss(pool, instance):
+            return
         if pool.deleting or self.cloud.pools.get(pool.name) is not pool:
             return
-        if pool.autoscaled and self.autoscaler:
+        if pool.slice_hosts:
+            self.fleet.spawn(self.cloud.provisioner.repair(pool))
+        elif pool.autoscaled and self.autoscaler:
             self.autoscaler.lost(pool, instance.zone)
         else:
-            self.fleet.spawn(self.cloud.refill(pool, instance.zone))
+            self.fleet.spawn(self.cloud.provisioner.refill(pool, instance.zone))
+
+    async def _strike(self, error: HostError) -> None:
+        await self.pace.wait(error.after)
+        while not (found := self.cloud.running(error.pool)):
+            await self.pace.wait(1)
+        await self.lose(*found, self.fleet.break_down)
 
 
 class SimulatedGke:

@@ -1,7 +1,7 @@
 """What Google has for us: machines in a zone (stock) and the region's quota, and what is taken of both."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .machines import MachineType, region_of
@@ -32,7 +32,9 @@ class Want:
 
     @property
     def quota_name(self) -> str:
-        return f"PREEMPTIBLE_{self.machine.quota}" if self.spot else self.machine.quota
+        if self.spot:
+            return self.machine.spot_quota or f"PREEMPTIBLE_{self.machine.quota}"
+        return self.machine.quota
 
 
 class Warehouse:
@@ -60,7 +62,7 @@ class Warehouse:
     def take(self, want: Want) -> Shortage | None:
         """Count one machine out, or say why not; quota is looked at first, as Compute Engine does."""
         limit = self._quota_of(want)
-        if self._devices[want.quota_name] + want.machine.gpus > limit:
+        if self._devices[want.quota_name] + want.machine.devices > limit:
             place = f"in region {region_of(want.zone)}"
             return Shortage("GCE_QUOTA_EXCEEDED", f"Quota '{want.quota_name}' exceeded.  Limit: {limit:.1f} {place}.")
         if self.free(want) < 1:
@@ -70,15 +72,24 @@ class Warehouse:
         self.occupy(want)
         return None
 
+    def take_all(self, wants: Sequence[Want]) -> tuple[int, Shortage] | None:
+        """Count all of them out, or none; then the answer is the number (from 0) of one that is lacking, and why."""
+        for number, want in enumerate(wants):
+            if shortage := self.take(want):
+                for taken in wants[:number]:
+                    self.give_back(taken)
+                return number, shortage
+        return None
+
     def occupy(self, want: Want) -> None:
         """Count one machine out without asking: it ran before."""
         self._machines[_key(want)] += 1
-        self._devices[want.quota_name] += want.machine.gpus
+        self._devices[want.quota_name] += want.machine.devices
 
     def give_back(self, want: Want) -> None:
         """Count one machine in."""
         self._machines[_key(want)] -= 1
-        self._devices[want.quota_name] -= want.machine.gpus
+        self._devices[want.quota_name] -= want.machine.devices
 
     def describe(self) -> dict[str, object]:
         """Entries and use, for people and tests."""

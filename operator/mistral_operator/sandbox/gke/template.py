@@ -14,10 +14,16 @@ Effect = container_v1.NodeTaint.Effect
 Driver = container_v1.GPUDriverInstallationConfig.GPUDriverVersion
 
 GPU = "nvidia.com/gpu"
+TPU = "google.com/tpu"
 EFFECTS = {
     Effect.NO_SCHEDULE: "NoSchedule",
     Effect.PREFER_NO_SCHEDULE: "PreferNoSchedule",
     Effect.NO_EXECUTE: "NoExecute",
+}
+PRESSURES = {
+    "MemoryPressure": "KubeletHasSufficientMemory",
+    "DiskPressure": "KubeletHasNoDiskPressure",
+    "PIDPressure": "KubeletHasSufficientPID",
 }
 DRIVERS = {Driver.GPU_DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
 
@@ -62,9 +68,13 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
     }
     if want.spot:
         labels["cloud.google.com/gke-spot"] = "true"
+    if machine.devices:
+        labels["cloud.google.com/gke-accelerator-count"] = str(machine.devices)
+    if machine.chips:
+        labels["cloud.google.com/gke-tpu-accelerator"] = machine.accelerator
+        labels["cloud.google.com/gke-tpu-topology"] = pool.topology
     if machine.gpus:
         labels["cloud.google.com/gke-accelerator"] = machine.accelerator
-        labels["cloud.google.com/gke-accelerator-count"] = str(machine.gpus)
         driver = DRIVERS.get(_driver(pool))
         if driver:
             labels["cloud.google.com/gke-gpu-driver-version"] = driver
@@ -72,18 +82,22 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
 
 
 def node_taints(pool: Pool) -> list[dict[str, str]]:
-    """GKE's GPU taint and the pool's own. Spot pools get none (on Standard clusters)."""
-    taints = [{"key": GPU, "value": "present", "effect": "NoSchedule"}] if pool.machine.gpus else []
-    return taints + [{"key": t.key, "value": t.value, "effect": EFFECTS[t.effect]} for t in pool.message.config.taints]
+    """GKE's taint for GPUs or TPUs and the pool's own. Spot pools get none (on Standard clusters)."""
+    own = [{"key": t.key, "value": t.value, "effect": EFFECTS[t.effect]} for t in pool.message.config.taints]
+    taken = {(taint["key"], taint["effect"]) for taint in own}
+    device = _device(pool.machine)
+    if not device or (device, "NoSchedule") in taken:
+        return own
+    return [{"key": device, "value": "present", "effect": "NoSchedule"}, *own]
 
 
-def has_driver(pool: Pool) -> bool:
-    """Whether GKE installs a GPU driver, without which no GPU ever shows; False for machines without GPUs."""
-    return _driver(pool) in DRIVERS
+def shows_devices(pool: Pool) -> bool:
+    """Whether pods will ever see GPUs or TPU chips: GPUs only if GKE installs a driver."""
+    return _driver(pool) in DRIVERS if pool.machine.gpus else bool(pool.machine.chips)
 
 
 def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
-    """The node's whole resources, GPUs included."""
+    """The node's whole resources, GPUs and TPU chips included."""
     memory = int(machine.memory_gib * GI * (1 - KERNEL_SHARE))
     whole = {
         "cpu": str(machine.vcpu),
@@ -93,7 +107,8 @@ def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
     }
-    return whole | ({GPU: str(machine.gpus)} if machine.gpus else {})
+    device = _device(machine)
+    return whole | ({device: str(machine.devices)} if device else {})
 
 
 def allocatable(pool: Pool, machine: MachineType) -> dict[str, str]:
@@ -112,7 +127,7 @@ def allocatable(pool: Pool, machine: MachineType) -> dict[str, str]:
 
 
 def node_manifest(scenario: Scenario, pool: Pool, instance: Instance) -> dict[str, Any]:
-    """The Node as its kubelet registers it: Ready, without GPUs."""
+    """The Node as its kubelet registers it: Ready, without devices."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -124,16 +139,16 @@ def node_manifest(scenario: Scenario, pool: Pool, instance: Instance) -> dict[st
             "providerID": f"gce://{scenario.project}/{instance.zone}/{instance.name}",
             "taints": node_taints(pool),
         },
-        "status": node_status(scenario, pool, instance, gpus=False),
+        "status": node_status(scenario, pool, instance, devices=False),
     }
 
 
-def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, gpus: bool) -> dict[str, Any]:
+def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, devices: bool) -> dict[str, Any]:
     """A healthy node's status; conditions come without times."""
     machine = instance.want.machine
     return {
-        "capacity": _visible(capacity(pool, machine), gpus),
-        "allocatable": _visible(allocatable(pool, machine), gpus),
+        "capacity": _visible(capacity(pool, machine), devices),
+        "allocatable": _visible(allocatable(pool, machine), devices),
         "addresses": [
             {"type": "InternalIP", "address": instance.address},
             {"type": "Hostname", "address": instance.name},
@@ -156,28 +171,36 @@ def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, gpus: boo
 
 def conditions(*, ready: bool, message: str, now: str) -> list[dict[str, str]]:
     """A kubelet's conditions; `now` is RFC 3339 with seconds."""
-    pressures = {
-        "MemoryPressure": "KubeletHasSufficientMemory",
-        "DiskPressure": "KubeletHasNoDiskPressure",
-        "PIDPressure": "KubeletHasSufficientPID",
-    }
-    found = [(kind, "False", reason, "kubelet is healthy") for kind, reason in pressures.items()]
+    found = [(kind, "False", reason, "kubelet is healthy") for kind, reason in PRESSURES.items()]
     found.append(("Ready", "True" if ready else "False", "KubeletReady" if ready else "KubeletNotReady", message))
-    return [
-        {
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": text,
-            "lastHeartbeatTime": now,
-            "lastTransitionTime": now,
-        }
-        for kind, status, reason, text in found
-    ]
+    return [_condition(*each, now) for each in found]
 
 
-def _visible(resources: Mapping[str, str], gpus: bool) -> dict[str, str]:
-    return {name: amount for name, amount in resources.items() if gpus or name != GPU}
+def lost_conditions(now: str) -> list[dict[str, str]]:
+    """What the node controller writes when a kubelet is silent."""
+    unknown = ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
+    return [_condition(kind, *unknown, now) for kind in (*PRESSURES, "Ready")]
+
+
+def _condition(kind: str, status: str, reason: str, message: str, now: str) -> dict[str, str]:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now,
+    }
+
+
+def _visible(resources: Mapping[str, str], devices: bool) -> dict[str, str]:
+    return {name: amount for name, amount in resources.items() if devices or name not in (GPU, TPU)}
+
+
+def _device(machine: MachineType) -> str:
+    if machine.gpus:
+        return GPU
+    return TPU if machine.chips else ""
 
 
 def _driver(pool: Pool) -> Any:

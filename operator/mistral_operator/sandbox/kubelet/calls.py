@@ -14,6 +14,8 @@ class Call:
     args: tuple[str, ...]
     values: Mapping[str, str]
     """Its environment, for what a shell expands."""
+    address: str = ""
+    """Where the pod's processes listen."""
 
     @property
     def words(self) -> tuple[str, ...]:

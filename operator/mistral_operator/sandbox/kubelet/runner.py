@@ -14,6 +14,7 @@ from .context import Object, PodContext
 from .environment import ConfigError, Values, environment
 from .events import timestamp
 from .images import PullError
+from .jetstream import count_devices
 from .monitor import Monitor
 from .probes import read_target
 from .process import NoProcess, NotStarted, Running, StandInProcess
@@ -137,7 +138,7 @@ class ContainerRunner:
 
     async def _start(self) -> Running:
         settings, log = self._settings, self._context.log_file(self._container["name"])
-        program = recognise(self._container, self._values)
+        program = recognise(self._container, self._values, listening_address(self._context.pod_ip))
         if isinstance(program, Refused):
             return NotStarted(program, log)
         if program is None:
@@ -147,7 +148,8 @@ class ContainerRunner:
         load_s = float(self._values.get("STAND_IN_LOAD_SECONDS") or settings.engine_load_s)
         if not settings.engine_processes:
             return NoProcess(settings.real_s(load_s) if program.loads else 0.0)
-        return await StandInProcess.start(program, self._values, self._own(load_s), log)
+        values = {**count_devices(self._container), **self._values}
+        return await StandInProcess.start(program, values, self._own(load_s), log)
 
     def _own(self, load_s: float) -> Values:
         """What every stand-in is told: where to listen, how fast time goes, where pods' names are looked up."""

@@ -17,7 +17,7 @@ GPU_IMAGE = "vllm-openai"
 TPU_IMAGE = "vllm-tpu"
 """Its entrypoint executes its arguments; tpu-inference's docker/entrypoint.sh."""
 
-SCRIPT = r"bash /workspace/vllm/examples/online_serving/multi-node-serving\.sh"
+SCRIPT = r"bash /workspace/vllm/examples/ray_serving/multi-node-serving\.sh"
 OPTIONS = r'(?P<options>(?: --[a-z_]+=(?:[\w.:/-]+|"\$[A-Za-z_]\w*"))*)'
 LEADER = re.compile(rf'{SCRIPT} leader{OPTIONS} && exec vllm serve "\$@"')
 WORKER = re.compile(rf"exec {SCRIPT} worker{OPTIONS}")

@@ -1,43 +1,22 @@
 """The stand-in as a process: exit codes, the closed port while loading, drain, its end with its parent."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from tests.support.engine_process import Start, stand_ins
 from tests.support.polling import eventually
 
-Start = Callable[..., Awaitable[Process]]
-ROOT = Path(__file__).parents[4]
 LONG_ANSWER = {"messages": [{"role": "user", "content": "Hi"}], "ignore_eos": True, "max_tokens": 100}
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start the stand-in with flags; it is killed at the end of the test."""
-    started: list[Process] = []
-
-    async def run(*flags: str, **environment: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "mistral_operator.sandbox.engine.vllm", *flags),
-            stdin=PIPE,
-            stderr=PIPE,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "operator"), **environment},
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    """Start the stand-in; it is killed at the end of the test."""
+    async with stand_ins("vllm") as run:
+        yield run
 
 
 async def healthy(port: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 from tests.support.polling import eventually
-from tests.support.simulated_gke import Gke, fixed_pool
+from tests.support.simulated_gke import Gke, fixed_pool, slice_pool
 
 from mistral_operator.sandbox.gke.backoff import Backoff
 from mistral_operator.sandbox.gke.control import ControlApi
@@ -57,6 +57,25 @@ async def test_a_deleted_machine_is_replaced_and_an_unknown_one_not_found(
         assert response.status == 404
     there = gke.nodes.there
     await eventually(lambda: name not in there and sum("-mm-pool-" in n for n in there) == 1, message="another one")
+
+
+@pytest.mark.parametrize("path", ["/delete-node", "/reclaim", "/host-error"])
+async def test_a_pool_loses_its_first_machine(gke: Gke, http: aiohttp.ClientSession, path: str) -> None:
+    async with http.post(path, json={"pool": "mm-pool"}) as response:
+        assert response.status == 404
+    await gke.done(await gke.create(**slice_pool("2x4", hosts=2)))
+    first = next(iter(gke.api.cloud.pools["mm-pool"].instances))
+    async with http.post(path, json={"pool": "mm-pool"}) as response:
+        assert (response.status, await response.json()) == (200, {"node": first})
+    await eventually(lambda: first not in gke.nodes.there, message="it is gone")
+
+    async def repaired() -> bool:
+        async with http.get("/state") as response:
+            (pool,) = (pool for pool in (await response.json())["pools"] if pool["name"] == "mm-pool")
+        ready = [node["devices_ready"] for node in pool["nodes"]]
+        return (pool["topology"], pool["repairing"], ready) == ("2x4", False, [True, True])
+
+    await eventually(repaired, message="two other hosts")
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,44 @@ def test_nodes_carry_the_labels_and_taints_of_gke_and_of_the_pool() -> None:
     assert template.node_taints(pool) == [GPU_TAINT, {"key": "team", "value": "x", "effect": "NoExecute"}]
 
 
+def tpu_machine(machine_type: str, topology: str = "", **config: Any) -> Pool:
+    placement = {"type_": "COMPACT", "tpu_topology": topology} if topology else None
+    message = NodePoolPb(name="mm", config={"machine_type": machine_type, **config}, placement_policy=placement)
+    return Pool(rules.default_pool(message, Scenario()))
+
+
+@pytest.mark.parametrize(
+    ("pool", "accelerator", "topology", "chips"),
+    [
+        (tpu_machine("ct5lp-hightpu-1t"), "tpu-v5-lite-podslice", "1x1", "1"),
+        (tpu_machine("ct6e-standard-4t"), "tpu-v6e-slice", "2x2", "4"),
+        # The same topology, on one machine and on two.
+        (tpu_machine("ct6e-standard-8t"), "tpu-v6e-slice", "2x4", "8"),
+        (tpu_machine("ct6e-standard-4t", "2x4"), "tpu-v6e-slice", "2x4", "4"),
+        (tpu_machine("ct6e-standard-4t", "4x4"), "tpu-v6e-slice", "4x4", "4"),
+    ],
+)
+def test_tpu_nodes_say_what_they_are_part_of(pool: Pool, accelerator: str, topology: str, chips: str) -> None:
+    labels = template.node_labels(pool, pool.want("us-central1-b"), "node-1")
+    expected = {
+        "cloud.google.com/gke-accelerator-count": chips,
+        "cloud.google.com/gke-tpu-accelerator": accelerator,
+        "cloud.google.com/gke-tpu-topology": topology,
+        "node.kubernetes.io/instance-type": pool.machine.name,
+    }
+    assert labels.items() >= expected.items()
+    assert "cloud.google.com/gke-accelerator" not in labels
+    assert template.node_taints(pool) == [{"key": "google.com/tpu", "value": "present", "effect": "NoSchedule"}]
+    assert template.capacity(pool, pool.machine)["google.com/tpu"] == chips
+    assert template.allocatable(pool, pool.machine)["google.com/tpu"] == chips
+
+
+def test_gkes_own_taint_is_not_put_twice() -> None:
+    taint = {"key": "google.com/tpu", "value": "present", "effect": "NO_SCHEDULE"}
+    taints = template.node_taints(tpu_machine("ct6e-standard-1t", taints=[taint]))
+    assert taints == [{"key": "google.com/tpu", "value": "present", "effect": "NoSchedule"}]
+
+
 def test_machine_types_are_offered_where_google_lists_them() -> None:
     machines = machine_types()
     assert machines["g2-standard-12"].offered_in("us-central1-a")

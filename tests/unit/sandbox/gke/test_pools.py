@@ -45,7 +45,7 @@ async def test_a_pool_of_fixed_size_brings_nodes_and_then_their_gpus(gke: Gke) -
     await gke.done(operation)
     mine = {name: state for name, state in gke.nodes.there.items() if "-mm-pool-" in name}
     assert len(mine) == 2
-    assert set(mine.values()) == {"with GPUs"}
+    assert set(mine.values()) == {"with devices"}
 
 
 async def test_drivers_that_are_not_installed_show_no_gpus(gke: Gke) -> None:
@@ -143,7 +143,7 @@ async def test_a_lost_machine_of_a_fixed_pool_comes_back(gke: Gke) -> None:
     await gke.done(await gke.create(**fixed_pool(1)))
     pool = gke.api.cloud.pools["mm-pool"]
     instance = next(iter(pool.instances.values()))
-    await gke.api.lose(pool, instance, notice=True)
+    await gke.api.lose(pool, instance, gke.api.fleet.reclaim)
     assert gke.nodes.warned == [instance.name]
     assert instance.name not in gke.nodes.there
     await eventually(lambda: any("-mm-pool-" in name for name in gke.nodes.there), message="another machine")
@@ -154,7 +154,7 @@ async def test_foreign_pools_are_there_from_the_start(start: Start) -> None:
     gke = await start(foreign_pools=[foreign])
     pool = await gke.pool("theirs")
     assert (pool.status, dict(pool.config.resource_labels)) == (Status.RUNNING, {"owner": "them"})
-    assert [state for name, state in gke.nodes.there.items() if "-theirs-" in name] == ["with GPUs"] * 2
+    assert [state for name, state in gke.nodes.there.items() if "-theirs-" in name] == ["with devices"] * 2
 
 
 async def test_one_operation_at_a_time_on_a_pool(start: Start) -> None:

@@ -45,8 +45,7 @@ def auto(**bounds: Any) -> dict[str, Any]:
         (l4_pool(config={"taints": [{"key": "a"}]}), "key and effect are required"),
         (l4_pool(placement_policy={"type_": "COMPACT"}), "exactly one zone"),
         (l4_pool(config={"flex_start": True}), "does not do this yet: flex-start"),
-        (l4_pool(config={"machine_type": "ct6e-standard-4t"}), "does not do this yet: TPU node pools"),
-        (l4_pool(placement_policy={"tpu_topology": "4x4"}), "does not do this yet: TPU topologies"),
+        (l4_pool(placement_policy={"policy_name": "close"}), "does not do this yet: workload policies"),
     ],
 )
 async def test_a_pool_that_breaks_a_rule_is_refused(gke: Gke, pool: dict[str, Any], text: str) -> None:
@@ -78,10 +77,11 @@ async def test_a_pool_within_the_rules_is_taken(gke: Gke, pool: dict[str, Any]) 
         ({"locations": ["europe-west4-a"]}, "not a zone of the cluster"),
         ({"labels": {"labels": {"a": "b c"}}}, "not a valid Kubernetes label value"),
         ({}, "Nothing to update"),
+        ({"locations": ["us-central1-a", "us-central1-b"]}, "exactly one zone"),
     ],
 )
 async def test_a_change_that_breaks_a_rule_is_refused(gke: Gke, change: dict[str, Any], text: str) -> None:
-    await gke.done(await gke.create(**l4_pool()))
+    await gke.done(await gke.create(**l4_pool(placement_policy={"type_": "COMPACT"}, locations=["us-central1-a"])))
     with pytest.raises(exceptions.InvalidArgument, match=text):
         await gke.client.update_node_pool(request={"name": f"{CLUSTER}/nodePools/mm-pool", **change}, retry=None)
 

@@ -10,7 +10,7 @@ from mistral_operator.sandbox.kubelet.programs import recognise
 VLLM = "mistral_operator.sandbox.engine.vllm"
 MULTI_NODE = "mistral_operator.sandbox.engine.multi_node"
 GPU, TPU = "vllm/vllm-openai:v0.33.0", "europe-docker.pkg.dev/team/mirror/vllm-tpu:v0.21.0"
-SCRIPT = "bash /workspace/vllm/examples/online_serving/multi-node-serving.sh"
+SCRIPT = "bash /workspace/vllm/examples/ray_serving/multi-node-serving.sh"
 LEADER = f'{SCRIPT} leader --ray_cluster_size="$LWS_GROUP_SIZE" && exec vllm serve "$@"'
 WORKER = f'exec {SCRIPT} worker --ray_address="$LWS_LEADER_ADDRESS"'
 GROUP = {"LWS_GROUP_SIZE": "4", "LWS_LEADER_ADDRESS": "chat-0.chat.team", "P": "9"}
@@ -65,7 +65,7 @@ def test_further_options_reach_the_script() -> None:
         container("example/web"),
         container("example/web", "sleep", "1"),
         container(GPU, "sleep", "1"),
-        container(TPU, "sh", "-c", "mkdir -p /root/.cache/vllm && chmod 777 /root/.cache/vllm"),
+        container(TPU, "sh", "-c", "mkdir -p $HOME/.cache/vllm && chmod 777 $HOME/.cache/vllm"),
         container("example/gateway", "serve", "--engine", "vllm"),
         container("example/tool", "python3", "-m", "tools.fetch", args=["--for=my-vllm-cache"]),
     ],
@@ -83,7 +83,7 @@ def test_programs_that_the_sandbox_does_not_have(called: dict[str, Any]) -> None
         container(TPU, "bash", "-c", LEADER, args=[]),
         container(TPU, "bash", "-c", LEADER.replace("&&", ";"), "vllm-serve", args=["m"]),
         container(TPU, "bash", "-c", LEADER.replace("leader", "head"), "vllm-serve", args=["m"]),
-        container(TPU, "bash", "-c", LEADER.replace("online_serving", "ray_serving"), "vllm-serve", args=["m"]),
+        container(TPU, "bash", "-c", LEADER.replace("ray_serving", "elsewhere"), "vllm-serve", args=["m"]),
         container(TPU, "bash", "-c", LEADER.replace("$LWS_GROUP_SIZE", "$(rm -rf .)"), "vllm-serve", args=["m"]),
         container(TPU, "bash", "-c", WORKER, args=["--block"]),
         container(TPU, "sh", "-c", WORKER),

@@ -1,0 +1,90 @@
+"""One file of `accelerators/` → a typed and checked entry, with a shape for each machine and each slice."""
+
+from dataclasses import replace
+from decimal import Decimal
+from math import prod
+
+from mistral_operator.catalogue.provenance import read_provenance
+from mistral_operator.catalogue.reader import Reader
+from mistral_operator.catalogue.types import Accelerator, MachineShape, PriceList
+
+KINDS = ("gpu", "tpu")
+CONSUMPTIONS = ("OnDemand", "Spot")
+
+
+def parse_accelerator(reader: Reader) -> Accelerator:
+    """Parse one file of `accelerators/`."""
+    regions = reader.texts("regions")
+    consumption = reader.texts("consumption")
+    price = reader.inner("price")
+    result = Accelerator(
+        id=reader.text("id"),
+        name=reader.text("name"),
+        kind=reader.one_of("kind", KINDS),
+        label=reader.text("label"),
+        resource=reader.text("resource"),
+        architecture=reader.text("architecture"),
+        compute_capability=reader.decimal("compute_capability") if reader.has("compute_capability") else Decimal(0),
+        memory_gib=reader.whole("memory_gib"),
+        usable_memory_gib=reader.decimal("usable_memory_gib"),
+        bandwidth_gb_s=reader.whole("bandwidth_gb_s"),
+        bf16_tflops=reader.whole("bf16_tflops"),
+        fp8_tflops=reader.whole("fp8_tflops") if reader.has("fp8_tflops") else None,
+        bf16=reader.flag("bf16"),
+        fp8=reader.one_of("fp8", ("native", "weight-only", "none")),
+        interconnect=reader.one_of("interconnect", ("nvlink", "pcie", "ici")),
+        interconnect_gb_s=reader.whole("interconnect_gb_s") if reader.has("interconnect_gb_s") else None,
+        node_start_s=reader.whole("node_start_s"),
+        price=PriceList(region=price.text("region"), date=price.text("date"), source=price.text("source")),
+        machines=tuple(
+            shape for item in reader.items("machines") for shape in _machine_shapes(item, regions, consumption)
+        ),
+        zones=reader.texts("zones") if reader.has("zones") else (),
+        provenance=read_provenance(reader),
+    )
+    price.done()
+    reader.done()
+    if result.usable_memory_gib > result.memory_gib:
+        raise reader.error("usable_memory_gib", f"at most memory_gib = {result.memory_gib}", result.usable_memory_gib)
+    return result
+
+
+def _machine_shapes(reader: Reader, regions: tuple[str, ...], consumption: tuple[str, ...]) -> tuple[MachineShape, ...]:
+    """One machine by itself, and every multi-host slice that is made of such machines."""
+    prices = reader.inner("prices")
+    machine = MachineShape(
+        machine_type=reader.text("machine_type"),
+        devices=reader.whole("devices"),
+        cpu=reader.whole("cpu"),
+        memory_gib=reader.whole("memory_gib"),
+        regions=reader.texts("regions") if reader.has("regions") else regions,
+        consumption=reader.texts("consumption") if reader.has("consumption") else consumption,
+        prices={name: prices.decimal(name) for name in prices.keys()},  # noqa: SIM118
+        topology=reader.text("topology") if reader.has("topology") else "",
+    )
+    slices = reader.texts("slices") if reader.has("slices") else ()
+    reader.done()
+    for name in (*machine.consumption, *machine.prices):
+        if name not in CONSUMPTIONS:
+            raise reader.error("consumption", f"one of {', '.join(CONSUMPTIONS)}", name)
+    _check_chips(reader, "topology", machine.topology, machine.devices)
+    return (machine, *(_slice(reader, machine, topology) for topology in slices))
+
+
+def _slice(reader: Reader, machine: MachineShape, topology: str) -> MachineShape:
+    hosts = count_chips(topology) // machine.devices
+    _check_chips(reader, "slices", topology, hosts * machine.devices)
+    if hosts < 2:
+        raise reader.error("slices", f"topologies of more than {machine.devices} chips", topology)
+    return replace(machine, topology=topology, hosts=hosts)
+
+
+def _check_chips(reader: Reader, key: str, topology: str, chips: int) -> None:
+    if topology and count_chips(topology) != chips:
+        raise reader.error(key, f"a topology of {chips} chips", topology)
+
+
+def count_chips(topology: str) -> int:
+    """Chips of a topology such as `2x4`; 0 for what isn't one."""
+    sides = topology.split("x")
+    return prod(int(side) for side in sides) if all(side.isdecimal() for side in sides) else 0

@@ -1,0 +1,73 @@
+"""What both kinds of JetStream share: a gRPC server without OpenAI's API, the gateway in front, a fixed sampling."""
+
+from typing import Final
+
+from mistral_operator.api.engine import RESERVED_ENV
+from mistral_operator.api.model import MistralModelSpec
+from mistral_operator.engines import tpu
+from mistral_operator.engines.budget import startup_budget_s, wanted_drain_s
+from mistral_operator.engines.drain import choose_drain
+from mistral_operator.engines.protocol import HTTP_PORT_NAME, Check, ContainerLaunch, EngineLaunch
+from mistral_operator.planning.types import Plan, PlannedOption
+
+CONTAINER: Final = "jetstream"
+GATEWAY_CONTAINER: Final = "gateway"
+QUEUE_METRIC: Final = "jetstream_prefill_backlog_size"
+GRPC_PORT_NAME: Final = "grpc"
+GRPC_PORT: Final = 9000
+METRICS_PORT_NAME: Final = "metrics"
+METRICS_PORT: Final = 9100
+HTTP_PORT: Final = 8000
+PORTS: Final = {
+    GRPC_PORT_NAME: GRPC_PORT,
+    METRICS_PORT_NAME: METRICS_PORT,
+    tpu.METRICS_PORT_NAME: tpu.METRICS_PORT,
+}
+# The images are built by this project's own recipes, for this user.
+USER_ID: Final = 65532
+GROUP_ID: Final = 65532
+OWN_ENV: Final = frozenset(RESERVED_ENV)
+# The server's stop waits so long for running requests, whatever is asked (jetstream/core/server_lib.py).
+LONGEST_DRAIN_S: Final = 10
+
+
+def assemble(spec: MistralModelSpec, plan: Plan, option: PlannedOption, engine: ContainerLaunch) -> EngineLaunch:
+    """A replica of `engine` behind the gateway."""
+    wanted_s = wanted_drain_s(spec)
+    drain = choose_drain(LONGEST_DRAIN_S if wanted_s is None else min(wanted_s, LONGEST_DRAIN_S), option.consumption)
+    return EngineLaunch(
+        engine=engine,
+        startup_budget_s=startup_budget_s(option),
+        drain_s=drain.drain_s,
+        endpoint_removal_s=drain.endpoint_removal_s,
+        run_as_user=USER_ID,
+        run_as_group=GROUP_ID,
+        scratch=tpu.SCRATCH,
+        gateway=_gateway(plan, option, drain_s=drain.drain_s),
+    )
+
+
+def _gateway(plan: Plan, option: PlannedOption, *, drain_s: int) -> ContainerLaunch:
+    return ContainerLaunch(
+        name=GATEWAY_CONTAINER,
+        image=plan.gateway_image,
+        command=("mistral-operator", "gateway"),
+        args=(
+            *("--host", "0.0.0.0"),  # noqa: S104  a pod's own network
+            *("--port", str(HTTP_PORT)),
+            *("--engine", f"localhost:{GRPC_PORT}"),
+            *("--served-model-name", plan.served_name),
+            *("--tokenizer", plan.tokenizer),
+            *("--max-prefill-tokens", str(option.max_prompt_tokens)),
+            *("--max-total-tokens", str(option.context_length)),
+            *("--max-concurrency", str(option.max_concurrency)),
+            # Neither server takes sampling parameters with a request, and greedy is what both do by default.
+            *("--temperature", "0"),
+            *("--top-p", "1"),
+            *("--drain-s", str(drain_s)),
+        ),
+        env={},
+        ports={HTTP_PORT_NAME: HTTP_PORT},
+        ready=Check(HTTP_PORT_NAME, "/health"),
+        alive=Check(HTTP_PORT_NAME),
+    )

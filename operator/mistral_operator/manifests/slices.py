@@ -1,0 +1,87 @@
+"""Replicas that have several hosts: a LeaderWorkerSet, and one node pool for each of its groups."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.planning.types import PlannedOption
+
+KIND: Final = "LeaderWorkerSet"
+API_VERSION: Final = "leaderworkerset.x-k8s.io/v1"
+SLICES_ANNOTATION: Final = "serving.mistral-operator.dev/slices"
+"""On ControllerRevisions: the numbers of the slices that the revision needs, such as `0,2`."""
+_NUMBERS: Final = re.compile(r"[0-9]{1,3}(,[0-9]{1,3}){0,999}")
+_EXCLUSIVE: Final = "leaderworkerset.sigs.k8s.io/exclusive-topology"
+
+
+def build_leader_worker_set(
+    model: MistralModel, option: PlannedOption, leader: Manifest, worker: Manifest, *, replicas: int
+) -> Manifest:
+    """Render the LeaderWorkerSet: a group a replica, a pod a host, and each group alone in its node pool.
+
+    A lost host breaks the ring of its slice, so its whole group starts anew. A roll-out takes one group away at a time:
+    one more would need a slice more.
+    """
+    return own(
+        model,
+        api_version=API_VERSION,
+        kind=KIND,
+        name=model.metadata.name,
+        annotations={_EXCLUSIVE: "cloud.google.com/gke-nodepool"},
+        spec={
+            "replicas": replicas,
+            "startupPolicy": "LeaderCreated",
+            "rolloutStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdateConfiguration": {"maxUnavailable": 1, "maxSurge": 0},
+            },
+            "leaderWorkerTemplate": {
+                "size": option.hosts,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": leader,
+                "workerTemplate": worker,
+            },
+        },
+    )
+
+
+def choose_slices(occupied: Iterable[int], replicas: int) -> tuple[int, ...]:
+    """The numbers of the slices that are needed: those in use, and the lowest free ones up to the wanted replicas.
+
+    Which group runs on which slice is the scheduler's choice, so it is never the highest number that goes.
+    """
+    needed = set(occupied)
+    free = (number for number in range(len(needed) + replicas + 1) if number not in needed)
+    while len(needed) < replicas:
+        needed.add(next(free))
+    return tuple(sorted(needed))
+
+
+def slice_claim(claim: Mapping[str, Any], number: int) -> Manifest:
+    """The claim of one slice, from the one that is pinned for all of a revision's slices."""
+    metadata, spec = claim["metadata"], claim["spec"]
+    group = metadata["name"]
+    return {
+        **claim,
+        "metadata": {**metadata, "name": slice_name(group, number)},
+        "spec": {**spec, "slice": {"group": group, "number": number}},
+    }
+
+
+def slice_name(group: str, number: int) -> str:
+    """The claim's name."""
+    return f"{group}-{number}"
+
+
+def write_slices(numbers: Iterable[int]) -> str:
+    """The annotation's value."""
+    return ",".join(str(number) for number in numbers)
+
+
+def read_slices(text: str) -> tuple[int, ...]:
+    """The numbers in an annotation's value; none of one that somebody has broken."""
+    if not _NUMBERS.fullmatch(text):
+        return ()
+    return tuple(sorted({int(part) for part in text.split(",")}))

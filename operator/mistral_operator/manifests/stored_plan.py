@@ -1,0 +1,64 @@
+"""What a plan that was read back must be: whoever may write ControllerRevisions may write anything into them."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from mistral_operator.engines.registry import ENGINES
+from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, Refusal, StartupEstimate
+
+_MOST: Final = 2**53
+"""No count of bytes, tokens or seconds in a plan is larger."""
+_DEAREST: Final = Decimal(10) ** 6
+_CHEAPEST: Final = Decimal(10) ** -6
+"""US dollars an hour of one replica."""
+_HINTS: Final = {
+    kind: tuple((field.name, get_type_hints(kind)[field.name]) for field in fields(kind))
+    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, Refusal)
+}
+
+
+def find_flaw(plan: Plan) -> str:
+    """Why nothing can be made of the plan; empty for one that the operator could have written."""
+    flaw = next((found for record in _records(plan) if (found := _find_mistyped(record))), "")
+    if flaw:
+        return flaw
+    if not plan.options:
+        return "it has no options"
+    return next((found for option in plan.options if (found := _find_impossible(option))), "")
+
+
+def _records(plan: Plan) -> Iterable[Any]:
+    """The plan before its parts: those of a mistyped one may be anything."""
+    yield plan
+    yield from plan.refusals
+    for option in plan.options:
+        yield option
+        yield option.memory
+        yield option.startup
+
+
+def _find_mistyped(record: Any) -> str:
+    wrong = (name for name, hint in _HINTS[type(record)] if not _fits(getattr(record, name), hint))
+    return next((f"{type(record).__name__}.{name} is {getattr(record, name)!r:.80}" for name in wrong), "")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the declared type: a class, a tuple of one, or one of several."""
+    if hint is int:
+        return type(value) is int and 0 <= value <= _MOST
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+    return isinstance(value, get_args(hint) or hint)
+
+
+def _find_impossible(option: PlannedOption) -> str:
+    if option.engine not in ENGINES:
+        return f"{option.engine:.80} is no engine of this version"
+    if not 1 <= option.hosts <= option.devices:
+        return f"{option.devices} devices can't be on {option.hosts} hosts"
+    cost = option.hourly_cost
+    if cost is not None and (not cost.is_finite() or (cost != 0 and not _CHEAPEST <= cost <= _DEAREST)):
+        return f"{cost} dollars an hour is no price"
+    return ""

@@ -1,0 +1,133 @@
+"""Models on multi-host slices: the real LeaderWorkerSet controller, a node pool a replica, and a host that dies."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.polling import eventually
+from tests.support.stack import Stack, running_stack
+
+pytestmark = pytest.mark.cluster
+
+SPEED = 50
+SHORTAGE = """
+stock:
+- {zone: us-central1-a, machine_type: ct6e-standard-4t, nodes: 3}
+- {zone: us-central1-b, machine_type: ct6e-standard-4t, nodes: 0}
+"""
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A sandbox of its own, with the controller."""
+    async with running_stack(tmp_path, speed=SPEED, neighbours=["lws"]) as stack:
+        stack.operator.start()
+        yield stack
+
+
+async def hosts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
+    """Node pool → its nodes as the simulated GKE has them."""
+    return {pool["name"]: pool["nodes"] for pool in await stack.pools()}
+
+
+async def ask(stack: Stack, name: str) -> str:
+    async with stack.client(name) as client:
+        answer = await client.chat.completions.create(
+            model="mixtral-8x7b", messages=[{"role": "user", "content": "Who are you?"}], max_tokens=64
+        )
+    return str(answer.choices[0].message.content)
+
+
+async def test_a_slice_serves_scales_loses_a_host_and_goes(stack: Stack) -> None:
+    name = await stack.apply_example("mixtral-tpu-slice")
+    await stack.expect_ready(name)
+    assert "stand-in" in await ask(stack, name)
+    (claim,) = await stack.claims()
+    assert (claim["status"]["zone"], claim["status"]["nodes"]) == (
+        "us-central1-a",
+        {"desiredMax": 4, "current": 4},
+    )
+    await scale_by_a_slice(stack, name)
+    await lose_a_host(stack, name)
+    await stack.scale(name, 1)
+    await stack.expect_ready(name)
+
+    async def one_slice() -> bool:
+        return len(await stack.claims()) == len(await stack.pools()) == 1
+
+    await eventually(one_slice, 60, lambda: f"the empty slice is given back\n{stack.story()}")
+    assert "stand-in" in await ask(stack, name)
+    await stack.delete(name)
+    await stack.expect_no_trace()
+
+
+async def scale_by_a_slice(stack: Stack, name: str) -> None:
+    await stack.scale(name, 2)
+    await stack.expect_ready(name, replicas=2)
+    assert {len(nodes) for nodes in (await hosts(stack)).values()} == {4}
+    assert len(await stack.claims()) == 2
+    pools_of_groups: dict[str, set[str]] = {}
+    names = {node["name"]: pool for pool, nodes in (await hosts(stack)).items() for node in nodes}
+    for pod in await stack.children("Pod"):
+        group = pod["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/group-index"]
+        pools_of_groups.setdefault(group, set()).add(names[pod["spec"]["nodeName"]])
+    assert sorted(map(len, pools_of_groups.values())) == [1, 1]
+    assert len(set.union(*pools_of_groups.values())) == 2
+
+
+async def lose_a_host(stack: Stack, name: str) -> None:
+    """The other slice goes on serving; the one that lost a host comes back as a group."""
+    pods = {pod["metadata"]["uid"]: pod for pod in await stack.children("Pod")}
+    lost = next(iter(await hosts(stack)))
+    await stack.change_gke("host-error", pool=lost)
+    await stack.expect(name, "Degraded", "True", "ReplicasMissing")
+    assert (await stack.condition(name, "Ready"))["status"] == "True"
+    assert "stand-in" in await ask(stack, name)
+    await stack.expect_ready(name, replicas=2, timeout_s=120)
+    after = {
+        pod["metadata"]["uid"] for pod in await stack.children("Pod") if "deletionTimestamp" not in pod["metadata"]
+    }
+    assert len(after & pods.keys()) == 4  # The other group's pods, all of them.
+    assert len(after) == 8
+
+
+async def test_a_zone_without_the_whole_slice_is_left_for_the_next(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(SHORTAGE)
+    async with running_stack(tmp_path, scenario=scenario, speed=200, neighbours=["lws"]) as stack:
+        stack.operator.start()
+        name = await stack.apply_example("mixtral-tpu-slice")
+        capacity = await stack.expect(name, "CapacityReady", "False", "StockedOut")
+        assert "does not have enough resources available" in capacity["message"]
+        await stack.expect_ready(name, timeout_s=120)
+        (claim,) = await stack.claims()
+        assert claim["status"]["zone"] == "us-central1-c"
+        assert len(await stack.pools()) == 1
+        await stack.delete(name)
+        await stack.expect_no_trace()
+
+
+async def test_a_killed_operator_finds_its_slices_again(stack: Stack) -> None:
+    name = await stack.apply_example("mixtral-tpu-slice")
+
+    async def under_way() -> bool:
+        return bool(await stack.pools())
+
+    await eventually(under_way, 60, stack.story)
+    await stack.operator.kill()
+    stack.operator.start()
+    await stack.expect_ready(name)
+    await stack.operator.kill()
+    await stack.delete(name)
+    stack.operator.start()
+    await stack.expect_no_trace()
+
+
+async def test_without_the_controller_a_slice_is_refused(tmp_path: Path) -> None:
+    async with running_stack(tmp_path, speed=SPEED) as stack:
+        stack.operator.start()
+        name = await stack.apply_example("mixtral-tpu-slice")
+        accepted = await stack.expect(name, "Accepted", "False", "NothingFits")
+        assert "LeaderWorkerSet controller" in accepted["message"]
+        assert not await stack.claims()

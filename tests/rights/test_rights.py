@@ -1,0 +1,60 @@
+"""The roles hold what the operator used in all cluster tests, and nothing else.
+
+`make test` runs this after them: each sandbox of each worker has left what its API server's audit log says.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.operator_account import read_manifests
+from tests.support.rights import FOLDER, HARDLY_USED, Right, Use, read_recorded, read_rights
+from tests.support.running_sandbox import REPOSITORY
+
+LEAST_SANDBOXES = 5
+"""With fewer, something has kept them from telling."""
+RULES = REPOSITORY / "charts" / "mistral-operator" / "templates" / "_rights.tpl"
+
+
+@pytest.fixture
+def uses() -> list[Use]:
+    """What was left behind, of those sandboxes that an operator ran in."""
+    folder, part = os.environ.get(FOLDER), os.environ.get("MISTRAL_OPERATOR_TESTS_CHOSEN")
+    if not folder:
+        pytest.skip(f"{FOLDER} names no folder: `make test` runs this after all other tests")
+    if part:
+        pytest.skip(f"only a part of the tests was run (PYTEST_FLAGS={part}), which uses only a part of the rights")
+    return [use for use in read_recorded(Path(folder)) if use.used]
+
+
+@pytest.fixture
+def granted() -> set[Right]:
+    roles = [manifest for manifest in read_manifests() if "rules" in manifest]
+    return {right for role in roles for right in read_rights(role)}
+
+
+def test_nothing_was_refused(uses: list[Use]) -> None:
+    assert len(uses) >= LEAST_SANDBOXES
+    refused = "".join(f"\n{what}, in {use.sandbox}" for use in uses for what in use.refused)
+    assert not refused, f"rights that are missing:{refused}"
+
+
+def test_every_right_is_used(uses: list[Use], granted: set[Right]) -> None:
+    used = frozenset[Right]().union(*(use.used for use in uses))
+    unused = granted - used - HARDLY_USED.keys()
+    assert not unused, f"granted, but used in none of {len(uses)} sandboxes: {', '.join(map(str, sorted(unused)))}"
+    beyond = {right: use.sandbox for use in uses for right in use.used - granted}
+    assert not beyond, (
+        f"used without being granted: {', '.join(f'{right} in {where}' for right, where in beyond.items())}"
+    )
+
+
+def test_what_is_hardly_used_is_granted(granted: set[Right]) -> None:
+    """An exception for a right that is gone would hide the next one of that name."""
+    assert set(HARDLY_USED) <= granted
+
+
+def test_the_chart_grants_the_same(granted: set[Right]) -> None:
+    lines = [line for line in RULES.read_text().splitlines() if not line.startswith("{{")]
+    assert set(read_rights({"rules": yaml.safe_load("\n".join(lines))})) == granted

@@ -1,0 +1,199 @@
+"""A model on multi-host slices, through `sync` alone: one slice a replica, whole or not at all."""
+
+from typing import Any
+
+import pytest
+from tests.support.world import CLUSTER, World, make_model
+
+from mistral_operator.manifests.slices import choose_slices, read_slices, write_slices
+
+SLICE = {"accelerator": "v6e", "topology": "4x4"}
+
+
+def slice_world(**spec: Any) -> World:
+    asked = {"model": "mixtral-8x7b", "allowExperimental": True, "capacity": {"options": [SLICE]}, **spec}
+    return World(model=make_model("mix", **asked))
+
+
+def serving_world(replicas: int) -> World:
+    """As many slices as replicas, all of them serving."""
+    world = slice_world(replicas=replicas)
+    world.step()
+    world.provision()
+    for number, claim in enumerate(sorted(world.claims)):
+        world.make_ready(*world.start_group(f"mix-{number}", claim))
+    world.step()
+    return world
+
+
+def remove_group(world: World, leader: str) -> None:
+    """What LeaderWorkerSet does with a group that is no longer wanted."""
+    for name in [name for name in world.pods if name == leader or name.startswith(f"{leader}-")]:
+        del world.pods[name]
+
+
+def numbers(world: World) -> list[int]:
+    return [claim["spec"]["slice"]["number"] for claim in world.decide().claims]
+
+
+def test_a_replica_is_a_slice_with_a_claim_of_its_own() -> None:
+    world = slice_world(replicas=2)
+    outcome = world.step()
+    assert [m["kind"] for m in outcome.manifests] == [
+        "ControllerRevision",
+        "Service",
+        "LeaderWorkerSet",
+        "PodDisruptionBudget",
+    ]
+    first, second = outcome.claims
+    group = first["spec"]["slice"]["group"]
+    assert (first["metadata"]["name"], second["metadata"]["name"]) == (f"{group}-0", f"{group}-1")
+    assert first["spec"]["shape"] == {
+        "machineType": "ct6e-standard-4t",
+        "accelerator": {"type": "tpu-v6e-slice", "count": 4},
+        "topology": "4x4",
+        "hosts": 4,
+    }
+    assert len(second["metadata"]["name"]) <= 37
+    spec = world.leader_worker_set["spec"]
+    assert (spec["replicas"], spec["leaderWorkerTemplate"]["size"]) == (2, 4)
+    for template in (spec["leaderWorkerTemplate"]["leaderTemplate"], spec["leaderWorkerTemplate"]["workerTemplate"]):
+        selector = template["spec"]["nodeSelector"]
+        assert selector["serving.mistral-operator.dev/shape"] == group
+        assert selector["cloud.google.com/gke-tpu-topology"] == "4x4"
+        limits = template["spec"]["containers"][0]["resources"]["limits"]
+        assert limits["google.com/tpu"] == "4"
+
+
+def test_a_slice_serves_when_its_leader_answers_and_only_leaders_count() -> None:
+    world = slice_world()
+    world.step()
+    world.provision()
+    (claim,) = world.claims
+    pods = world.start_group("mix-0", claim)
+    world.step()
+    assert world.condition("CapacityReady")["status"] == "True"
+    assert world.condition("Ready")["status"] == "False"
+    world.make_ready(pods[0])
+    world.step()
+    assert world.condition("Ready")["message"] == "1 of 1 replicas answer."
+    status = world.model["status"]
+    assert (status["replicas"], status["readyReplicas"]) == (1, 1)
+    assert status["capacity"]["claims"] == [claim]
+    assert status["cost"]["hourly"] == "43.20"
+
+
+def test_hosts_without_a_node_keep_the_capacity_from_being_ready() -> None:
+    world = slice_world()
+    world.step()
+    world.provision()
+    (claim,) = world.claims
+    pods = world.start_group("mix-0", claim)
+    del world.pods[pods[3]]["spec"]["nodeName"]
+    world.step()
+    capacity = world.condition("CapacityReady")
+    assert capacity["status"] == "False"
+    assert "3 of 4 hosts" in capacity["message"]
+
+
+def test_scaling_down_gives_back_the_slice_that_is_left_empty_whichever_number_it_has() -> None:
+    world = serving_world(3)
+    world.change(replicas=2)
+    world.step()
+    assert world.leader_worker_set["spec"]["replicas"] == 2
+    assert numbers(world) == [0, 1, 2]  # The third group's pods are still there.
+    remove_group(world, "mix-0")  # It was the first slice that its group ran on.
+    world.step()
+    assert numbers(world) == [1, 2]
+    annotation = world.revisions[0]["metadata"]["annotations"]["serving.mistral-operator.dev/slices"]
+    assert read_slices(annotation) == (1, 2)
+
+
+def test_scaling_up_takes_the_lowest_free_number() -> None:
+    world = serving_world(3)
+    world.change(replicas=2)
+    remove_group(world, "mix-1")
+    world.step()
+    assert numbers(world) == [0, 2]
+    world.change(replicas=3)
+    assert numbers(world) == [0, 1, 2]
+
+
+def test_at_zero_replicas_no_slice_is_kept() -> None:
+    world = serving_world(1)
+    world.change(replicas=0)
+    remove_group(world, "mix-0")
+    world.step()
+    assert numbers(world) == []
+    assert world.condition("Ready")["reason"] == "ScaledToZero"
+    assert world.revisions[0]["metadata"]["labels"]["serving.mistral-operator.dev/claim"]
+
+
+def test_a_lost_host_keeps_the_slice_and_says_what_is_missing() -> None:
+    world = serving_world(2)
+    remove_group(world, "mix-1")
+    world.step()
+    assert numbers(world) == [0, 1]
+    assert world.condition("Ready")["reason"] == "ServingPartially"
+    assert world.condition("Degraded")["status"] == "True"
+
+
+def test_the_old_workload_serves_until_the_new_kind_does() -> None:
+    world = World(model=make_model("mix", model="mixtral-8x7b", allowExperimental=True))
+    world.step()
+    world.provision()
+    world.start_pod("mix-old")
+    world.make_ready()
+    world.step()
+    world.change(capacity={"options": [SLICE]})
+    world.step()
+    assert {"Deployment", "LeaderWorkerSet"} <= {kind for kind, _ in world.children}
+    old = [claim for claim in world.claims.values() if "slice" not in claim["spec"]]
+    assert old[0]["metadata"]["name"] in [claim["metadata"]["name"] for claim in world.decide().claims]
+    world.provision()
+    slices = [name for name, claim in world.claims.items() if "slice" in claim["spec"]]
+    world.make_ready(*world.start_group("mix-0", slices[0]))
+    world.step()
+    assert "Deployment" not in {kind for kind, _ in world.children}
+    del world.pods["mix-old"]
+    world.step()
+    assert [claim["metadata"]["name"] for claim in world.decide().claims] == slices
+    assert len(world.revisions) == 1
+
+
+def test_without_the_controller_it_is_refused_with_what_to_install() -> None:
+    world = slice_world()
+    world.cluster = CLUSTER.__class__(**{**_fields(CLUSTER), "leader_worker_set": False})
+    outcome = world.step()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "NothingFits")
+    assert "needs the LeaderWorkerSet controller" in accepted["message"]
+    assert outcome.manifests == outcome.claims == ()
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__slots__}
+
+
+def test_a_revision_that_somebody_has_tampered_with_gets_no_slices_by_that() -> None:
+    world = serving_world(1)
+    world.change(engine={"contextLength": 4096})
+    world.step()
+    first = world.revisions[0]
+    first["metadata"]["annotations"]["serving.mistral-operator.dev/slices"] = write_slices(range(100))
+    assert numbers(world) == [0]  # What its pods are on, and that is what the new revision runs on, too.
+
+
+@pytest.mark.parametrize("text", ["", "x", "1,,2", "-1", "1.5", ",".join(["1"] * 2000)])
+def test_a_broken_annotation_names_no_slice(text: str) -> None:
+    assert read_slices(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("occupied", "replicas", "chosen"),
+    [((), 0, ()), ((), 2, (0, 1)), ((1,), 2, (0, 1)), ((0, 5), 1, (0, 5)), ((2,), 3, (0, 1, 2))],
+)
+def test_slices_are_kept_while_used_and_numbered_from_below(
+    occupied: tuple[int, ...], replicas: int, chosen: tuple[int, ...]
+) -> None:
+    assert choose_slices(occupied, replicas) == chosen

@@ -1,0 +1,83 @@
+"""Writes what is made from `cluster.rights`, or checks it: the roles in deploy/ and in the chart, and the page's table.
+
+Usage: python tools/rights.py --write | --check
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from generated import fill, write_or_check
+
+from mistral_operator.cluster.rights import CLUSTER_GRANTS, LEASE_GRANTS, Grant
+
+ROOT = Path(__file__).parents[1]
+MANIFEST = ROOT / "deploy" / "rbac.yaml"
+PAGE = ROOT / "docs" / "security.md"
+CORE = '""'
+"""How a role names the group that has no name."""
+TEMPLATE = ROOT / "charts" / "mistral-operator" / "templates" / "_rights.tpl"
+
+
+def render_rules(grants: Sequence[Grant]) -> str:
+    """Rules of a role as YAML, each run of grants with the same reason under that reason."""
+    lines: list[str] = []
+    for why, run in groupby(grants, lambda grant: grant.why):
+        lines.append(f"# {why}")
+        for _, alike in groupby(run, lambda grant: (grant.kind.group, grant.verbs, grant.names)):
+            lines += _rule(list(alike))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _rule(grants: Sequence[Grant]) -> Iterator[str]:
+    first = grants[0]
+    yield f"- apiGroups: [{first.kind.group or CORE}]"
+    yield f"  resources: [{', '.join(grant.resource for grant in grants)}]"
+    if first.names:
+        yield f"  resourceNames: [{', '.join(first.names)}]"
+    yield f"  verbs: [{', '.join(first.verbs)}]"
+
+
+def render_table() -> str:
+    """The table for people."""
+    rows = ["| Objects | Verbs | Why |", "| --- | --- | --- |"]
+    for (why, verbs, names), run in groupby((*CLUSTER_GRANTS, *LEASE_GRANTS), lambda g: (g.why, g.verbs, g.names)):
+        objects = ", ".join(_qualify(grant) for grant in run)
+        only = f", only {', '.join(f'`{name}`' for name in names)}" if names else ""
+        rows.append(f"| {objects}{only} | {', '.join(verbs)} | {why} |")
+    return "\n".join(["", *rows, "", ""])
+
+
+def _qualify(grant: Grant) -> str:
+    """A resource by the name that `kubectl auth can-i` takes."""
+    group = f".{grant.kind.group}" if grant.kind.group else ""
+    return f"`{grant.kind.plural}{group}{f'/{grant.subresource}' if grant.subresource else ''}`"
+
+
+def render_template() -> str:
+    """The chart's rules as named templates."""
+    parts = (("clusterRules", CLUSTER_GRANTS), ("leaseRules", LEASE_GRANTS))
+    head = "{{- /* Generated from operator/mistral_operator/cluster/rights.py by make crds; do not edit. */ -}}\n"
+    return head + "".join(
+        f'{{{{- define "mistral-operator.{name}" -}}}}\n{render_rules(grants)}{{{{- end }}}}\n'
+        for name, grants in parts
+    )
+
+
+def _indent(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def render_files() -> dict[Path, str]:
+    """Every file that depends on the table, as it should be."""
+    roles = (_indent(render_rules(CLUSTER_GRANTS)), _indent(render_rules(LEASE_GRANTS)))
+    return {
+        MANIFEST: fill(MANIFEST.read_text(encoding="utf-8"), "# {}", roles),
+        PAGE: fill(PAGE.read_text(encoding="utf-8"), "<!-- {} -->", [render_table()]),
+        TEMPLATE: render_template(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(write_or_check(__doc__, render_files(), sys.argv[1:]))
