@@ -132,12 +132,12 @@ async def test_a_strangers_group_is_left_alone_and_a_slice_gives_way_to_one_mach
     others = {"replicas": 0, "leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": POD}}}
     await stack.kube.create(
         path,
-        {"apiVersion": GROUPS, "kind": "LeaderWorkerSet", "metadata": {"name": "mixtral-slice"}, "spec": others},
+        {"apiVersion": GROUPS, "kind": "LeaderWorkerSet", "metadata": {"name": "mixtral-slice-slices"}, "spec": others},
     )
     name = await stack.apply_example("mixtral-tpu-slice")
     told = await stack.expect(name, "Stalled", "True", "NameTaken")
-    assert "LeaderWorkerSet mixtral-slice is already there" in told["message"]
-    await stack.kube.delete(f"{path}/{name}")
+    assert "LeaderWorkerSet mixtral-slice-slices is already there" in told["message"]
+    await stack.kube.delete(f"{path}/{name}-slices")
     await stack.scale(name, 2)
     await stack.expect_ready(name, replicas=2)
     spec = (await stack.get(name))["spec"]
