@@ -12,6 +12,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Observed, Outcome
+from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile, Settings
 
 UID = "11111111-2222-3333-4444-555555555555"
@@ -65,10 +66,14 @@ class World:
             children=tuple(self.children.values()),
             pods=tuple(self.pods.values()),
             pod_events=tuple(self.events),
-            claims=tuple(self.claims.values()),
+            claims=tuple(self.claims[name] for name in sorted(self._named_claims()) if name in self.claims),
             nodes=self.nodes,
         )
         return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
+
+    def _named_claims(self) -> set[str]:
+        """The operator reads the claims that the model's revisions name, and no others."""
+        return {name for revision in self.revisions for name in claims_of_revision(revision)}
 
     def step(self) -> Outcome:
         """Call `sync` and apply what it says."""

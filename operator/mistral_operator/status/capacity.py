@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mistral_operator.manifests.slices import GROUPS_LABEL, name_groups
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.situation import Situation
 
@@ -30,6 +31,10 @@ def check_capacity(situation: Situation) -> Finding:
         return met("NoneNeeded", "No replica is wanted, so no node is.")
     unscheduled = [pod for pod in situation.standing_hosts if not pod.scheduled]
     progress = _describe_progress(situation)
+    # An earlier plan's replicas may stand on slices of other hardware as long as this one's are waited for.
+    missing = _check_claims(situation) if situation.hosts_per_replica > 1 else None
+    if missing:
+        return missing
     if not unscheduled and len(situation.standing_hosts) >= situation.wanted_replicas * situation.hosts_per_replica:
         return met("NodesReady", f"{progress}.")
     refused = check_pod_creation(situation) or _check_claims(situation)
@@ -37,7 +42,22 @@ def check_capacity(situation: Situation) -> Finding:
         return refused
     if situation.converting:
         return unmet("WaitingForReplica", "Replicas ask for nodes when the checkpoint has been converted.")
+    if situation.hosts_per_replica > 1:
+        return _check_groups(situation, progress)
     return _check_scale_up(situation, {pod.uid for pod in unscheduled}, progress)
+
+
+def _check_groups(situation: Situation, progress: str) -> Finding:
+    """A slice's pool has all its machines from the start, so no autoscaler has a word in it."""
+    words = next((pod.scheduling_message for pod in situation.standing_hosts if pod.scheduling_message), "")
+    if words:
+        return unmet("WaitingForNodes", f"{progress}. The scheduler says: {quote(words)}")
+    selector = f"-n {situation.model.metadata.namespace} -l {GROUPS_LABEL}={name_groups(situation.model)}"
+    return unmet(
+        "WaitingForPods",
+        f"{progress}; the slices are there. If it stays so, the API server may refuse the pods (quota, policy, no such"
+        f" ServiceAccount), which only events of their StatefulSets say: `kubectl describe statefulsets {selector}`.",
+    )
 
 
 def _describe_progress(situation: Situation) -> str:
