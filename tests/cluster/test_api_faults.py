@@ -4,6 +4,7 @@ One sandbox and one operator for the whole file; the operator sees the API serve
 tenant of its own. What is asked of the operator's process is asked of the same process all along.
 """
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ import pytest_asyncio
 from tests.support.light_stack import light_stack
 from tests.support.namespaces import new_namespace
 from tests.support.polling import eventually, observe_for
+from tests.support.raw import create_raw
 from tests.support.stack import CHILDREN, CLAIMS, MODELS, Stack
 
 from mistral_operator.sandbox.control_plane import ControlPlane
@@ -283,3 +285,21 @@ async def test_at_rest_it_writes_nothing_and_asks_for_nothing(faulty: Faulty) ->
     await faulty.stack.expect_ready("one")
     await faulty.stack.expect_ready("two")
     await eventually(faulty.is_quiet, 30, faulty.stack.story)
+
+
+async def test_what_anybody_may_write_leaves_it_at_work(faulty: Faulty) -> None:
+    """A Deployment with the model's label, and a model, nested as deep as the API server takes; kopf fails at it."""
+    deep = b'{"f:a":' * 9000 + b"{}" + b"}" * 9000
+    fields = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": "DEEP"}
+    labels = {"serving.mistral-operator.dev/model": "chat"}
+    metadata = {"name": "odd", "labels": labels, "managedFields": [fields]}
+    deployments, stranger = _stranger("Deployment", faulty.stack.namespace)
+    model = {"apiVersion": "serving.mistral-operator.dev/v1alpha1", "kind": "MistralModel", "spec": {"model": MODEL}}
+    bodies = {deployments: stranger, MODELS.format(namespace=faulty.stack.namespace): model}
+    for path, body in bodies.items():
+        written = json.dumps({**body, "metadata": metadata}).encode().replace(b'"DEEP"', deep)
+        await create_raw(faulty.stack.sandbox.kubeconfig, path, written)
+    await faulty.stack.apply("chat", model=MODEL)
+    await faulty.stack.expect_ready("chat")
+    for path in bodies:
+        await faulty.stack.kube.delete(f"{path}/odd")

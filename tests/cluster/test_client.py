@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.support.polling import eventually
+from tests.support.raw import create_raw
 
 from mistral_operator.cluster import client as client_module
 from mistral_operator.cluster import kinds
@@ -28,7 +29,7 @@ from mistral_operator.cluster.errors import (
     Unavailable,
     Unreachable,
 )
-from mistral_operator.cluster.kinds import SERVICE, Kind
+from mistral_operator.cluster.kinds import REVISION, SERVICE, Kind
 from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Rules, Shelf, Store
 from mistral_operator.manifests.identity import seal
@@ -229,8 +230,10 @@ async def test_no_way_to_a_cluster(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def reflecting(client: ApiClient, on_reconnect: Callable[[], None] = lambda: None) -> AsyncIterator[Shelf]:
-    shelf = Shelf(CONFIG_MAP, Rules())
+async def reflecting(
+    client: ApiClient, on_reconnect: Callable[[], None] = lambda: None, kind: Kind = CONFIG_MAP
+) -> AsyncIterator[Shelf]:
+    shelf = Shelf(kind, Rules())
     reflector = Reflector(client, shelf, label_selector=MINE, on_reconnect=on_reconnect)
     running = asyncio.create_task(reflector.run())
     try:
@@ -287,6 +290,29 @@ async def test_reflector_takes_in_the_longest_object_that_anybody_can_make(
         await maps.make("after")
         await eventually(lambda: maps.names(shelf) == {"long", "after"})
         assert proxy.count(path="/configmaps", watch=True) == 1
+
+
+ODD_DATA = {
+    "9,000 levels": b'{"a":' * 9000 + b"1" + b"}" * 9000,
+    "half a character": rb'{"a": "\ud800"}',
+    "no text": b'{"\xff": "\xfe"}',
+}
+
+
+@pytest.mark.parametrize("data", ODD_DATA.values(), ids=ODD_DATA)
+async def test_reflector_takes_in_whatever_the_api_server_does(
+    cluster: ControlPlane, client: ApiClient, namespace: str, data: bytes
+) -> None:
+    """Seen when it comes, and again by the list of a new process."""
+    body = b'{"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "metadata": {"name": "odd"'
+    body += b', "labels": {"mine": "yes"}}, "data": ' + data + b"}"
+    async with reflecting(client, kind=REVISION) as shelf:
+        await create_raw(cluster.kubeconfig, REVISION.path(namespace=namespace), body)
+        await eventually(lambda: shelf.meta(Key(namespace, "odd")))
+        async with reflecting(client, kind=REVISION) as again:
+            found = again.get(Key(namespace, "odd"))
+            assert found is not None
+            assert found["metadata"]["labels"] == {"mine": "yes"}
 
 
 @pytest.mark.parametrize(

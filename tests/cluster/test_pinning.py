@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.changed_catalogue import DEARER, FLAG
 from tests.support.stack import CHILDREN, Operator, Stack, command
 
 from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
@@ -36,7 +37,8 @@ async def test_render_prints_what_the_operator_applied(stack: Stack, tmp_path: P
     rendered = [document for document in yaml.safe_load_all(await command("render", "--inputs", inputs)) if document]
     live = {(kind, c["metadata"]["name"]): c for kind in CHILDREN for c in await stack.children(kind)}
     ours = [document for document in rendered if document["kind"] in CHILDREN]
-    assert {document["kind"] for document in ours} == set(CHILDREN) - {"Pod"}
+    # A replica is one pod here, and its weights are taken as they are published.
+    assert {document["kind"] for document in ours} == set(CHILDREN) - {"Pod", "LeaderWorkerSet", "Job"}
     for document in ours:
         applied = live[document["kind"], document["metadata"]["name"]]
         # The hash is over the whole manifest as it was rendered: the same hash is the same manifest.
@@ -61,9 +63,10 @@ async def test_a_changed_catalogue_and_renderer_change_no_running_pod(stack: Sta
         changed.start()
         await stack.apply("fresh", model="mistral-7b-v0.3")
         await stack.expect_ready("fresh")
-        # The changed operator is at work: what it plans anew is rendered its way.
+        # The changed operator is at work: what it plans anew is from its catalogue, and rendered its way.
         (fresh,) = [p for p in await stack.children("Pod") if p["metadata"]["name"].startswith("fresh")]
         assert fresh["metadata"]["annotations"]["example.com/renderer"] == "changed"
+        await _expect_changed_catalogue(stack, fresh, before["template"])
         await stack.scale("chat", 2)
         await stack.expect_ready("chat", 2)
         after = await _running(stack)
@@ -71,6 +74,17 @@ async def test_a_changed_catalogue_and_renderer_change_no_running_pod(stack: Sta
     stack.operator.start()
     assert after["template"] == before["template"]
     assert before["pods"] <= after["pods"]
+
+
+async def _expect_changed_catalogue(stack: Stack, fresh: dict[str, Any], old: dict[str, Any]) -> None:
+    """The fresh model differs from the one that was pinned before, in all that `change_catalogue` changes."""
+    was, now = old["spec"]["containers"][0], fresh["spec"]["containers"][0]
+    assert now["image"] == "example.com/vllm-gpu:v99" != was["image"]
+    assert FLAG in now["args"]
+    assert FLAG not in was["args"]
+    plans = [(await stack.get(name))["status"]["plan"]["chosen"] for name in ("chat", "fresh")]
+    assert float(plans[1]["hourlyCost"]) == pytest.approx(DEARER * float(plans[0]["hourlyCost"]))
+    assert plans[1]["memoryPerDevice"]["overhead"] != plans[0]["memoryPerDevice"]["overhead"]
 
 
 async def _running(stack: Stack) -> dict[str, Any]:

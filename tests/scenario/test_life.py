@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.support.changed_catalogue import DEARER, FLAG, change_catalogue
 from tests.support.world import World, autoscaler_event, make_model
 
 from mistral_operator.status.findings import format_time
@@ -91,11 +92,31 @@ def test_a_lost_status_is_made_again_and_nothing_else_changes() -> None:
 def test_a_changed_catalogue_or_operator_changes_no_running_pod_template() -> None:
     world = World()
     before = world.step()
-    other = World(model=world.model, children=world.children, claims=world.claims)
-    other.settings = replace(other.settings, operator_version="9.9.9", images={"vllm-gpu": "example.com/vllm:new"})
+    changed = replace(world.settings, operator_version="9.9.9")
+    catalogue = change_catalogue(world.catalogue)
+    other = World(model=world.model, children=world.children, claims=world.claims, catalogue=catalogue)
+    other.settings = changed
     after = other.step()
     assert after.manifests == before.manifests
     assert after.claims == before.claims
+    assert other.model["status"]["plan"]["chosen"] == world.model["status"]["plan"]["chosen"]
+    fresh = World(catalogue=catalogue, settings=changed)
+    fresh.step()
+    old, new = (each.deployment["spec"]["template"]["spec"]["containers"][0] for each in (world, fresh))
+    assert new["image"] == "example.com/vllm-gpu:v99" != old["image"]
+    assert FLAG in new["args"]
+    assert FLAG not in old["args"]
+    costs = [float(each.model["status"]["plan"]["chosen"]["hourlyCost"]) for each in (world, fresh)]
+    assert costs[1] == pytest.approx(DEARER * costs[0])
+    overheads = [each.model["status"]["plan"]["chosen"]["memoryPerDevice"]["overhead"] for each in (world, fresh)]
+    assert overheads == ["1.5 GiB", "2.0 GiB"]
+
+
+def test_another_default_image_changes_no_running_pod_template() -> None:
+    world = World()
+    before = world.step()
+    world.settings = replace(world.settings, images={**world.settings.images, "vllm-gpu": "example.com/vllm:new"})
+    assert world.step().manifests == before.manifests
 
 
 def test_another_spec_makes_a_new_revision_and_keeps_the_old_one_while_its_pods_run() -> None:

@@ -119,6 +119,13 @@ def test_scaling_up_takes_the_lowest_free_number() -> None:
     assert numbers(world) == [0, 1, 2]
 
 
+def test_more_slices_than_the_status_can_list_are_served_all_the_same() -> None:
+    world = slice_world(replicas=100)
+    world.step()
+    assert len(world.step().claims) == 100
+    assert len(world.model["status"]["capacity"]["claims"]) == 64
+
+
 def test_at_zero_replicas_no_slice_is_kept() -> None:
     world = serving_world(1)
     world.change(replicas=0)

@@ -1,7 +1,8 @@
-"""The operator as a later version might be: dearer hardware, other overheads, another pod template."""
+"""The operator as a later version might be: dearer hardware, other images and flags, another pod template."""
 
-import dataclasses
 from typing import Any
+
+from tests.support.changed_catalogue import change_catalogue
 
 from mistral_operator.catalogue import load
 from mistral_operator.cli.main import main
@@ -16,16 +17,8 @@ def _change_template(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return {**template, "metadata": {**template["metadata"], "annotations": annotations}}
 
 
-def _change_catalogue() -> Any:
-    catalogue = _load()
-    return dataclasses.replace(catalogue, engines={k: _newer(e) for k, e in catalogue.engines.items()})
-
-
-def _newer(engine: Any) -> Any:
-    return dataclasses.replace(engine, version="99.0.0")
-
-
 if __name__ == "__main__":
     revisions.build_pod_template = _change_template
-    load.load_catalogue = _change_catalogue
+    # Before anything has imported it: subcommands are imported when they are called.
+    load.load_catalogue = lambda: change_catalogue(_load())
     main()

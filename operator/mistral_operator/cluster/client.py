@@ -1,7 +1,6 @@
 """The API server's verbs that the operator uses, over `kubernetes.aio`: typed errors, and a time-out for each call."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from mistral_operator.cluster.errors import (
     error_of_event,
 )
 from mistral_operator.cluster.kinds import Kind, kind_of
+from mistral_operator.cluster.parse import parse_json
 
 Json = dict[str, Any]
 Query = Sequence[tuple[str, str]]
@@ -194,7 +194,7 @@ class ApiClient:
             )
             try:
                 async for line in split_lines(response.response.content.iter_any()):
-                    event = json.loads(line)
+                    event = parse_json(line)
                     if event["type"] == "ERROR":
                         raise error_of_event(event["object"])
                     yield WatchEvent(event["type"], event["object"])
@@ -224,7 +224,7 @@ class ApiClient:
         try:
             with _Unreachability(f"{method} {path}"):
                 response = await self._call(self.connection.requests, method, path, query, body, content_type)
-                answer: Json = json.loads(await response.read())
+                answer: Json = parse_json(await response.read())
             status = response.status
         except ApiError as error:
             status = error.status

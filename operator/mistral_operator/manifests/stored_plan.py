@@ -1,6 +1,6 @@
 """What a plan that was read back must be: whoever may write ControllerRevisions may write anything into them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any, Final, get_args, get_origin, get_type_hints
@@ -45,11 +45,14 @@ def _find_mistyped(record: Any) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the declared type: a class, a tuple of one, or one of several."""
+    """Whether a value is of the declared type: a class, a tuple or a mapping of one, or one of several."""
     if hint is int:
         return type(value) is int and 0 <= value <= _MOST
     if get_origin(hint) is tuple:
         return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if get_origin(hint) is Mapping:
+        of_key, of_item = get_args(hint)
+        return isinstance(value, dict) and all(_fits(k, of_key) and _fits(item, of_item) for k, item in value.items())
     return isinstance(value, get_args(hint) or hint)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -25,6 +26,9 @@ from mistral_operator.status.plan import describe_money, describe_plan, word
 from mistral_operator.status.serving import check_autoscaling, check_endpoint, check_weights, check_workload
 from mistral_operator.status.situation import Situation
 from mistral_operator.status.timeline import extend_timeline, is_claim_ready
+
+_MOST_CLAIMS: Final = 64
+"""So many the status lists; a model may have a thousand slices."""
 
 
 def check_all(situation: Situation) -> dict[str, Finding]:
@@ -136,4 +140,4 @@ def _describe_capacity(situation: Situation, plan: Plan, finding: Finding) -> Ca
     state = "Active" if finding.holds else "Trying"
     rung = RungStatus(name=word(plan.chosen.name), state=state, reason=finding.reason, message=finding.message[:4096])
     claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
-    return CapacityStatus(options=(rung,), claims=claims)
+    return CapacityStatus(options=(rung,), claims=claims[:_MOST_CLAIMS])
