@@ -27,14 +27,14 @@ HADOLINT := $(VENV)/bin/hadolint
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit bench lint format golden crds image-check sandbox plan lock binaries neighbours clean
+.PHONY: help demo test test-unit bench lint format golden crds keep-release image-check sandbox plan lock binaries neighbours clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s  %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS (sandbox),"
+	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS='--with lws' (sandbox),"
 	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench)"
 
 demo: $(STAMP) binaries ## serve a model on a GPU and one on a TPU of a simulated GKE, scale, delete (KEEP=1 stays)
@@ -45,11 +45,11 @@ test: export MISTRAL_OPERATOR_TESTS_CHOSEN := $(PYTEST_FLAGS)
 test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and cluster on a real control plane
 	@rm -rf $(USED_RIGHTS)
 	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) \
-	    $(PYTEST) tests/cluster tests/unit tests/golden tests/scenario $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
+	    $(PYTEST) tests/cluster tests/unit tests/golden tests/scenario tests/released $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
 	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) $(PYTEST) tests/rights
 
 test-unit: $(STAMP) ## the quick tests: no process, no network
-	$(PYTEST) tests/unit tests/golden $(PYTEST_FLAGS)
+	$(PYTEST) tests/unit tests/golden tests/released $(PYTEST_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
 	@$(RUN) -m tests.bench $(BENCH_FLAGS)
@@ -88,6 +88,9 @@ crds: $(STAMP) ## write what is generated: crds/, roles, the chart's parts, refe
 	$(RUN) tools/gateway_page.py --write
 	$(RUN) tools/rights.py --write
 	$(RUN) tools/chart.py --write
+
+keep-release: $(STAMP) ## keep what this version defines and renders in tests/released, for later ones to be tested against
+	$(RUN) tools/keep_release.py
 
 image-check: $(STAMP) ## replay the steps of the Dockerfile without a container engine, and run what they install
 	@$(RUN) tools/image_check.py

@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[Json, str, tuple[str, ...]]] = {
     "a field that isn't built yet": (
         {"model": MODEL, "weights": {"gcs": {"uri": "gs://models/mistral"}}},
         "NotYetSupported",
-        (r"spec\.weights\.gcs is not supported yet", r"Use spec\.weights\.huggingFace"),
+        (r"spec\.weights\.gcs is not supported yet", r"use spec\.weights\.huggingFace"),
     ),
 }
 REFUSED_BY_SCHEMA: dict[str, tuple[str, Json, str]] = {

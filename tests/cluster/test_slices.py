@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from tests.support.polling import eventually
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import CHILDREN, Stack, running_stack
 
 pytestmark = pytest.mark.cluster
 
 SPEED = 50
+GROUPS = "leaderworkerset.x-k8s.io/v1"
+POD = {"containers": [{"name": "other", "image": "other"}]}
+ONE_MACHINE = {"accelerator": "v6e", "topology": "2x4"}
 SHORTAGE = """
 stock:
 - {zone: us-central1-a, machine_type: ct6e-standard-4t, nodes: 3}
@@ -121,6 +124,33 @@ async def test_a_killed_operator_finds_its_slices_again(stack: Stack) -> None:
     await stack.operator.kill()
     await stack.delete(name)
     stack.operator.start()
+    await stack.expect_no_trace()
+
+
+async def test_a_strangers_group_is_left_alone_and_a_slice_gives_way_to_one_machine(stack: Stack) -> None:
+    path = CHILDREN["LeaderWorkerSet"].format(namespace=stack.namespace)
+    others = {"replicas": 0, "leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": POD}}}
+    await stack.kube.create(
+        path,
+        {"apiVersion": GROUPS, "kind": "LeaderWorkerSet", "metadata": {"name": "mixtral-slice-slices"}, "spec": others},
+    )
+    name = await stack.apply_example("mixtral-tpu-slice")
+    told = await stack.expect(name, "Stalled", "True", "NameTaken")
+    assert "LeaderWorkerSet mixtral-slice-slices is already there" in told["message"]
+    await stack.kube.delete(f"{path}/{name}-slices")
+    await stack.scale(name, 2)
+    await stack.expect_ready(name, replicas=2)
+    spec = (await stack.get(name))["spec"]
+    await stack.apply(name, **{**spec, "replicas": 1, "capacity": {"options": [ONE_MACHINE]}})
+
+    async def moved() -> bool:
+        pools = [pool["message"]["config"]["machine_type"] for pool in await stack.pools()]
+        return pools == ["ct6e-standard-8t"] and not await stack.children("LeaderWorkerSet")
+
+    await eventually(moved, 90, lambda: f"the slices are given back\n{stack.story()}")
+    await stack.expect_ready(name)
+    assert "stand-in" in await ask(stack, name)
+    await stack.delete(name)
     await stack.expect_no_trace()
 
 

@@ -95,7 +95,7 @@ class World:
     @property
     def leader_worker_set(self) -> dict[str, Any]:
         """The LeaderWorkerSet as applied."""
-        return self.children["LeaderWorkerSet", self.model["metadata"]["name"]]
+        return self.children["LeaderWorkerSet", f"{self.model['metadata']['name']}-slices"]
 
     @property
     def revisions(self) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from mistral_operator.manifests.identity import is_owned_by, own
 from mistral_operator.manifests.inputs import hash_inputs
 from mistral_operator.manifests.network import build_service
 from mistral_operator.manifests.revision import Revision, Unreadable, build_revision
-from mistral_operator.manifests.slices import build_leader_worker_set, choose_slices
+from mistral_operator.manifests.slices import build_leader_worker_set, choose_slices, name_groups
 from mistral_operator.manifests.workload import DEPLOYMENT, build_deployment, build_disruption_budget
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
@@ -40,7 +40,7 @@ from mistral_operator.status.situation import Situation
 
 _Object = Mapping[str, Any]
 WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
-"""Kinds of which a model has one."""
+"""Kinds whose pods are replicas."""
 
 
 def sync(
@@ -70,11 +70,14 @@ def sync(
     situation = _gather(model, observed, children, history, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
-    retained = _retain(history, revision, situation.all_pods)
-    manifests = _render(model, revision, situation) if revision else ()
+    retained = [keep_occupied(each, occupied) for each in _retain(history, revision, situation.all_pods)]
+    served = revision
+    if situation.nothing_to_load and retained:
+        served = retained[-1] = _number_slices(model, retained[-1], occupied)
+    manifests = _render(model, revision, served, situation) if revision and served else ()
     return Outcome(
         manifests=manifests,
-        claims=_render_claims(revision, [keep_occupied(each, occupied) for each in retained]),
+        claims=_render_claims(revision, retained),
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
@@ -160,15 +163,21 @@ def _gather(
         pod_events=observed.pod_events,
         claims=tuple(_find_claims(observed, revision)) if revision else (),
         service=_find_child(children, "Service", model.metadata.name),
-        workload=_find_child(children, _workload_kind(revision), model.metadata.name) if revision else None,
+        workload=_find_workload(model, children, revision) if revision else None,
         conversion=_find_conversion(model, children, revision) if revision else None,
         autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),
         wants_autoscaler=choose_autoscaler(model).name != "None",
     )
 
 
-def _workload_kind(revision: Revision) -> str:
-    return slices.KIND if revision.spans_hosts else DEPLOYMENT
+def _name_workloads(model: MistralModel) -> dict[str, str]:
+    """Kind → name; a model has one of them, and two while it moves from one to the other."""
+    return {DEPLOYMENT: model.metadata.name, slices.KIND: name_groups(model)}
+
+
+def _find_workload(model: MistralModel, children: Sequence[_Object], revision: Revision) -> _Object | None:
+    kind = slices.KIND if revision.spans_hosts else DEPLOYMENT
+    return _find_child(children, kind, _name_workloads(model)[kind])
 
 
 def _find_conversion(model: MistralModel, children: Sequence[_Object], revision: Revision) -> ConversionView | None:
@@ -194,21 +203,23 @@ def count_affordable(model: MistralModel, replica_hourly_cost: Decimal | None) -
     return int(dollars(limit) / replica_hourly_cost)
 
 
-def _render(model: MistralModel, revision: Revision, situation: Situation) -> tuple[Manifest, ...]:
-    job = revision.conversion
+def _render(model: MistralModel, revision: Revision, served: Revision, situation: Situation) -> tuple[Manifest, ...]:
+    """`served` is what the replicas run: an earlier revision as long as this one has nothing to load."""
+    job = revision.conversion if situation.wanted_replicas or not situation.converting else None
     return (
         build_revision(model, revision),
         build_service(model),
         *((build_conversion(model, revision.hash, job),) if job else ()),
-        _render_workload(model, revision, situation),
+        _render_workload(model, served, situation),
         build_disruption_budget(model),
-        *(_render_scalers(model, revision.plan.chosen) if situation.accepted.holds else ()),
+        *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
     )
 
 
 def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:
     """What runs the replicas: none before there is something to load."""
-    option, replicas = revision.plan.chosen, 0 if situation.converting else situation.wanted_replicas
+    too_early = situation.nothing_to_load and revision.hash == situation.revision
+    option, replicas = revision.plan.chosen, 0 if too_early else situation.wanted_replicas
     worker = revision.worker_template
     if worker is not None:
         return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)
@@ -247,7 +258,7 @@ def _find_unwanted(
     kept |= {("ControllerRevision", f"{model.metadata.name}-{pod.revision}") for pod in situation.all_pods}
     if not situation.current_replicas_answer:
         # Another kind of workload serves until this one does.
-        kept |= {(kind, model.metadata.name) for kind in WORKLOADS}
+        kept |= set(_name_workloads(model).items())
     for child in children:
         metadata = child["metadata"]
         if (child["kind"], metadata["name"]) not in kept and "deletionTimestamp" not in metadata:

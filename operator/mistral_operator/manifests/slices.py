@@ -28,7 +28,7 @@ def build_leader_worker_set(
         model,
         api_version=API_VERSION,
         kind=KIND,
-        name=model.metadata.name,
+        name=name_groups(model),
         annotations={_EXCLUSIVE: "cloud.google.com/gke-nodepool"},
         spec={
             "replicas": replicas,
@@ -45,6 +45,15 @@ def build_leader_worker_set(
             },
         },
     )
+
+
+def name_groups(model: MistralModel) -> str:
+    """The LeaderWorkerSet's name, which isn't the model's: that one's Service has it.
+
+    The controller makes a headless Service of the LeaderWorkerSet's own name, by which the hosts of a group find each
+    other before they are ready; it makes none where there is a Service of that name already.
+    """
+    return f"{model.metadata.name}-slices"
 
 
 def choose_slices(occupied: Iterable[int], replicas: int) -> tuple[int, ...]:

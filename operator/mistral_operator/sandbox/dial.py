@@ -76,7 +76,7 @@ class DialMap:
             self._write_names()
 
     def name_pod(self, namespace: str, hostname: str, subdomain: str, pod_ip: str) -> None:
-        """Give a pod the DNS name that a headless Service would, ready or not; the Service isn't looked for."""
+        """Give a pod the DNS name that a headless Service gives it."""
         self._names[f"{hostname}.{subdomain}.{namespace}.svc.{CLUSTER_DOMAIN}"] = pod_ip
         self._write_names()
 

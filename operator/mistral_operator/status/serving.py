@@ -40,11 +40,11 @@ def check_weights(situation: Situation) -> Finding:
         return unmet("AccessRefused", f"{plan.repository} can't be read: {words}. {_ACCEPT_TERMS}")
     if any(p.ready for p in situation.current_pods):
         return met("Loaded", f"{plan.repository} is loaded.")
+    if situation.wanted_replicas == 0:
+        return met("NoneNeeded", "No replica is wanted, so nothing is loaded.")
     waiting = situation.conversion and check_conversion(situation.model, plan, situation.conversion)
     if waiting:
         return waiting
-    if situation.wanted_replicas == 0:
-        return met("NoneNeeded", "No replica is wanted, so nothing is loaded.")
     if any(pod.running for pod in situation.current_pods):
         return unmet("Loading", _describe_loading(plan))
     return unmet("WaitingForReplica", "Loading starts when a replica has its node and its image.")

@@ -55,6 +55,14 @@ class Situation:
         return self.conversion is not None and not self.conversion.done
 
     @property
+    def nothing_to_load(self) -> bool:
+        """True as long as no replica of the pinned plan can start, so that those of an earlier one have to stay.
+
+        Replicas that have loaded the checkpoint need its Job no more, also when somebody deletes the Job.
+        """
+        return self.converting and not self.current_pods
+
+    @property
     def current_replicas_answer(self) -> bool:
         """True when the pinned plan serves as many replicas as are wanted."""
         return sum(1 for pod in self.current_pods if pod.ready) >= self.wanted_replicas

@@ -11,6 +11,7 @@ from .containers import ContainerStatus, adopted, conditions, phase
 from .context import Machinery, Object, PodContext
 from .environment import ConfigError, check_volumes
 from .events import timestamp
+from .naming import name_pod
 from .runner import ContainerRunner
 from .settings import LEAST_RETRY_S
 
@@ -88,6 +89,14 @@ class PodRunner:
         if self._finished_before:
             return
         self._take_address()
+        naming = asyncio.create_task(name_pod(self._machinery.kube, self._machinery.dial, self._context))
+        try:
+            await self._run_containers()
+        finally:
+            naming.cancel()
+            await asyncio.gather(naming, return_exceptions=True)
+
+    async def _run_containers(self) -> None:
         await self._mount()
         await asyncio.sleep(self._settings.real_s(self._settings.sandbox_s))
         self._sandbox = True
@@ -156,9 +165,6 @@ class PodRunner:
         dial, context = self._machinery.dial, self._context
         context.pod_ip = (context.pod.get("status") or {}).get("podIP") or dial.allocate()
         dial.adopt(context.pod_ip)
-        spec = context.pod["spec"]
-        if subdomain := spec.get("subdomain"):
-            dial.name_pod(context.namespace, spec.get("hostname") or context.name, subdomain, context.pod_ip)
         self._dirty.set()
 
     def _runner(self, container: Object, before: Object, statuses: str) -> ContainerRunner:
