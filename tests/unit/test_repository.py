@@ -78,6 +78,18 @@ def test_every_module_says_what_it_is() -> None:
     assert silent == []
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/installing.md"])
+def test_commands_are_written_so_that_a_shell_finds_them(name: str) -> None:
+    commands = "|".join(COMMANDS)
+    assert re.findall(rf"(?<!\.venv/bin/)\bmistral-operator (?:{commands})\b", read(name)) == []
+
+
+def test_every_page_is_listed() -> None:
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    top = {page for page in pages if "/" not in page and page != "README.md"}
+    assert {page for page in top if f"({page})" not in read("docs/README.md")} == set()
+
+
 def test_help_lists_every_target() -> None:
     makefile = read("Makefile")
     phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
