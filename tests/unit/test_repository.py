@@ -52,6 +52,17 @@ def test_layers_are_kept() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_every_module_of_capacity_is_held_pure_or_talks_to_the_cloud() -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    pure = next(
+        set(contract["source_modules"]) for contract in contracts if contract["name"].startswith("The pure core")
+    )
+    layers = next(" ".join(contract["layers"]) for contract in contracts if contract["type"] == "layers")
+    modules = {f"mistral_operator.capacity.{file.stem}" for file in (PACKAGE / "capacity").glob("[a-z]*.py")}
+    assert modules - pure == {"mistral_operator.capacity.cloud", "mistral_operator.capacity.container_api"}
+    assert modules - set(layers.replace(":", " ").split()) == set()
+
+
 def test_pythons_own_operator_is_not_shadowed() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert operator.add(1, 1) == 2
