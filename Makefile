@@ -48,7 +48,7 @@ test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and clu
 	    $(PYTEST) tests/cluster tests/unit tests/golden tests/scenario tests/released $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
 	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) $(PYTEST) tests/rights
 
-test-unit: $(STAMP) ## the quick tests: no process, no network
+test-unit: $(STAMP) ## the quick tests: no control plane
 	$(PYTEST) tests/unit tests/golden tests/released $(PYTEST_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises

@@ -1,6 +1,8 @@
 """The README's first command, as a user starts it, ends it, and looks at what it keeps."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +105,11 @@ async def test_a_kept_demo_can_be_looked_at_and_ends_at_ctrl_c(start: Start, tmp
     process = start("demo", "--keep", "--speed", SPEED, "--directory", tmp_path / "demo", "--example", example)
     await eventually(lambda: "Everything keeps running" in output(tmp_path), 120, lambda: output(tmp_path))
     kubeconfig = tmp_path / "demo" / "kubeconfig"
+    path = re.search(r"^ *export PATH=(.*):\$PATH$", output(tmp_path), re.MULTILINE)
+    assert path
+    for name in ("kubectl", "mistral-operator"):
+        assert shutil.which(name, path=path[1]), f"{name} is not in {path[1]}"
+
     at_model = ("status", "chat", "-n", "demo", "--kubeconfig", kubeconfig)
 
     story = call(*at_model)

@@ -52,6 +52,17 @@ def test_layers_are_kept() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_every_module_of_capacity_is_held_pure_or_talks_to_the_cloud() -> None:
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    pure = next(
+        set(contract["source_modules"]) for contract in contracts if contract["name"].startswith("The pure core")
+    )
+    layers = next(" ".join(contract["layers"]) for contract in contracts if contract["type"] == "layers")
+    modules = {f"mistral_operator.capacity.{file.stem}" for file in (PACKAGE / "capacity").glob("[a-z]*.py")}
+    assert modules - pure == {"mistral_operator.capacity.cloud", "mistral_operator.capacity.container_api"}
+    assert modules - set(layers.replace(":", " ").split()) == set()
+
+
 def test_pythons_own_operator_is_not_shadowed() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert operator.add(1, 1) == 2
@@ -76,6 +87,18 @@ def _find_long_parts(file: Path) -> Iterator[str]:
 def test_every_module_says_what_it_is() -> None:
     silent = [f for f in PACKAGE.rglob("*.py") if not ast.get_docstring(ast.parse(f.read_text(encoding="utf-8")))]
     assert silent == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/installing.md"])
+def test_commands_are_written_so_that_a_shell_finds_them(name: str) -> None:
+    commands = "|".join(COMMANDS)
+    assert re.findall(rf"(?<!\.venv/bin/)\bmistral-operator (?:{commands})\b", read(name)) == []
+
+
+def test_every_page_is_listed() -> None:
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    top = {page for page in pages if "/" not in page and page != "README.md"}
+    assert {page for page in top if f"({page})" not in read("docs/README.md")} == set()
 
 
 def test_help_lists_every_target() -> None:

@@ -9,7 +9,7 @@ import click
 
 from mistral_operator.cli.demo_steps import Demo, DemoError
 from mistral_operator.cli.documents import find_models, read_models
-from mistral_operator.cli.local import LocalStack, StackError, fetch_binaries, working_directory
+from mistral_operator.cli.local import LocalStack, StackError, describe_path, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, complain, paint, say, wrap
 from mistral_operator.cli.sandbox import wait_for_signal
@@ -132,6 +132,7 @@ async def _stay(demo: Demo) -> None:
         "Everything keeps running until Ctrl-C. From another terminal:",
         "",
         f"  export KUBECONFIG={info.kubeconfig}",
+        f"  {describe_path()}",
         f"  mistral-operator status {name} -n {NAMESPACE}",
         f"  kubectl -n {NAMESPACE} get mistralmodels,nodepoolclaims,pods",
         f"  curl {demo.url} -H 'Content-Type: application/json' -d '{demo.request('Hello')}'",

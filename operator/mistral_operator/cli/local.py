@@ -58,6 +58,12 @@ def fetch_binaries(tell: Callable[[str], None], neighbours: Sequence[str] = ()) 
         raise StackError(str(error)) from None
 
 
+def describe_path() -> str:
+    """The line that puts kubectl and this command on a shell's PATH. The binaries must have been got before."""
+    kubectl = find_binaries(lambda _: None).directory
+    return f"export PATH={kubectl}:{Path(sys.executable).parent}:$PATH"
+
+
 class LocalStack:
     """Starts the parts in the order of the calls; `stop` ends them in the other order. Dies with this process."""
 

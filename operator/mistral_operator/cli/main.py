@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Final = {
     "plan": Entry("plan", "plan", "Say what a model would run on, why, and what it costs. Needs no cluster."),
-    "render": Entry("render", "render", "Print exactly what the operator would apply. Needs no cluster."),
+    "render": Entry("render", "render", "Print what the operator would apply. Needs no cluster."),
     "catalogue": Entry("catalogue", "catalogue", "List models, accelerators, engines and the support matrix."),
     "status": Entry("status", "status", "Tell the story of one model in a cluster."),
     "run": Entry("run", "run", "Run the operator."),

@@ -1,4 +1,4 @@
-"""`render`: for the same inputs, exactly what the operator applies."""
+"""`render`: for the same inputs, what the operator applies."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +33,10 @@ def render(
     zones: str | None,
     with_status: bool,
 ) -> None:
-    """Print exactly what the operator would apply, as YAML, in the order in which it applies it.
+    """Print what the operator would apply, as YAML, in an order in which it can be applied.
 
-    Owner references carry a uid of zeros when there is no cluster to ask.
+    With --inputs it is exactly what the operator applied. With --file it is for a model that is new, in a cluster that
+    is assumed or described, and owner references carry a uid of zeros.
     """
     if (file is None) == (inputs is None):
         raise click.UsageError("give either --file or --inputs")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mistral_operator.cli.local import LocalStack, StackError, fetch_binaries, working_directory
+from mistral_operator.cli.local import LocalStack, StackError, describe_path, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, facts, say
 from mistral_operator.sandbox.neighbours.running import RUNNABLE
@@ -61,13 +61,13 @@ async def _stay(
                 await stack.start_operator(info)
             narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)
             place = f"project {info.project}, {info.location}, cluster {info.cluster}"
-            narrator.show(facts([
+            narrator.show([*facts([
                 ("kubeconfig", f"export KUBECONFIG={info.kubeconfig}"),
                 ("GKE", f"{info.container_api} (simulated; {place})"),
                 ("services", f"{info.front_url}/NAMESPACE/SERVICE/v1/…"),
                 ("cloud", f"{info.control_url}/state"),
                 ("logs", str(directory)),
-            ]))  # fmt: skip
+            ]), f"  {describe_path()}"])  # fmt: skip
             if not await wait_for_signal(stack):
                 stack.check()
             say("Stopping.")

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, Refusal, StartupEstimate
@@ -40,20 +41,22 @@ def _records(plan: Plan) -> Iterable[Any]:
 
 
 def _find_mistyped(record: Any) -> str:
-    wrong = (name for name, hint in _HINTS[type(record)] if not _fits(getattr(record, name), hint))
+    wrong = (name for name, hint in _HINTS[type(record)] if not fits(getattr(record, name), hint))
     return next((f"{type(record).__name__}.{name} is {getattr(record, name)!r:.80}" for name in wrong), "")
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the declared type: a class, a tuple or a mapping of one, or one of several."""
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the declared type: a class, a tuple or mapping of such, or one of several."""
+    origin, parts = get_origin(hint), get_args(hint)
     if hint is int:
         return type(value) is int and 0 <= value <= _MOST
-    if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
-    if get_origin(hint) is Mapping:
-        of_key, of_item = get_args(hint)
-        return isinstance(value, dict) and all(_fits(k, of_key) and _fits(item, of_item) for k, item in value.items())
-    return isinstance(value, get_args(hint) or hint)
+    if origin in (Union, UnionType):
+        return any(fits(value, part) for part in parts)
+    if not isinstance(value, origin or hint):
+        return False
+    if isinstance(value, Mapping):
+        return all(fits(key, parts[0]) and fits(item, parts[1]) for key, item in value.items())
+    return origin is None or all(fits(item, parts[0]) for item in value)
 
 
 def _find_impossible(option: PlannedOption) -> str:
