@@ -1,6 +1,7 @@
 """What one client may cost the others: bodies that are large or never come, work for the tokenizer, unread answers."""
 
 import asyncio
+import gc
 import json
 import random
 import socket
@@ -19,6 +20,7 @@ from mistral_operator.gateway.completion import read_completion
 from mistral_operator.gateway.intake import limit_body
 from mistral_operator.gateway.messages import Message
 from mistral_operator.gateway.refusal import Refusal
+from mistral_operator.gateway.run import calm_collector
 from mistral_operator.gateway.settings import GatewaySettings
 from mistral_operator.gateway.tokens import Tokenizer
 
@@ -243,3 +245,19 @@ def test_each_text_takes_a_token(v1: Tokenizer, v3: Tokenizer, count: int, parts
         tokens = tokenizer.encode_chat(messages)
         assert not isinstance(tokens, Refusal)
         assert len(tokens) > count
+
+
+def test_a_body_of_many_objects_is_not_searched_for_garbage_over_and_over() -> None:
+    def searched() -> int:
+        before = sum(generation["collections"] for generation in gc.get_stats())
+        json.loads("[" + "[]," * 600_000 + "0]")
+        return sum(generation["collections"] for generation in gc.get_stats()) - before
+
+    thresholds = gc.get_threshold()
+    try:
+        assert searched() > 100
+        calm_collector()
+        assert searched() < 20
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
