@@ -7,9 +7,12 @@ from tests.support.world import CLUSTER, SETTINGS, World, make_model
 
 from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModel
+from mistral_operator.autoscaling.hpa import Hpa
 from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.engines.jetstream_pytorch import JetStreamPyTorch
 from mistral_operator.engines.protocol import Conversion, EngineLaunch
 from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests.pods import build_pod_template
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
 from mistral_operator.sandbox.engine.jetstream_settings import read_settings
@@ -80,6 +83,39 @@ def test_the_gateway_knows_the_servers_limits_and_its_sampling() -> None:
     assert started.gateway.image == SETTINGS.images["gateway"]
     assert set(started.gateway.ports) == {"http"}
     assert "http" not in started.engine.ports
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5, 6, 8, 48])
+def test_the_gateway_lets_the_queue_grow_beyond_the_autoscalers_target(slots: int) -> None:
+    model = model_of(
+        "JetStreamPyTorch",
+        model="mixtral-8x7b",
+        engine={"maxConcurrency": slots},
+        replicas=1,
+        scaling={"minReplicas": 1, "maxReplicas": 4},
+    )
+    option, started, _ = launch(model)
+    assert started.gateway is not None
+    given = dict(zip(started.gateway.args[::2], started.gateway.args[1::2], strict=True))
+    (autoscaler,) = Hpa().build(model, queue_metric=JetStreamPyTorch.queue_metric)
+    target = int(autoscaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"])
+    assert option.max_concurrency == slots
+    # Transfer, generate backlog and prefill hold one each; twice the target doubles the replicas at once.
+    waiting = int(given["--max-concurrency"]) - slots - 3
+    assert waiting >= 2 * target
+    # What docs/gateway.md promises; the autoscaler ignores a tenth.
+    assert waiting > 1.1 * max(11, 2 * slots)
+
+
+@pytest.mark.parametrize(("kind", "weights"), [("JetStreamPyTorch", {}), ("JetStreamMaxText", {"weights": BUCKET})])
+def test_no_file_of_one_container_is_the_others(kind: str, weights: dict[str, Any]) -> None:
+    model = model_of(kind, model="mixtral-8x7b", **weights)
+    option, started, _ = launch(model)
+    template = build_pod_template(model, option, started, revision="r", claim="c")
+    mounts = [{mount["name"] for mount in c.get("volumeMounts", [])} for c in template["spec"]["containers"]]
+    assert len(mounts) == 2
+    assert not mounts[0] & mounts[1]
+    assert mounts[0] | mounts[1] == {volume["name"] for volume in template["spec"]["volumes"]}
 
 
 def test_maxtext_serves_what_its_job_has_converted() -> None:
