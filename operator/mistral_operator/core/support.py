@@ -9,8 +9,8 @@ from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
 
 _SCRAPE: Final = (
-    "Use None; the engine's metrics are at /metrics: with vLLM on the pods' port `http`, with JetStream on `metrics`, where"
-    " `http` shows the gateway's."
+    "Use None; the engine's metrics are at /metrics: with vLLM on the pods' port `http`, with JetStream on `metrics`,"
+    " where `http` shows the gateway's."
 )
 # Path → what to write instead. A path means "set to anything", path=value only that value.
 NOT_YET: Final[Mapping[str, str]] = {
