@@ -51,11 +51,13 @@ class Bucket:
 
     def read(self, name: str) -> Stored | None:
         while (blob := self._bucket.get_blob(f"{self._prefix}/{name}")) is not None:
+            # The download writes what the answer's headers say over it.
+            generation = int(blob.generation)
             try:
-                text = blob.download_as_text(if_generation_match=blob.generation)
+                text = blob.download_as_text(if_generation_match=generation)
             except (self._gone, self._changed):
                 continue
-            return Stored(str(text), int(blob.generation))
+            return Stored(str(text), generation)
         return None
 
     def write(self, name: str, text: str, generation: int) -> int:

@@ -148,6 +148,13 @@ async def test_the_quota_bounds_models_and_accelerators(cluster: ControlPlane, k
     assert "requests.google.com/tpu=4" in await refusal(kube, pods, device_pod("a-host-more", "google.com/tpu", 4))
 
 
+async def test_the_network_policies_are_taken(cluster: ControlPlane, namespace: str) -> None:
+    """Nothing here enforces them: what they admit is worked out in the unit tests."""
+    for file in ("network.yaml", "operator-network.yaml"):
+        applied = await kubectl(cluster, "apply", "-n", namespace, "-f", FENCES / file)
+        assert (applied.code, applied.errors) == (0, "")
+
+
 async def test_a_models_pod_runs_where_the_restricted_standard_is_enforced(kube: Kube, namespace: str) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     await kube.merge_patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
