@@ -39,7 +39,7 @@ FROM ${PYTHON_IMAGE}
 ENV HOME=/tmp PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/maxtext /opt/maxtext
-COPY docker/jetstream-maxtext/convert_checkpoint.py /opt/mistral-operator/convert_checkpoint.py
+COPY docker/jetstream-maxtext/checkpoint_bucket.py docker/jetstream-maxtext/convert_checkpoint.py /opt/mistral-operator/
 WORKDIR /opt/maxtext
 USER 65532:65532
 CMD ["python3", "-m", "maxtext.inference.maxengine.maxengine_server", "/opt/maxtext/src/maxtext/configs/base.yml"]

@@ -13,6 +13,10 @@ from mistral_operator.manifests.security import container_security, pod_security
 from mistral_operator.planning.types import PlannedOption
 
 KIND: Final = "Job"
+_LONGEST_TRY_S: Final = 6 * 60 * 60
+"""One that hangs must not hold a machine with TPUs for ever. Own estimate: half an hour for the download of Mixtral
+8x22B, as long for the upload, and the rest for the conversion, which nobody has timed. It is the pod's and not the
+Job's deadline, because the Job's also counts while a pod waits for a machine."""
 _TRIES: Final = 3
 """A download may break; a checkpoint that can't be converted can't be the third time either."""
 
@@ -36,6 +40,7 @@ def build_conversion_spec(
         "template": {
             "metadata": {"labels": labels},
             "spec": {
+                "activeDeadlineSeconds": _LONGEST_TRY_S,
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,

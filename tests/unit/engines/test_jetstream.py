@@ -52,6 +52,31 @@ def test_both_servers_take_their_command_lines(context: int | None) -> None:
         assert str(read.max_prefill_tokens) in started.gateway.args
 
 
+def test_a_revision_that_the_engine_would_ignore_is_refused() -> None:
+    source = {"weights": {"huggingFace": {"revision": "v1.0"}}}
+    refused = plan_model(model_of("JetStreamPyTorch", model="mixtral-8x7b", **source), CATALOGUE, CLUSTER, SETTINGS)
+    assert isinstance(refused, PlanRefused)
+    assert refused.reason == "FeatureNotSupported"
+    for words in ("spec.weights.huggingFace.revision", "leave revision out", "copy the files of v1.0"):
+        assert words in refused.message
+
+
+def test_a_plan_claims_no_revision_that_the_engine_does_not_load() -> None:
+    made = plan(model_of("JetStreamPyTorch", model="mixtral-8x7b"))
+    assert made.revision == ""
+    (note,) = [note for note in made.notes if "weights are not pinned" in note]
+    assert "huggingFace.revision" not in note
+
+
+def test_the_converter_gets_the_revision_that_was_asked_for() -> None:
+    for revision in ("v1.0", "0" * 40):
+        weights = {**BUCKET, "huggingFace": {"revision": revision}}
+        _, _, conversion = launch(model_of("JetStreamMaxText", model="mixtral-8x7b", weights=weights))
+        assert conversion is not None
+        words = conversion.container.args
+        assert words[words.index("--revision") + 1] == revision
+
+
 def settings(words: tuple[str, ...]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
