@@ -141,6 +141,23 @@ class World:
             names.append(pod)
         return names
 
+    def start_converter(self, name: str = "convert-0", *, node: str = "node-0", **status: Any) -> dict[str, Any]:
+        """Make a pod of the conversion's Job, as Kubernetes' controller does; it has a node unless `node` is empty."""
+        (job,) = (child for child in self.children.values() if child["kind"] == "Job")
+        pod = {
+            "metadata": {
+                "name": name,
+                "uid": f"uid-{name}",
+                "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
+                "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "ownerReferences": [{"kind": "Job", "uid": job["metadata"]["uid"], "controller": True}],
+            },
+            "spec": {"nodeName": node} if node else {},
+            "status": {"phase": "Pending", **status},
+        }
+        self.pods[name] = pod
+        return pod
+
     def make_ready(self, *names: str) -> None:
         """Let pods answer their probes."""
         for name in names or tuple(self.pods):

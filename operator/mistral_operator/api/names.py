@@ -33,6 +33,10 @@ ROLE_LABEL: Final = f"{GROUP}/role"
 LEADER_ROLE: Final = "leader"
 WORKER_ROLE: Final = "worker"
 """On the pods of a multi-host slice that are not its leader."""
+CONVERTER_ROLE: Final = "converter"
+"""On the pod of a conversion. It lacks MODEL_LABEL, by which workloads, budgets and autoscalers select replicas; its
+APP_INSTANCE_LABEL has the model's name.
+"""
 
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 """On every object that the operator applies: the hash of the manifest as rendered, to see drift without a read."""

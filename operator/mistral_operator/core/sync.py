@@ -175,7 +175,7 @@ def _gather(
         claims=tuple(_find_claims(observed, revision)) if revision else (),
         service=_find_child(children, "Service", model.metadata.name),
         workload=_find_workload(model, children, revision) if revision else None,
-        conversion=_find_conversion(model, children, revision) if revision else None,
+        conversion=_find_conversion(model, observed, children, revision) if revision else None,
         autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),
         wants_autoscaler=choose_autoscaler(model).name != "None",
     )
@@ -191,11 +191,13 @@ def _find_workload(model: MistralModel, children: Sequence[_Object], revision: R
     return _find_child(children, kind, _name_workloads(model)[kind])
 
 
-def _find_conversion(model: MistralModel, children: Sequence[_Object], revision: Revision) -> ConversionView | None:
+def _find_conversion(
+    model: MistralModel, observed: Observed, children: Sequence[_Object], revision: Revision
+) -> ConversionView | None:
     if revision.conversion is None:
         return None
     name = name_conversion(model, revision.hash)
-    return view_conversion(name, _find_child(children, conversion.KIND, name))
+    return view_conversion(name, _find_child(children, conversion.KIND, name), observed.pods)
 
 
 def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:

@@ -3,7 +3,14 @@
 from typing import Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import APP_INSTANCE_LABEL, APP_NAME_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from mistral_operator.api.names import (
+    APP_INSTANCE_LABEL,
+    APP_NAME_LABEL,
+    CONVERTER_ROLE,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    ROLE_LABEL,
+)
 from mistral_operator.api.pod import Pod
 from mistral_operator.engines.protocol import CACHE_DIRECTORY, Conversion
 from mistral_operator.manifests.containers import TMP_MOUNT, build_environment
@@ -26,12 +33,13 @@ def build_conversion_spec(
 ) -> Manifest:
     """The Job's spec. It can't be changed later, so it is pinned with the revision.
 
-    Its pods carry no label of the model's: no Service, Deployment or budget counts them.
+    Its pods lack the label that every replica has: no Service, Deployment or budget counts them.
     """
     labels = {
         APP_NAME_LABEL: "mistral-model-conversion",
         APP_INSTANCE_LABEL: model.metadata.name,
         MANAGED_BY_LABEL: MANAGED_BY,
+        ROLE_LABEL: CONVERTER_ROLE,
     }
     account = model.spec.service_account_name
     pod = model.spec.pod or Pod()

@@ -256,6 +256,7 @@ def the_job(world: World) -> dict[str, Any]:
 
 def test_no_replica_starts_before_the_checkpoint_is_there() -> None:
     world = converting()
+    world.start_converter(containerStatuses=[{"name": "convert", "state": {"running": {}}}])
     world.step()
     assert world.deployment["spec"]["replicas"] == 0
     ready = world.condition("Ready")
