@@ -16,7 +16,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.revisions import History, pin, read_history
-from mistral_operator.core.slices import find_occupied, keep_occupied
+from mistral_operator.core.slices import find_occupied, keep_occupied, price_slices
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
@@ -157,6 +157,8 @@ def _gather(
         plan=revision.plan if revision else None,
         revision=revision.hash if revision else "",
         planner_version=revision.planner_version if revision else "",
+        prices=history.prices,
+        slice_prices=price_slices(observed.claims, history.revisions),
         wanted_replicas=count_wanted_replicas(model, revision.plan) if revision else 0,
         pods=tuple(pod for pod in pods if pod.leads),
         workers=tuple(pod for pod in pods if not pod.leads),
