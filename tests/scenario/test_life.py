@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from tests.support.changed_catalogue import DEARER, FLAG, change_catalogue
@@ -137,6 +138,26 @@ def test_another_spec_makes_a_new_revision_and_keeps_the_old_one_while_its_pods_
     world.make_ready()
     assert [ref.name for ref in world.step().prune] == [old]
     assert [r["revision"] for r in world.revisions] == [2]
+
+
+def test_while_the_hardware_changes_each_pod_costs_what_its_own_revision_does() -> None:
+    world = World(model=make_model(capacity={"options": [{"machineType": "g2-standard-8"}]}))
+    world.step()
+    world.start_pod("chat-old")
+    world.step()
+    old = Decimal(world.model["status"]["cost"]["hourly"])
+    world.change(capacity={"options": [{"machineType": "g2-standard-16"}]})
+    world.step()
+    assert Decimal(world.model["status"]["cost"]["hourly"]) == old, "nothing of the new hardware is there yet"
+    world.start_pod("chat-new")
+    world.step()
+    new = Decimal(world.model["status"]["plan"]["chosen"]["hourlyCost"])
+    assert new > old
+    assert Decimal(world.model["status"]["cost"]["hourly"]) == old + new
+    assert world.model["status"]["summary"]["hourlyCost"] == world.model["status"]["cost"]["hourly"]
+    world.revisions[0]["data"]["plan"]["options"] = "in another way"
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "unknown", "what the old pod costs isn't known any more"
 
 
 def test_going_back_to_an_earlier_spec_uses_its_revision_again_as_the_newest() -> None:

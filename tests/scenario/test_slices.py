@@ -111,6 +111,16 @@ def test_scaling_down_gives_back_the_slice_that_is_left_empty_whichever_number_i
     assert read_slices(annotation) == (1, 2)
 
 
+def test_a_slice_costs_once_while_a_new_revision_takes_it_over() -> None:
+    world = serving_world(2)
+    both = world.model["status"]["cost"]["hourly"]
+    world.change(engine={"contextLength": 4096})
+    world.step()
+    world.step()
+    assert len(world.revisions) == 2
+    assert world.model["status"]["cost"]["hourly"] == both
+
+
 def test_scaling_up_takes_the_lowest_free_number() -> None:
     world = serving_world(3)
     world.change(replicas=2)

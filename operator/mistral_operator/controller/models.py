@@ -31,6 +31,8 @@ Json = dict[str, Any]
 
 _PERMANENT_RETRY_S: Final = 600.0
 """A request that the API server refuses as it is will hardly be taken later; the spec is what has to change."""
+_NAME_TAKEN_RETRY_S: Final = 60.0
+"""Nobody tells when somebody else's object has gone: it carries no label of ours, so it isn't watched."""
 _PATIENCE: Final = 3
 """After so many failures in a row a missing right is told in the status; sooner, it may be passing."""
 
@@ -102,7 +104,7 @@ class ModelReconciler:
             await self._report(body, outcome, error, key)
             if not error.permanent:
                 raise
-            return _PERMANENT_RETRY_S
+            return _retry_s(error)
         if changed and self._others_wait():
             return 0.0  # First everybody's objects, then what there is to tell of them, behind those that wait.
         await self._write_status(body, outcome.status)
@@ -199,12 +201,14 @@ class ModelReconciler:
             return
         log.error("Refused by the API server: %s", error)
         reason = "NameTaken" if isinstance(error, NameTaken) else "ApplyRefused"
-        self._recorder.record(body, "Warning", reason, error.message)
+        again = f". Tried again every {_retry_s(error):.0f} s and after each change" if error.permanent else ""
+        message = f"{error.message.rstrip('.')}{again}"
+        self._recorder.record(body, "Warning", reason, message)
         told = add_failure(
             outcome.status,
             body.get("status") or {},
             reason=reason,
-            message=error.message,
+            message=message,
             lasting=error.permanent or isinstance(error, Forbidden),
             now=datetime.now(UTC),
         )
@@ -220,6 +224,11 @@ class ModelReconciler:
         log.error("Not a valid MistralModel: %s", message)
         self._recorder.record(body, "Warning", "Invalid", message)
         return _PERMANENT_RETRY_S
+
+
+def _retry_s(error: ApiError) -> float:
+    """Seconds until a request that was refused for good is tried again all the same."""
+    return _NAME_TAKEN_RETRY_S if isinstance(error, NameTaken) else _PERMANENT_RETRY_S
 
 
 def _in_order(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest], list[Manifest]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from mistral_operator.api.model import MistralModel
@@ -29,6 +30,12 @@ class History:
     def hashes(self) -> frozenset[str]:
         """Those of all revisions, whether they can be read or not."""
         return frozenset((*(r.hash for r in self.revisions), *(stored.hash for stored in self.unreadable)))
+
+    @property
+    def prices(self) -> dict[str, Decimal | None]:
+        """Hash → US dollars an hour of a pod, for revisions without slices; None where that isn't known."""
+        known = {each.hash: each.plan.chosen.hourly_cost for each in self.revisions if not each.spans_hosts}
+        return {**dict.fromkeys((stored.hash for stored in self.unreadable), None), **known}
 
     def find(self, digest: str) -> Revision | None:
         """The revision made from the inputs with this hash."""

@@ -22,6 +22,7 @@ from mistral_operator.core.slices import (
     find_occupied,
     number_former,
     number_slices,
+    price_slices,
 )
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
@@ -81,7 +82,7 @@ def sync(
     if revision:
         wanted = 0 if missing else _count_wanted_slices(model, revision, former)
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
-    situation = _gather(model, observed, children, pods, accepted, revision)
+    situation = _gather(model, observed, children, history, pods, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
     manifests = _render(model, revision, former, situation) if revision else ()
@@ -157,6 +158,7 @@ def _gather(
     model: MistralModel,
     observed: Observed,
     children: Sequence[_Object],
+    history: History,
     pods: Sequence[PodView],
     accepted: Finding,
     revision: Revision | None,
@@ -168,6 +170,8 @@ def _gather(
         plan=revision.plan if revision else None,
         revision=revision.hash if revision else "",
         planner_version=revision.planner_version if revision else "",
+        prices=history.prices,
+        slice_prices=price_slices(observed.claims, history.revisions),
         wanted_replicas=count_wanted_replicas(model, revision.plan) if revision else 0,
         pods=tuple(pod for pod in pods if pod.leads),
         workers=tuple(pod for pod in pods if not pod.leads),

@@ -20,12 +20,13 @@ from mistral_operator.manifests.identity import pod_selector
 from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
 from mistral_operator.status.capacity import check_capacity
+from mistral_operator.status.cost import describe_hourly_cost
 from mistral_operator.status.findings import Finding, format_time, quote
 from mistral_operator.status.overall import check_degraded, check_ready, check_reconciling, check_stalled, explain
-from mistral_operator.status.plan import describe_money, describe_plan, word
+from mistral_operator.status.plan import describe_plan, word
 from mistral_operator.status.serving import check_autoscaling, check_endpoint, check_weights, check_workload
 from mistral_operator.status.situation import Situation
-from mistral_operator.status.timeline import extend_timeline, is_claim_ready
+from mistral_operator.status.timeline import extend_timeline
 
 _MOST_CLAIMS: Final = 64
 """So many the status lists; a model may have a thousand slices."""
@@ -116,24 +117,12 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
     machines = f"{option.hosts} × {option.machine_type}" if option.hosts > 1 else option.machine_type
     hardware = f"{option.devices} × {option.accelerator} ({machines}, {option.consumption.value})"
     return summary.model_copy(
-        update={"hardware": word(hardware), "hourly_cost": _hourly_cost(situation, situation.plan)}
+        update={"hardware": word(hardware), "hourly_cost": describe_hourly_cost(situation, situation.plan)}
     )
 
 
-def _hourly_cost(situation: Situation, plan: Plan) -> str:
-    """US dollars an hour of the machines that pods are on: each pod takes a whole one. A slice costs from the moment it
-    stands, pods or not.
-    """
-    price, hosts = plan.chosen.hourly_cost, plan.chosen.hosts
-    if price is None:
-        return describe_money(None)
-    if hosts > 1:
-        return describe_money(price * sum(1 for claim in situation.claims if claim and is_claim_ready(claim)))
-    return describe_money(price * sum(1 for pod in situation.pods if pod.scheduled))
-
-
 def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
-    return CostStatus(hourly=_hourly_cost(situation, plan), currency="USD", note=plan.chosen.price_note[:1024])
+    return CostStatus(hourly=describe_hourly_cost(situation, plan), currency="USD", note=plan.chosen.price_note[:1024])
 
 
 def _describe_capacity(situation: Situation, plan: Plan, finding: Finding) -> CapacityStatus:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from mistral_operator.api.model import MistralModel
@@ -25,6 +26,10 @@ class Situation:
     revision: str
     """The pinned plan's hash; empty when there is none."""
     planner_version: str
+    prices: Mapping[str, Decimal | None]
+    """Revision's hash → US dollars an hour of one of its pods, unless it is on slices; None where no price is known."""
+    slice_prices: tuple[Decimal | None, ...]
+    """The same for each slice that stands, whichever revision it is for."""
     wanted_replicas: int
     """What the workload is asked for: `spec.replicas`, less what is suspended or over the spend limit."""
     pods: tuple[PodView, ...]

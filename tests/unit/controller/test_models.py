@@ -107,10 +107,11 @@ def told(api: Api, kind: str) -> Json:
 async def test_nothing_is_bought_for_a_model_that_nobody_could_reach() -> None:
     api = Api()
     api.strangers["Service"] = STRANGER
-    await reconciler(api).reconcile(CHAT)
+    assert await reconciler(api).reconcile(CHAT) == 60
     assert api.written == ["ControllerRevision", "status"]
     assert (told(api, "Ready")["status"], told(api, "Ready")["reason"]) == ("False", "NameTaken")
     assert told(api, "Stalled")["status"] == "True"
+    assert told(api, "Stalled")["message"].endswith("for the model. Tried again every 60 s and after each change")
 
 
 async def test_what_runs_is_scaled_down_although_its_service_was_taken_away() -> None:

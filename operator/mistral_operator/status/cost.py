@@ -1,0 +1,28 @@
+"""What a model costs now: the machines that its pods are on, each at the price of the revision that the pod is of."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from mistral_operator.planning.types import Plan
+from mistral_operator.status.plan import describe_money
+from mistral_operator.status.situation import Situation
+
+
+def describe_hourly_cost(situation: Situation, plan: Plan) -> str:
+    """US dollars an hour, or `unknown` where a price isn't known. Each pod takes a whole machine.
+
+    A slice costs from the moment it stands, pods or not. A machine of an ordinary pool that no pod is on is in the
+    claim's cost only.
+    """
+    prices = list(_prices(situation))
+    known = [price for price in prices if price is not None]
+    complete = len(known) == len(prices) and plan.chosen.hourly_cost is not None
+    return describe_money(sum(known, Decimal(0)) if complete else None)
+
+
+def _prices(situation: Situation) -> Iterable[Decimal | None]:
+    """One for each replica that holds machines."""
+    yield from situation.slice_prices
+    for pod in situation.pods:
+        if pod.scheduled and pod.revision in situation.prices:
+            yield situation.prices[pod.revision]
