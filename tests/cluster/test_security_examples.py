@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.kubectl import kubectl
+from tests.support.pod_templates import find_pod_templates
 from tests.support.polling import eventually
 from tests.support.running_sandbox import REPOSITORY
 
@@ -158,12 +159,18 @@ async def test_the_network_policies_are_taken(cluster: ControlPlane, namespace: 
 async def test_a_models_pod_runs_where_the_restricted_standard_is_enforced(kube: Kube, namespace: str) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     await kube.merge_patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
+    account = {"metadata": {"name": "converter"}}
+    assert await refusal(kube, f"/api/v1/namespaces/{namespace}/serviceaccounts", account) == ""
     pods = f"/api/v1/namespaces/{namespace}/pods"
     assert "violates PodSecurity" in await refusal(kube, pods, device_pod("careless", "nvidia.com/gpu", 1))
-    rendered = yaml.safe_load_all((REPOSITORY / "tests/golden/private-weights/manifests.yaml").read_text())
-    template = next(item["spec"]["template"] for item in rendered if item["kind"] == "Deployment")
-    metadata = {**template["metadata"], "name": "engine"}
-    assert await refusal(kube, pods, {"metadata": metadata, "spec": template["spec"]}) == ""
+    # On a GPU, on a TPU with and without a Job that converts, and both kinds of a slice's hosts.
+    for example in ("private-weights", "mixtral-jetstream", "mistral-7b-maxtext", "mixtral-tpu-slice"):
+        rendered = yaml.safe_load_all((REPOSITORY / f"tests/golden/{example}/manifests.yaml").read_text())
+        templates = list(find_pod_templates(rendered))
+        assert templates
+        for number, (_, template) in enumerate(templates):
+            metadata = {**template["metadata"], "name": f"{example}-{number}"}
+            assert await refusal(kube, pods, {"metadata": metadata, "spec": template["spec"]}) == ""
 
 
 def device_pod(name: str, resource: str, count: int) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The fences of examples/security fit what the operator renders, and what the catalogue has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.pod_templates import find_pod_templates
 
 from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.catalogue.load import load_catalogue
@@ -55,20 +56,10 @@ def _is_peer(peer: Mapping[str, Any], pod: Labels, namespace: Labels | None) -> 
     return namespace is not None and _selects(peer["namespaceSelector"], namespace) and "podSelector" not in peer
 
 
-def _templates(manifests: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Kind of the object and each pod template in it."""
-    for item in manifests:
-        if item["kind"] == "LeaderWorkerSet":
-            inner = item["spec"]["leaderWorkerTemplate"]
-            yield from ((item["kind"], inner[name]) for name in ("leaderTemplate", "workerTemplate"))
-        elif item["kind"] in ("Deployment", "Job"):
-            yield item["kind"], item["spec"]["template"]
-
-
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.parent.name)
 def test_of_a_models_pods_only_the_api_and_metrics_are_reached_and_by_whom_they_are_for(file: Path) -> None:
     policies = _read("network.yaml")
-    templates = list(_templates(list(yaml.safe_load_all(file.read_text()))))
+    templates = list(find_pod_templates(list(yaml.safe_load_all(file.read_text()))))
     assert templates
     for kind, template in templates:
         labels = template["metadata"]["labels"]
@@ -89,7 +80,7 @@ def test_of_a_models_pods_only_the_api_and_metrics_are_reached_and_by_whom_they_
 def test_the_hosts_of_a_slice_reach_each_other_on_all_ports_and_no_other_models() -> None:
     policies = _read("network.yaml")
     manifests = list(yaml.safe_load_all((ROOT / "tests/golden/mixtral-tpu-slice/manifests.yaml").read_text()))
-    leader, worker = (template["metadata"]["labels"] for kind, template in _templates(manifests))
+    leader, worker = (template["metadata"]["labels"] for kind, template in find_pod_templates(manifests))
     for one, other in ((leader, worker), (worker, leader)):
         assert _admits(policies, one, other, None, 6379)
         assert _admits(policies, one, other, None, 12345)

@@ -9,6 +9,7 @@ from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.hpa import Hpa
 from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.core.support import find_unsupported
 from mistral_operator.engines.jetstream_pytorch import JetStreamPyTorch
 from mistral_operator.engines.protocol import Conversion, EngineLaunch
 from mistral_operator.engines.registry import ENGINES
@@ -75,6 +76,19 @@ def test_the_converter_gets_the_revision_that_was_asked_for() -> None:
         assert conversion is not None
         words = conversion.container.args
         assert words[words.index("--revision") + 1] == revision
+
+
+def test_the_way_to_vllm_leads_past_the_bucket() -> None:
+    """As docs/tpus.md says: what only MaxText reads has to go with `spec.engine`."""
+    tpu = {"model": "mixtral-8x7b", "allowExperimental": True, "capacity": {"options": [{"accelerator": "v6e"}]}}
+    stays = find_unsupported(MistralModel.model_validate(make_model(**tpu, weights=BUCKET)))
+    assert stays is not None
+    assert "spec.weights.cache" in stays.message
+    moved = MistralModel.model_validate(make_model(**tpu))
+    assert find_unsupported(moved) is None
+    assert plan(moved).chosen.engine == "vllm-tpu"
+    large = MistralModel.model_validate(make_model(**{**tpu, "model": "mixtral-8x22b"}))
+    assert isinstance(plan_model(large, CATALOGUE, CLUSTER, SETTINGS), PlanRefused)
 
 
 def settings(words: tuple[str, ...]) -> dict[str, str]:
