@@ -41,7 +41,7 @@ def fail(pod: dict[str, Any], words: str) -> None:
 def serve(world: World) -> None:
     world.provision()
     world.start_pod()
-    world.make_ready()
+    world.make_ready("chat-0")
     world.step()
 
 
@@ -253,3 +253,21 @@ def test_another_checkpoint_is_another_job_and_the_old_one_goes() -> None:
     assert after["metadata"]["name"] != before["metadata"]["name"]
     assert len(after["metadata"]["name"]) <= 63
     assert "status" not in after
+
+
+def test_the_machine_that_converts_is_paid_for() -> None:
+    world = maxtext_world()
+    world.step()
+    pod = world.start_converter(node="")
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "0.00"
+    pod["spec"] = {"nodeName": "node-0"}
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "4.80"
+    assert world.model["status"]["summary"]["hourlyCost"] == "4.80"
+    pod["status"]["phase"] = "Succeeded"
+    finish(world)
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "0.00"
+    serve(world)
+    assert world.model["status"]["cost"]["hourly"] == "4.80"

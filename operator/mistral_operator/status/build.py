@@ -121,15 +121,17 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
 
 
 def _hourly_cost(situation: Situation, plan: Plan) -> str:
-    """US dollars an hour of the machines that pods are on: each pod takes a whole one. A slice costs from the moment it
-    stands, pods or not.
+    """US dollars an hour of the machines that pods are on: each pod takes a whole one, and so does a conversion's. A
+    slice costs from the moment it stands, pods or not.
     """
     price, hosts = plan.chosen.hourly_cost, plan.chosen.hosts
     if price is None:
         return describe_money(None)
     if hosts > 1:
         return describe_money(price * sum(1 for claim in situation.claims if claim and is_claim_ready(claim)))
-    return describe_money(price * sum(1 for pod in situation.pods if pod.scheduled))
+    converter = situation.conversion.pod if situation.conversion else None
+    on_machines = (*situation.pods, *((converter,) if converter else ()))
+    return describe_money(price * sum(1 for pod in on_machines if pod.scheduled))
 
 
 def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
