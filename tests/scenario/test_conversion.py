@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.support.world import World, autoscaler_event, make_model
+from tests.support.world import REVISION_LABEL, World, autoscaler_event, make_model
 
 MAXTEXT: dict[str, Any] = {
     "engine": {"type": "JetStreamMaxText", "image": "registry.example/jetstream-maxtext:1"},
@@ -41,7 +41,7 @@ def fail(pod: dict[str, Any], words: str) -> None:
 def serve(world: World) -> None:
     world.provision()
     world.start_pod()
-    world.make_ready()
+    world.make_ready("chat-0")
     world.step()
 
 
@@ -215,3 +215,59 @@ def test_a_pod_that_only_looks_like_the_converters_is_not_its() -> None:
     world.start_converter(phase="Running", **container(running={}))["metadata"]["ownerReferences"] = []
     world.step()
     assert world.condition("WeightsReady")["reason"] == "ConversionPending"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pod": {"labels": {"team": "search"}}},
+        {"endpoint": {"servedName": "other"}},
+        {"engine": {**MAXTEXT["engine"], "contextLength": 1024}},
+    ],
+    ids=["labels", "name", "context"],
+)
+def test_a_change_that_leaves_the_checkpoint_alone_converts_nothing_again(change: dict[str, Any]) -> None:
+    world = maxtext_world()
+    world.step()
+    finish(world)
+    world.step()
+    serve(world)
+    (before,) = jobs(world)
+    old = world.pods["chat-0"]["metadata"]["labels"][REVISION_LABEL]
+    world.change(**change)
+    world.step()
+    assert len(world.revisions) == 2
+    assert world.condition("Accepted")["status"] == "True"
+    assert [job["metadata"]["name"] for job in jobs(world)] == [before["metadata"]["name"]]
+    assert world.deployment["spec"]["template"]["metadata"]["labels"][REVISION_LABEL] != old
+
+
+def test_another_checkpoint_is_another_job_and_the_old_one_goes() -> None:
+    world = World(model=make_model("a" * 40, **ON_V5E, **MAXTEXT))
+    world.step()
+    finish(world)
+    (before,) = jobs(world)
+    world.change(weights={"cache": {"mode": "Bucket", "uri": "gs://models/another"}})
+    world.step()
+    (after,) = jobs(world)
+    assert after["metadata"]["name"] != before["metadata"]["name"]
+    assert len(after["metadata"]["name"]) <= 63
+    assert "status" not in after
+
+
+def test_the_machine_that_converts_is_paid_for() -> None:
+    world = maxtext_world()
+    world.step()
+    pod = world.start_converter(node="")
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "0.00"
+    pod["spec"] = {"nodeName": "node-0"}
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "4.80"
+    assert world.model["status"]["summary"]["hourlyCost"] == "4.80"
+    pod["status"]["phase"] = "Succeeded"
+    finish(world)
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "0.00"
+    serve(world)
+    assert world.model["status"]["cost"]["hourly"] == "4.80"

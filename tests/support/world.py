@@ -80,8 +80,9 @@ class World:
         outcome = self.decide()
         for manifest in outcome.manifests:
             key = (manifest["kind"], manifest["metadata"]["name"])
-            uid = self.children.get(key, manifest)["metadata"].get("uid", f"uid-{manifest['kind']}-{key[1]}")
-            stored = copy.deepcopy(manifest)
+            there = self.children.get(key, {})
+            uid = there.get("metadata", {}).get("uid", f"uid-{manifest['kind']}-{key[1]}")
+            stored = copy.deepcopy(manifest) | ({"status": there["status"]} if "status" in there else {})
             stored["metadata"]["uid"] = uid
             self.children[key] = stored
         for claim in outcome.claims:

@@ -200,7 +200,7 @@ def _find_conversion(
 ) -> ConversionView | None:
     if revision.conversion is None:
         return None
-    name = name_conversion(model, revision.hash)
+    name = name_conversion(model, revision.conversion)
     return view_conversion(name, _find_child(children, conversion.KIND, name), observed.pods)
 
 
@@ -241,7 +241,7 @@ def _render(
         build_revision(model, revision),
         *(build_revision(model, each) for each in former if each.spans_hosts),
         build_service(model),
-        *((build_conversion(model, revision.hash, job),) if job else ()),
+        *((build_conversion(model, job),) if job else ()),
         *(() if without_groups else (_render_workload(model, served, situation),)),
         build_disruption_budget(model),
         *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),

@@ -14,7 +14,7 @@ from mistral_operator.api.names import (
 from mistral_operator.api.pod import Pod
 from mistral_operator.engines.protocol import CACHE_DIRECTORY, Conversion
 from mistral_operator.manifests.containers import TMP_MOUNT, build_environment
-from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.manifests.identity import Manifest, hash_content, own
 from mistral_operator.manifests.pods import select_nodes, tolerate_devices
 from mistral_operator.manifests.security import container_security, pod_security
 from mistral_operator.planning.types import PlannedOption
@@ -81,11 +81,11 @@ def _container(model: MistralModel, option: PlannedOption, conversion: Conversio
     }
 
 
-def name_conversion(model: MistralModel, revision: str) -> str:
-    """One Job for each revision that needs one: another spec may mean another checkpoint."""
-    return f"{model.metadata.name}-convert-{revision}"
+def name_conversion(model: MistralModel, spec: Manifest) -> str:
+    """Named by what it does: revisions that need the same checkpoint share the Job that has made it."""
+    return f"{model.metadata.name}-convert-{hash_content(spec)}"
 
 
-def build_conversion(model: MistralModel, revision: str, spec: Manifest) -> Manifest:
+def build_conversion(model: MistralModel, spec: Manifest) -> Manifest:
     """Render the Job."""
-    return own(model, api_version="batch/v1", kind=KIND, name=name_conversion(model, revision), spec=spec)
+    return own(model, api_version="batch/v1", kind=KIND, name=name_conversion(model, spec), spec=spec)

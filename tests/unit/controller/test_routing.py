@@ -12,7 +12,7 @@ from mistral_operator.api.names import (
     MODEL_LABEL,
     ROLE_LABEL,
 )
-from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, MODEL, POD, REVISION, Kind
+from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, JOB, MODEL, POD, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import RULES, observe
 from mistral_operator.controller.queue import KeyedQueue
@@ -115,6 +115,13 @@ def test_a_conversions_pod_and_what_is_said_of_it_concern_the_model(world: World
     found = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
     assert [pod["metadata"]["name"] for pod in found.pods] == ["chat-pod", "convert"]
     assert [event["message"] for event in found.pod_events] == ["no quota"]
+
+
+def test_a_conversion_concerns_the_claim_when_it_begins_and_when_it_ends(world: World) -> None:
+    world.child(JOB, "chat-convert", own=True, spec={})
+    assert world.queued() == (set(), {"pool"})
+    world.child(JOB, "chat-convert", spec={}, status={"conditions": [{"type": "Complete", "status": "True"}]})
+    assert world.queued() == ({CHAT}, {"pool"})
 
 
 def test_a_child_concerns_its_model_unless_we_have_just_made_it(world: World) -> None:
