@@ -6,15 +6,14 @@ The operator, `render`, and every kind of test call it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
+from mistral_operator.core.render import render, render_claims
 from mistral_operator.core.revisions import History, pin, read_history
 from mistral_operator.core.slices import (
     explain_missing_controller,
@@ -24,32 +23,30 @@ from mistral_operator.core.slices import (
     number_slices,
     price_slices,
 )
+from mistral_operator.core.spend import count_wanted_replicas, count_wanted_slices
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests import conversion, slices
-from mistral_operator.manifests.conversion import build_conversion, name_conversion
-from mistral_operator.manifests.identity import is_owned_by, own
+from mistral_operator.manifests.conversion import name_conversion
+from mistral_operator.manifests.identity import is_owned_by
 from mistral_operator.manifests.inputs import hash_inputs
-from mistral_operator.manifests.network import build_service
-from mistral_operator.manifests.revision import Revision, Unreadable, build_revision
-from mistral_operator.manifests.slices import build_leader_worker_set, name_groups
-from mistral_operator.manifests.workload import DEPLOYMENT, build_deployment, build_disruption_budget
+from mistral_operator.manifests.revision import Revision, Unreadable
+from mistral_operator.manifests.slices import name_groups
+from mistral_operator.manifests.workload import DEPLOYMENT
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
 from mistral_operator.planning.resolve import check_pinned_license
-from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Settings
+from mistral_operator.planning.types import Plan, PlanRefused, Settings
 from mistral_operator.status.build import build_status, read_status
 from mistral_operator.status.conversion import ConversionView, view_conversion
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.pods import PodView, view_pods
 from mistral_operator.status.situation import Situation
-from mistral_operator.status.timeline import is_claim_ready
 
 _Object = Mapping[str, Any]
 WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
 """Kinds whose pods are replicas."""
-_NOTHING: Final = Decimal(0)
 
 
 def sync(
@@ -80,15 +77,15 @@ def sync(
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
     if revision:
-        wanted = 0 if missing else _count_wanted_slices(model, revision, former)
+        wanted = 0 if missing else count_wanted_slices(model, revision, former)
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
     situation = _gather(model, observed, children, history, pods, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
-    manifests = _render(model, revision, former, situation) if revision else ()
+    manifests = render(model, revision, former, situation) if revision else ()
     return Outcome(
         manifests=manifests,
-        claims=_render_claims(revision, former),
+        claims=render_claims(revision, former),
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
@@ -204,91 +201,10 @@ def _find_conversion(
     return view_conversion(name, _find_child(children, conversion.KIND, name), observed.pods)
 
 
-def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
-    """What the workload is asked for: nothing while suspended, and never more than the spend limit pays for."""
-    if model.spec.suspend:
-        return 0
-    affordable = count_affordable(model, plan.chosen.hourly_cost)
-    return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
-
-
-def count_affordable(
-    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
-) -> int | None:
-    """How many replicas the spend limit pays for, after what is spent already; None without a limit or a price."""
-    limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
-    if limit is None or not replica_hourly_cost:
-        return None
-    return max(0, int((dollars(limit) - spent_hourly) / replica_hourly_cost))
-
-
-def _count_wanted_slices(model: MistralModel, revision: Revision, former: Iterable[Revision]) -> int:
-    """A slice costs from the moment it is asked for: those of other hardware, which go away, count until they have."""
-    others = (each for each in former if each.spans_hosts and each.claim_name != revision.claim_name)
-    spent = sum(((each.plan.chosen.hourly_cost or _NOTHING) * len(each.slices) for each in others), _NOTHING)
-    affordable = count_affordable(model, revision.plan.chosen.hourly_cost, spent)
-    wanted = count_wanted_replicas(model, revision.plan)
-    return wanted if affordable is None else min(wanted, affordable)
-
-
-def _render(
-    model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
-) -> tuple[Manifest, ...]:
-    served = former[-1] if former and _must_wait(revision, situation) else revision
-    without_groups = served.spans_hosts and not situation.cluster.leader_worker_set
-    job = revision.conversion if situation.wanted_replicas or not situation.converting else None
-    return (
-        build_revision(model, revision),
-        *(build_revision(model, each) for each in former if each.spans_hosts),
-        build_service(model),
-        *((build_conversion(model, job),) if job else ()),
-        *(() if without_groups else (_render_workload(model, served, situation),)),
-        build_disruption_budget(model),
-        *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
-    )
-
-
-def _must_wait(revision: Revision, situation: Situation) -> bool:
-    """Whether the replicas of an earlier plan go on, because those of this one would have nothing to load, or no slice
-    to run on.
-    """
-    claims = situation.claims if revision.spans_hosts else ()
-    no_slice = bool(claims) and not any(claim and is_claim_ready(claim) for claim in claims)
-    return situation.nothing_to_load or (no_slice and not situation.current_pods)
-
-
-def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:
-    """What runs the replicas: none before there is something to load."""
-    too_early = situation.nothing_to_load and revision.hash == situation.revision
-    option, replicas = revision.plan.chosen, 0 if too_early else situation.wanted_replicas
-    worker = revision.worker_template
-    if worker is not None:
-        return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)
-    surge = _may_surge(model, option)
-    return build_deployment(model, option, revision.pod_template, replicas=replicas, surge=surge)
-
-
-def _render_scalers(model: MistralModel, option: PlannedOption) -> Iterable[Manifest]:
-    scalers = choose_autoscaler(model).build(model, queue_metric=ENGINES[option.engine].queue_metric)
-    return (own(model, **scaler) for scaler in scalers)
-
-
-def _may_surge(model: MistralModel, option: PlannedOption) -> bool:
-    """A roll-out takes one machine more for as long as it lasts, so the spend limit must pay for that too."""
-    affordable = count_affordable(model, option.hourly_cost)
-    return affordable is None or model.spec.replicas < affordable
-
-
 def _retain(history: History, active: Revision | None, pods: Iterable[PodView]) -> tuple[Revision, ...]:
     """Older revisions that still have pods: their capacity must stay until the last of them is gone."""
     running = {pod.revision for pod in pods}
     return tuple(r for r in history.revisions if r.hash in running and (active is None or r.hash != active.hash))
-
-
-def _render_claims(active: Revision | None, retained: Iterable[Revision]) -> tuple[Manifest, ...]:
-    revisions = (*((active,) if active else ()), *retained)
-    claims = {claim["metadata"]["name"]: claim for revision in revisions for claim in revision.claims}
-    return tuple(claims[name] for name in sorted(claims))
 
 
 def _find_unwanted(

@@ -1,0 +1,67 @@
+"""What a model's objects should be, from its revisions and its situation."""
+
+from collections.abc import Iterable, Sequence
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.autoscaling.registry import choose_autoscaler
+from mistral_operator.core.spend import may_surge
+from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests.conversion import build_conversion
+from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.manifests.network import build_service
+from mistral_operator.manifests.revision import Revision, build_revision
+from mistral_operator.manifests.slices import build_leader_worker_set
+from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
+from mistral_operator.planning.types import PlannedOption
+from mistral_operator.status.situation import Situation
+from mistral_operator.status.timeline import is_claim_ready
+
+
+def render(
+    model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
+) -> tuple[Manifest, ...]:
+    """The objects in the order in which to apply them. `former` are the earlier revisions that still have pods."""
+    served = former[-1] if former and _must_wait(revision, situation) else revision
+    without_groups = served.spans_hosts and not situation.cluster.leader_worker_set
+    job = revision.conversion if situation.wanted_replicas or not situation.converting else None
+    return (
+        build_revision(model, revision),
+        *(build_revision(model, each) for each in former if each.spans_hosts),
+        build_service(model),
+        *((build_conversion(model, job),) if job else ()),
+        *(() if without_groups else (_render_workload(model, served, situation),)),
+        build_disruption_budget(model),
+        *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
+    )
+
+
+def _must_wait(revision: Revision, situation: Situation) -> bool:
+    """Whether the replicas of an earlier plan go on, because those of this one would have nothing to load, or no slice
+    to run on.
+    """
+    claims = situation.claims if revision.spans_hosts else ()
+    no_slice = bool(claims) and not any(claim and is_claim_ready(claim) for claim in claims)
+    return situation.nothing_to_load or (no_slice and not situation.current_pods)
+
+
+def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:
+    """What runs the replicas: none before there is something to load."""
+    too_early = situation.nothing_to_load and revision.hash == situation.revision
+    option, replicas = revision.plan.chosen, 0 if too_early else situation.wanted_replicas
+    worker = revision.worker_template
+    if worker is not None:
+        return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)
+    surge = may_surge(model, option)
+    return build_deployment(model, option, revision.pod_template, replicas=replicas, surge=surge)
+
+
+def _render_scalers(model: MistralModel, option: PlannedOption) -> Iterable[Manifest]:
+    scalers = choose_autoscaler(model).build(model, queue_metric=ENGINES[option.engine].queue_metric)
+    return (own(model, **scaler) for scaler in scalers)
+
+
+def render_claims(active: Revision | None, retained: Iterable[Revision]) -> tuple[Manifest, ...]:
+    """Each NodePoolClaim that any of them needs, once, in the order of their names."""
+    revisions = (*((active,) if active else ()), *retained)
+    claims = {claim["metadata"]["name"]: claim for revision in revisions for claim in revision.claims}
+    return tuple(claims[name] for name in sorted(claims))
