@@ -11,7 +11,7 @@ from tests.bench.site import SYSTEM, Site, new_namespace
 
 from mistral_operator import __version__
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import FIELD_MANAGER, MODEL_LABEL
+from mistral_operator.api.names import FIELD_MANAGER, MODEL_LABEL, ROLE_LABEL
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.kinds import CLAIM, kind_of
 from mistral_operator.core.sync import sync
@@ -23,6 +23,7 @@ Json = dict[str, Any]
 
 ACCOUNT = "bare-client"
 OTHER_LABEL = MODEL_LABEL.replace("/model", "/bench")
+OTHER_ROLE_LABEL = ROLE_LABEL.replace("/role", "/bench-role")
 """As long as the operator's own: with another label no operator takes notice of the objects."""
 
 
@@ -64,7 +65,8 @@ def _render(body: Json, anchor: Json) -> list[Addressed]:
 
 
 def _disown(manifest: Json, anchor: Json) -> Json:
-    changed: Json = json.loads(json.dumps(manifest).replace(f'"{MODEL_LABEL}"', f'"{OTHER_LABEL}"'))
+    hidden = json.dumps(manifest).replace(f'"{MODEL_LABEL}"', f'"{OTHER_LABEL}"')
+    changed: Json = json.loads(hidden.replace(f'"{ROLE_LABEL}"', f'"{OTHER_ROLE_LABEL}"'))
     if "ownerReferences" in changed["metadata"]:
         changed["metadata"]["ownerReferences"] = [anchor | {"controller": True, "blockOwnerDeletion": False}]
     return changed

@@ -96,6 +96,21 @@ async def test_a_claim_with_a_name_too_long_for_a_node_pool_is_refused(kube: Kub
     assert (await kube.create(CLAIMS, claim("a" * 37, resourceLabels={"team": "x"}), DRY_RUN))["kind"] == CLAIM_KIND
 
 
+async def test_a_claim_asks_for_the_same_as_long_as_it_is_there(kube: Kube) -> None:
+    made = claim("held-0123456789", resourceLabels={"team": "x"}, zones=["us-central1-b", "us-central1-a"])
+    path = f"{CLAIMS}/held-0123456789"
+    await kube.apply(path, made, "test")
+    try:
+        with pytest.raises(KubeError, match="spec can't be changed"):
+            await kube.apply(path, {**made, "spec": {**made["spec"], "tenant": "team-b"}}, "test")
+        with pytest.raises(KubeError, match="spec can't be changed"):
+            await kube.merge_patch(path, {"spec": {"resourceLabels": {"team": "y"}}})
+        labelled = {**made, "metadata": {**made["metadata"], "labels": {"a": "b"}}}
+        assert (await kube.apply(path, labelled, "test"))["metadata"]["labels"] == {"a": "b"}
+    finally:
+        await kube.delete(path)
+
+
 async def test_scale_works_with_replicas_left_out(kube: Kube, namespace: str) -> None:
     created = await kube.create(models(namespace), model())
     assert created["spec"]["replicas"] == 1

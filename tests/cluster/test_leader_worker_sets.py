@@ -14,6 +14,7 @@ from tests.support.namespaces import new_namespace
 from tests.support.polling import eventually
 from tests.support.running_sandbox import RunningSandbox
 
+from mistral_operator.engines.vllm_tpu import LEADER_COMMAND, WORKER_COMMAND
 from mistral_operator.sandbox.dial import listening_address
 from mistral_operator.sandbox.kube import Kube
 from mistral_operator.sandbox.names import find_host
@@ -25,9 +26,7 @@ NAMES = ("chat-0", "chat-0-1", "chat-1", "chat-1-1")
 POOLS = {"slice-a", "slice-b"}
 POOL_LABEL = "cloud.google.com/gke-nodepool"
 SETS = "apis/leaderworkerset.x-k8s.io/v1"
-SCRIPT = "bash /workspace/vllm/examples/online_serving/multi-node-serving.sh"
-LEADER = f'{SCRIPT} leader --ray_cluster_size="$LWS_GROUP_SIZE" && exec vllm serve "$@"'
-WORKER = f'exec {SCRIPT} worker --ray_address="$LWS_LEADER_ADDRESS"'
+PATIENCE = {"name": "VLLM_ENGINE_READY_TIMEOUT_S", "value": "600"}
 FLAGS = ["mistralai/Chat", "--port=8000", "--tensor-parallel-size=4", "--pipeline-parallel-size=2"]
 FLAGS += ["--distributed-executor-backend=ray", "--disable-chunked-mm-input", '--additional-config={"sharding": {}}']
 # The worker waits for this Secret, as it may for a slow disk or image.
@@ -39,9 +38,9 @@ def leader_template() -> Object:
     container = {
         "name": "vllm",
         "image": "vllm/vllm-tpu:v0.21.0",
-        "command": ["bash", "-c", LEADER, "vllm-serve"],
+        "command": list(LEADER_COMMAND),
         "args": FLAGS,
-        "env": [{"name": "STAND_IN_LOAD_SECONDS", "value": "5"}],
+        "env": [PATIENCE, {"name": "STAND_IN_LOAD_SECONDS", "value": "5"}],
         "ports": [{"name": "http", "containerPort": 8000}],
         "resources": {"limits": {"google.com/tpu": "4"}},
         "startupProbe": probe | {"periodSeconds": 5, "failureThreshold": 1000},
@@ -54,8 +53,8 @@ def worker_template(env: list[Object]) -> Object:
     container = {
         "name": "vllm",
         "image": "vllm/vllm-tpu:v0.21.0",
-        "command": ["bash", "-c", WORKER],
-        "env": env,
+        "command": list(WORKER_COMMAND),
+        "env": [PATIENCE, *env],
         "resources": {"limits": {"google.com/tpu": "4"}},
     }
     return {"spec": {"containers": [container], "terminationGracePeriodSeconds": 1}}

@@ -54,12 +54,14 @@ async def test_mixtral_serves_on_jetstream_through_the_openai_api(stack: Stack) 
 
 
 async def test_maxtext_serves_what_a_job_has_converted(stack: Stack) -> None:
+    name = await stack.apply_example("mistral-7b-maxtext")
+    told = await stack.expect(name, "WeightsReady", "False", "ConversionPending")
+    assert "ServiceAccount" in told["message"]
     await stack.kube.create(
         f"/api/v1/namespaces/{stack.namespace}/serviceaccounts",
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "converter"}},
     )
-    name = await stack.apply_example("mistral-7b-maxtext")
-    await stack.expect(name, "WeightsReady", "False", "Converting")
+    await stack.expect(name, "WeightsReady", "False", "WaitingForConverter")
     await stack.expect_ready(name)
     (job,) = await stack.children("Job")
     assert job["status"]["succeeded"] == 1

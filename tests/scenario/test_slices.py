@@ -1,5 +1,6 @@
 """A model on multi-host slices, through `sync` alone: one slice a replica, whole or not at all."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from tests.support.world import CLUSTER, World, make_model
 from mistral_operator.manifests.slices import choose_slices, read_slices, write_slices
 
 SLICE = {"accelerator": "v6e", "topology": "4x4"}
+OTHER_SLICE = {"accelerator": "v5e", "topology": "4x4"}
 
 
 def slice_world(**spec: Any) -> World:
@@ -164,10 +166,12 @@ def test_the_old_workload_serves_until_the_new_kind_does() -> None:
     world.step()
     world.change(capacity={"options": [SLICE]})
     world.step()
-    assert {"Deployment", "LeaderWorkerSet"} <= {kind for kind, _ in world.children}
+    assert "LeaderWorkerSet" not in {kind for kind, _ in world.children}  # Its groups would have nothing to run on.
     old = [claim for claim in world.claims.values() if "slice" not in claim["spec"]]
     assert old[0]["metadata"]["name"] in [claim["metadata"]["name"] for claim in world.decide().claims]
     world.provision()
+    world.step()
+    assert {"Deployment", "LeaderWorkerSet"} <= {kind for kind, _ in world.children}
     slices = [name for name, claim in world.claims.items() if "slice" in claim["spec"]]
     world.make_ready(*world.start_group("mix-0", slices[0]))
     world.step()
@@ -178,18 +182,117 @@ def test_the_old_workload_serves_until_the_new_kind_does() -> None:
     assert len(world.revisions) == 1
 
 
+def test_a_group_whose_hosts_were_away_comes_back_to_its_own_slice() -> None:
+    """The survivor of three, on the third slice: a node that is away must not make it look free."""
+    world = serving_world(3)
+    world.change(replicas=1)
+    remove_group(world, "mix-0")
+    remove_group(world, "mix-1")
+    world.step()
+    assert numbers(world) == [2]
+    away = dict(world.nodes)
+    world.nodes.clear()
+    world.step()
+    assert numbers(world) == [2]
+    assert world.revisions[0]["metadata"]["annotations"]["serving.mistral-operator.dev/slices"] == "2"
+    world.nodes.update(away)
+    world.step()
+    assert numbers(world) == [2]
+
+
+def test_a_slice_on_which_pods_are_is_kept_although_no_revision_names_it() -> None:
+    world = serving_world(2)
+    world.revisions[0]["metadata"]["annotations"]["serving.mistral-operator.dev/slices"] = "0"
+    assert numbers(world) == [0, 1]
+
+
+def test_other_hardware_takes_no_replica_away_before_it_has_a_slice() -> None:
+    world = serving_world(1)
+    before = world.leader_worker_set["spec"]
+    world.change(capacity={"options": [OTHER_SLICE]})
+    world.step()
+    assert world.leader_worker_set["spec"] == before
+    assert [claim["spec"]["shape"]["machineType"] for claim in world.decide().claims] == [
+        "ct5lp-hightpu-4t",
+        "ct6e-standard-4t",
+    ]
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("CapacityReady")["reason"] == "ClaimPending"
+    world.provision()
+    world.step()
+    assert world.leader_worker_set["spec"]["leaderWorkerTemplate"] != before["leaderWorkerTemplate"]
+    remove_group(world, "mix-0")
+    world.step()
+    assert [claim["spec"]["shape"]["machineType"] for claim in world.decide().claims] == ["ct5lp-hightpu-4t"]
+
+
+def test_former_slices_are_given_back_one_by_one() -> None:
+    world = serving_world(3)
+    world.change(capacity={"options": [OTHER_SLICE]})
+    world.step()
+    remove_group(world, "mix-1")
+    world.step()
+    former = world.revisions[0]["metadata"]["annotations"]["serving.mistral-operator.dev/slices"]
+    assert read_slices(former) == (0, 2)
+
+
+def test_a_limit_that_pays_for_one_slice_replaces_it_by_another_in_place() -> None:
+    world = slice_world(capacity={"options": [SLICE], "maxHourlyCost": "60"})
+    world.step()
+    world.provision()
+    (claim,) = world.claims
+    world.make_ready(*world.start_group("mix-0", claim))
+    world.step()
+    before = world.leader_worker_set["spec"]["leaderWorkerTemplate"]
+    world.change(capacity={"options": [OTHER_SLICE], "maxHourlyCost": "60"})
+    world.step()
+    assert [each["metadata"]["name"] for each in world.decide().claims] == [claim]
+    assert world.leader_worker_set["spec"]["leaderWorkerTemplate"] != before
+    remove_group(world, "mix-0")
+    world.step()
+    (other,) = world.decide().claims
+    assert other["spec"]["shape"]["machineType"] == "ct5lp-hightpu-4t"
+
+
+def test_a_controller_that_is_taken_away_is_said_and_its_empty_slices_are_given_back() -> None:
+    world = serving_world(1)
+    world.cluster = replace(CLUSTER, leader_worker_set=False)
+    del world.children["LeaderWorkerSet", "mix-slices"]
+    outcome = world.step()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "NeedsLeaderWorkerSet")
+    assert "install it again" in accepted["message"]
+    assert "LeaderWorkerSet" not in {manifest["kind"] for manifest in outcome.manifests}
+    assert numbers(world) == [0]
+    remove_group(world, "mix-0")
+    world.step()
+    assert numbers(world) == []
+    assert world.condition("Ready")["reason"] == "NeedsLeaderWorkerSet"
+    world.cluster = CLUSTER
+    world.step()
+    assert numbers(world) == [0]
+    assert world.condition("Accepted")["status"] == "True"
+
+
+def test_pods_that_nobody_makes_are_not_waited_for_in_silence() -> None:
+    world = slice_world()
+    world.step()
+    world.provision()
+    world.step()
+    told = world.condition("CapacityReady")
+    assert (told["status"], told["reason"]) == ("False", "WaitingForPods")
+    assert "-l leaderworkerset.sigs.k8s.io/name=mix-slices" in told["message"]
+    assert "autoscaler" not in told["message"]
+
+
 def test_without_the_controller_it_is_refused_with_what_to_install() -> None:
     world = slice_world()
-    world.cluster = CLUSTER.__class__(**{**_fields(CLUSTER), "leader_worker_set": False})
+    world.cluster = replace(CLUSTER, leader_worker_set=False)
     outcome = world.step()
     accepted = world.condition("Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "NothingFits")
     assert "needs the LeaderWorkerSet controller" in accepted["message"]
     assert outcome.manifests == outcome.claims == ()
-
-
-def _fields(item: Any) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__slots__}
 
 
 def test_a_revision_that_somebody_has_tampered_with_gets_no_slices_by_that() -> None:
@@ -207,10 +310,20 @@ def test_a_broken_annotation_names_no_slice(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("occupied", "replicas", "chosen"),
-    [((), 0, ()), ((), 2, (0, 1)), ((1,), 2, (0, 1)), ((0, 5), 1, (0, 5)), ((2,), 3, (0, 1, 2))],
+    ("occupied", "held", "replicas", "chosen"),
+    [
+        ((), (), 0, ()),
+        ((), (), 2, (0, 1)),
+        ((1,), (), 2, (0, 1)),
+        ((0, 5), (), 1, (0, 5)),
+        ((2,), (), 3, (0, 1, 2)),
+        ((), (2,), 1, (2,)),
+        ((), (2,), 2, (0, 2)),
+        ((0,), (0, 2, 3), 2, (0, 2)),
+        ((), (1, 2), 0, ()),
+    ],
 )
 def test_slices_are_kept_while_used_and_numbered_from_below(
-    occupied: tuple[int, ...], replicas: int, chosen: tuple[int, ...]
+    occupied: tuple[int, ...], held: tuple[int, ...], replicas: int, chosen: tuple[int, ...]
 ) -> None:
-    assert choose_slices(occupied, replicas) == chosen
+    assert choose_slices(occupied, held, replicas) == chosen

@@ -12,6 +12,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Observed, Outcome
+from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile, Settings
 
 UID = "11111111-2222-3333-4444-555555555555"
@@ -65,18 +66,23 @@ class World:
             children=tuple(self.children.values()),
             pods=tuple(self.pods.values()),
             pod_events=tuple(self.events),
-            claims=tuple(self.claims.values()),
+            claims=tuple(self.claims[name] for name in sorted(self._named_claims()) if name in self.claims),
             nodes=self.nodes,
         )
         return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
+
+    def _named_claims(self) -> set[str]:
+        """The operator reads the claims that the model's revisions name, and no others."""
+        return {name for revision in self.revisions for name in claims_of_revision(revision)}
 
     def step(self) -> Outcome:
         """Call `sync` and apply what it says."""
         outcome = self.decide()
         for manifest in outcome.manifests:
             key = (manifest["kind"], manifest["metadata"]["name"])
-            uid = self.children.get(key, manifest)["metadata"].get("uid", f"uid-{manifest['kind']}-{key[1]}")
-            stored = copy.deepcopy(manifest)
+            there = self.children.get(key, {})
+            uid = there.get("metadata", {}).get("uid", f"uid-{manifest['kind']}-{key[1]}")
+            stored = copy.deepcopy(manifest) | ({"status": there["status"]} if "status" in there else {})
             stored["metadata"]["uid"] = uid
             self.children[key] = stored
         for claim in outcome.claims:
@@ -135,6 +141,23 @@ class World:
             }
             names.append(pod)
         return names
+
+    def start_converter(self, name: str = "convert-0", *, node: str = "node-0", **status: Any) -> dict[str, Any]:
+        """Make a pod of the conversion's Job, as Kubernetes' controller does; it has a node unless `node` is empty."""
+        (job,) = (child for child in self.children.values() if child["kind"] == "Job")
+        pod = {
+            "metadata": {
+                "name": name,
+                "uid": f"uid-{name}",
+                "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
+                "creationTimestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "ownerReferences": [{"kind": "Job", "uid": job["metadata"]["uid"], "controller": True}],
+            },
+            "spec": {"nodeName": node} if node else {},
+            "status": {"phase": "Pending", **status},
+        }
+        self.pods[name] = pod
+        return pod
 
     def make_ready(self, *names: str) -> None:
         """Let pods answer their probes."""

@@ -101,6 +101,7 @@ def _converting() -> World:
     weights = {"cache": {"mode": "Bucket", "uri": "gs://models/converted"}}
     world = _stepped(model="mistral-7b-v0.1", allowExperimental=True, engine=engine, weights=weights)
     world.provision()
+    world.start_converter(containerStatuses=[{"name": "convert", "state": {"running": {}}}])
     world.step()
     return world
 

@@ -52,6 +52,21 @@ def test_nothing_is_fetched_that_could_change(file: Path) -> None:
     assert all(re.search(r'\.git "\$\{[A-Z_]+_COMMIT\}"', rest) for rest in fetched)
 
 
+def test_what_is_installed_has_a_version_or_a_day(file: Path) -> None:
+    """Names without versions are solved as of a day, or not solved at all, so that two builds get the same."""
+    commands = [
+        command
+        for word, rest in _instructions(file)
+        if word == "RUN"
+        for command in rest.split("&&")
+        if re.search(r"\bpip install\b", command)
+    ]
+    for command in commands:
+        assert re.search(r"==|--no-deps|--exclude-newer=|--require-hashes", command), command
+    day = [rest for word, rest in _instructions(file) if word == "ARG" and rest.startswith("PACKAGES_BEFORE=")]
+    assert all(re.fullmatch(r"PACKAGES_BEFORE=\d{4}-\d\d-\d\d", rest) for rest in day)
+
+
 def test_a_commit_without_default_is_asked_for(tmp_path: Path) -> None:
     """The refusal, run as the build would run it."""
     words = _instructions(ROOT / "docker" / "jetstream-pytorch.Dockerfile")

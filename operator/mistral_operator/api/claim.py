@@ -60,7 +60,15 @@ class ClaimSlice(ApiType):
 class NodePoolClaimSpec(ApiType):
     """The node pool that is wanted. Models with the same needs share it."""
 
-    rules = (RESOURCE_LABEL_KEYS,)
+    rules = (
+        RESOURCE_LABEL_KEYS,
+        Rule(
+            "self == oldSelf",
+            "spec can't be changed, because node pools can't and the name is a hash of it; delete the claim, and it is"
+            " made again as its models need it",
+            lambda _: True,  # Offline there is no earlier one.
+        ),
+    )
 
     shape: ClaimShape = Field(description="What one node looks like.")
     consumption: Consumption = Field(description="How the capacity is bought.")

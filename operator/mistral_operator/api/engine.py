@@ -17,7 +17,9 @@ from mistral_operator.api.common import (
 )
 
 RESERVED_ENV: Final = (
+    "BASH_ENV",
     "CUDA_VISIBLE_DEVICES",
+    "ENV",
     "HF_HOME",
     "HF_TOKEN",
     "HOME",
@@ -47,7 +49,10 @@ RESERVED_ENV: Final = (
     "VLLM_SERVER_DEV_MODE",
     "VLLM_XLA_CACHE_PATH",
 )
-"""Environment variables that belong to the operator: it sets them, or must be sure that they are not set."""
+"""Environment variables that belong to the operator: it sets them, or must be sure that they are not set.
+
+`BASH_ENV` and `ENV` name a file that a shell runs when it starts, and the hosts of a slice are started by one.
+"""
 
 
 class EngineType(StrEnum):

@@ -29,10 +29,14 @@ CLAIM_LABEL: Final = f"{GROUP}/claim"
 SHAPE_LABEL: Final = f"{GROUP}/shape"
 """On nodes, set through the node pool, and in the pods' node selector: the claim's shape, never the pool's name."""
 ROLE_LABEL: Final = f"{GROUP}/role"
-"""On pods: `leader` for the one pod of a replica that answers requests and reports metrics."""
+"""On every pod of a model: `leader` for the one pod of a replica that answers requests and reports metrics."""
 LEADER_ROLE: Final = "leader"
 WORKER_ROLE: Final = "worker"
 """On the pods of a multi-host slice that are not its leader."""
+CONVERTER_ROLE: Final = "converter"
+"""On the pod of a conversion. It lacks MODEL_LABEL, by which workloads, budgets and autoscalers select replicas; its
+APP_INSTANCE_LABEL has the model's name.
+"""
 
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 """On every object that the operator applies: the hash of the manifest as rendered, to see drift without a read."""

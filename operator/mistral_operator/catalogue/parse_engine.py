@@ -23,6 +23,7 @@ def parse_engine(reader: Reader) -> Engine:
         fp8_kv_cache_capability=reader.decimal("fp8_kv_cache_capability"),
         multi_host=reader.flag("multi_host"),
         converted_checkpoint=reader.flag("converted_checkpoint"),
+        loads_revision=reader.flag("loads_revision"),
         slots=_slots(reader.inner("slots")) if reader.has("slots") else None,
         recipe=reader.text("recipe") if reader.has("recipe") else "",
         utilization=reader.decimal("utilization"),

@@ -292,6 +292,8 @@ class Engine:
     """None for an engine that hands out its KV cache in small blocks."""
     converted_checkpoint: bool = False
     """Whether it reads weights in a format of its own, from a bucket, which a Job makes of the published ones."""
+    loads_revision: bool = True
+    """Whether it can be told which commit, tag or branch of a repository to load."""
     recipe: str = ""
     """The Dockerfile that builds its image, for an engine that nobody publishes an image of."""
 

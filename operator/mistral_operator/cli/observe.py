@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL
+from mistral_operator.api.names import APP_INSTANCE_LABEL, CLAIM_LABEL, CONVERTER_ROLE, MODEL_LABEL, ROLE_LABEL
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, Kind
@@ -35,7 +35,12 @@ async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belon
         return None
     selector = f"{MODEL_LABEL}={name}"
     children = [item for kind in CHILDREN for item in await list_served(client, kind, namespace, selector)]
-    pods = (await client.list(POD, namespace, label_selector=selector)).items
+    converter = f"{ROLE_LABEL}={CONVERTER_ROLE},{APP_INSTANCE_LABEL}={name}"
+    pods = [
+        pod
+        for labels in (selector, converter)
+        for pod in (await client.list(POD, namespace, label_selector=labels)).items
+    ]
     events = sorted((await client.list(EVENT, namespace)).items, key=last_seen)
     pod_uids = {pod["metadata"]["uid"] for pod in pods}
     claims = [await client.get(CLAIM, claim) for claim in sorted(claim_names(children))]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import Conflict, Invalid
-from mistral_operator.cluster.kinds import SERVICE, Kind, kind_of
+from mistral_operator.cluster.kinds import CLAIM, SERVICE, Kind, kind_of
 from mistral_operator.cluster.store import Key, Meta, Store
 from mistral_operator.manifests.identity import hash_content
 
@@ -26,8 +26,10 @@ _MERGE_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 }
 """Lists that server-side apply merges by these keys: others may add elements. All other lists are whole."""
 
-_UNCONTESTED: Final = frozenset({SERVICE})
-"""Kinds whose objects may lack all that ours set, such as a Service without a selector: nothing would conflict."""
+_UNCONTESTED: Final = frozenset({SERVICE, CLAIM})
+"""Kinds of which another's object is overwritten without a conflict: a Service may lack all that ours set, such as a
+selector, and a claim of another tenant has the operator itself as the manager of its fields.
+"""
 
 _SETS: Final = frozenset({"finalizers"})
 _QUANTITIES: Final = frozenset({"limits", "requests", "sizeLimit", "averageValue", "divisor"})
@@ -61,8 +63,9 @@ class Applier:
         """Makes the object what the manifest says; answers whether that took a write. Raises ApiError.
 
         The answer goes into the store, so that the next look at it sees this write. An object that somebody else
-        controls is never taken over (NameTaken), and one of an earlier model of that name is waited for
-        (OwnedByNamesake), whether the store has it or not. One in the store that nobody controls is ours by its labels.
+        controls is never taken over (NameTaken), and neither is a claim for other needs; one of an earlier model of
+        that name is waited for (OwnedByNamesake), whether the store has it or not. One in the store that nobody
+        controls is ours by its labels.
         """
         kind = kind_of(manifest)
         shelf = self._store[kind]
@@ -76,7 +79,7 @@ class Applier:
             if is_in_sync(manifest, there):
                 self._settled[kind, key] = (meta.version, wanted)
                 return False
-            if controller_of(there):
+            if kind == CLAIM or controller_of(there):
                 _check_owner(manifest, there)
         answer = await (self._create(manifest) if meta is None else self._client.apply(manifest))
         shelf.put(answer, own=True)
@@ -189,7 +192,10 @@ def controller_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _check_owner(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    """Claims have no owner: they are ours by their kind. Everything else is ours if the same model controls it."""
+    """Claims have no owner: one is ours if it asks for the same. Everything else is, if the same model controls it."""
+    if kind_of(manifest) == CLAIM:
+        _check_needs(manifest, there)
+        return
     wanted, found = controller_of(manifest), controller_of(there)
     if not wanted or found.get("uid") == wanted["uid"]:
         return
@@ -205,6 +211,20 @@ def _check_owner(manifest: Mapping[str, Any], there: Mapping[str, Any]) -> None:
         409,
         "NameTaken",
         f"{what} is already there and belongs to {_owner_name(there)}; remove it, or choose another name for the model",
+    )
+
+
+def _check_needs(claim: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """A claim's name is a short hash of its spec, and a tenant chooses parts of that: he could try words until his name
+    is that of another tenant's claim. Whose that is, he isn't told.
+    """
+    if covers(there.get("spec"), claim["spec"]):
+        return
+    raise NameTaken(
+        409,
+        "NameTaken",
+        f"NodePoolClaim {claim['metadata']['name']} is already there and asks for something else, so it is left alone; "
+        "change a word of spec.resourceLabels, which gives this model's claim another name",
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.capacity.claim_types import ClaimUser
 from mistral_operator.cluster.apply import controller_of
-from mistral_operator.cluster.kinds import MODEL, NODE, REVISION
+from mistral_operator.cluster.kinds import JOB, MODEL, NODE, REVISION
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import CLAIM_NAME, MODEL_NAME, OWNER
+from mistral_operator.status.findings import read_condition
 
 Json = Mapping[str, Any]
 _Owner = tuple[Key, str]
@@ -25,8 +26,8 @@ class ClaimUsers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._nodes: dict[Key, tuple[int, int]] = {}
-        """Model → version of the object, nodes that it needs."""
+        self._nodes: dict[Key, tuple[tuple[int, bool], int]] = {}
+        """Model → version of the object and whether it converts, nodes that it needs."""
 
     def known(self, claim: str, tenant: str) -> tuple[ClaimUser, ...]:
         """The claim's users by what the store knows, in the order of their names."""
@@ -56,25 +57,36 @@ class ClaimUsers:
         for key, uid in sorted(owners):
             model = self._store[MODEL].meta(key)
             if model is not None and model.uid == uid and not model.deleting:
-                users.append(
-                    ClaimUser(namespace=key.namespace, name=key.name, nodes=self._nodes_of(key, model.version))
-                )
+                nodes = self._nodes_of(key, model.version, converting=self._is_converting(key, uid))
+                users.append(ClaimUser(namespace=key.namespace, name=key.name, nodes=nodes))
             elif model is None:
                 self._nodes.pop(key, None)
         return tuple(users)
 
-    def _nodes_of(self, key: Key, version: int) -> int:
-        known = self._nodes.get(key)
-        if known is None or known[0] != version:
+    def _is_converting(self, key: Key, uid: str) -> bool:
+        """Whether a Job of the model goes on: its pod takes a node beside those of replicas that are kept meanwhile."""
+        metas = self._store[JOB].find_metas(OWNER, uid)
+        jobs = (self._store[JOB].get(meta.key) or {} for meta in metas if meta.key.namespace == key.namespace)
+        return any(not _has_ended(job) for job in jobs)
+
+    def _nodes_of(self, key: Key, version: int, *, converting: bool) -> int:
+        seen, known = (version, converting), self._nodes.get(key)
+        if known is None or known[0] != seen:
             body = self._store[MODEL].get(key) or {}
-            known = self._nodes[key] = (version, most_nodes(body.get("spec") or {}))
+            known = self._nodes[key] = (seen, most_nodes(body.get("spec") or {}, converting=converting))
         return known[1]
 
 
-def most_nodes(spec: Json) -> int:
-    """One node for each replica, as many as the autoscaler may ask for, and one more while a new revision rolls out."""
+def _has_ended(job: Json) -> bool:
+    return any(read_condition(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))
+
+
+def most_nodes(spec: Json, *, converting: bool) -> int:
+    """One node for each replica, as many as the autoscaler may ask for, and one more while a new revision rolls out or
+    its checkpoint is converted.
+    """
     scaling, rollout = spec.get("scaling") or {}, spec.get("rollout") or {}
-    surge = 0 if rollout.get("strategy") == "Recreate" else 1
+    surge = 0 if rollout.get("strategy") == "Recreate" and not converting else 1
     return max(int(spec.get("replicas", 1)), int(scaling.get("maxReplicas") or 0)) + surge
 
 

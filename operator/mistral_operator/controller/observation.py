@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from mistral_operator.api.names import CLAIM_LABEL, MODEL_LABEL, SHAPE_LABEL
+from mistral_operator.api.names import (
+    APP_INSTANCE_LABEL,
+    CLAIM_LABEL,
+    CONVERTER_ROLE,
+    MODEL_LABEL,
+    ROLE_LABEL,
+    SHAPE_LABEL,
+)
 from mistral_operator.cluster.apply import controller_of
 from mistral_operator.cluster.kinds import (
     CHILDREN,
@@ -117,6 +124,15 @@ def _model_index(body: Json) -> list[str]:
     return [f"{body['metadata']['namespace']}/{name}"] if name else []
 
 
+def _model_of_pod_index(pod: Json) -> list[str]:
+    """A replica's by the label that selects replicas, a conversion's by another one."""
+    labels = _labels(pod)
+    if labels.get(ROLE_LABEL) != CONVERTER_ROLE:
+        return _model_index(pod)
+    name = labels.get(APP_INSTANCE_LABEL)
+    return [f"{pod['metadata']['namespace']}/{name}"] if name else []
+
+
 def _owner_index(body: Json) -> list[str]:
     uid = controller_of(body).get("uid")
     return [str(uid)] if uid else []
@@ -207,7 +223,9 @@ RULES: Final[Mapping[Kind, Rules]] = {
     HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ScalingActive="False")),
     REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: claims_of_revision}, digest=_digest_of_revision),
     POD: Rules(
-        indexes={MODEL_NAME: _model_index, UID: lambda body: [_uid_key(body)]}, slim=_slim_pod, digest=_digest_of_object
+        indexes={MODEL_NAME: _model_of_pod_index, UID: lambda body: [_uid_key(body)]},
+        slim=_slim_pod,
+        digest=_digest_of_object,
     ),
     NODE: Rules(indexes={CLAIM_NAME: _pool_index}, slim=_slim_node, digest=_digest_of_object),
     EVENT: Rules(

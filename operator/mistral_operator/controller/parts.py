@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from mistral_operator.api.names import MODEL_LABEL, SHAPE_LABEL
+from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
@@ -33,7 +33,8 @@ from mistral_operator.controller.workers import Workers
 
 _CLAIM_WORKERS: Final = 4
 _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
-    *((kind, MODEL_LABEL, "") for kind in (*CHILDREN, POD)),
+    *((kind, MODEL_LABEL, "") for kind in CHILDREN),
+    (POD, ROLE_LABEL, ""),
     (NODE, SHAPE_LABEL, ""),
     (EVENT, "", AUTOSCALER_EVENTS),
 )

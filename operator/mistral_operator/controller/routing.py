@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, POD, REVISION
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, JOB, MODEL, NODE, POD, REVISION
 from mistral_operator.cluster.store import Key, Meta, Store
 from mistral_operator.controller.observation import (
     CLAIM_NAME,
@@ -38,6 +38,7 @@ class Router:
         store[EVENT].listen(self._on_event)
         for kind in (*CHILDREN, POD):
             store[kind].listen(self._on_child)
+        store[JOB].listen(self._on_job)
         store[REVISION].listen(self._add_claim_of)
         store[NODE].listen(self._add_claim_of)
 
@@ -64,6 +65,12 @@ class Router:
         for meta in (old, new):
             if meta is not None:
                 self._add_model_of(meta)
+
+    def _on_job(self, old: Meta | None, new: Meta | None) -> None:
+        """A conversion takes a node more, as long as it goes on."""
+        if changed(old, new):
+            for uid in {meta.first(OWNER) for meta in (old, new) if meta is not None}:
+                self._add_claims(uid)
 
     def _add_claim_of(self, old: Meta | None, new: Meta | None) -> None:
         if changed(old, new):

@@ -8,6 +8,10 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
 
+_SCRAPE: Final = (
+    "Use None; the engine's metrics are at /metrics: with vLLM on the pods' port `http`, with JetStream on `metrics`,"
+    " where `http` shows the gateway's."
+)
 # Path → what to write instead. A path means "set to anything", path=value only that value.
 NOT_YET: Final[Mapping[str, str]] = {
     "customModel": "Give a catalogue model in spec.model; weights of a fine-tune go into spec.weights.huggingFace.",
@@ -35,8 +39,8 @@ NOT_YET: Final[Mapping[str, str]] = {
     "endpoint.mode=InferenceGateway": "Use Service.",
     "endpoint.apiKeySecretRef": "Leave it out, and keep the Service inside the cluster.",
     "endpoint.gateway": "Leave it out.",
-    "monitoring.mode=PodMonitoring": "Use None; the engine's metrics are on the port `http` at /metrics.",
-    "monitoring.mode=PodMonitor": "Use None; the engine's metrics are on the port `http` at /metrics.",
+    "monitoring.mode=PodMonitoring": _SCRAPE,
+    "monitoring.mode=PodMonitor": _SCRAPE,
     "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
 NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {

@@ -16,7 +16,14 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.revisions import History, pin, read_history
-from mistral_operator.core.slices import find_occupied, keep_occupied, price_slices
+from mistral_operator.core.slices import (
+    explain_missing_controller,
+    find_held,
+    find_occupied,
+    number_former,
+    number_slices,
+    price_slices,
+)
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
@@ -26,7 +33,7 @@ from mistral_operator.manifests.identity import is_owned_by, own
 from mistral_operator.manifests.inputs import hash_inputs
 from mistral_operator.manifests.network import build_service
 from mistral_operator.manifests.revision import Revision, Unreadable, build_revision
-from mistral_operator.manifests.slices import build_leader_worker_set, choose_slices, name_groups
+from mistral_operator.manifests.slices import build_leader_worker_set, name_groups
 from mistral_operator.manifests.workload import DEPLOYMENT, build_deployment, build_disruption_budget
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
@@ -37,10 +44,12 @@ from mistral_operator.status.conversion import ConversionView, view_conversion
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.pods import PodView, view_pods
 from mistral_operator.status.situation import Situation
+from mistral_operator.status.timeline import is_claim_ready
 
 _Object = Mapping[str, Any]
 WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
 """Kinds whose pods are replicas."""
+_NOTHING: Final = Decimal(0)
 
 
 def sync(
@@ -64,20 +73,22 @@ def sync(
     license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
     if license_refused and accepted.holds:
         accepted = unmet(license_refused.reason, license_refused.message)
-    occupied = find_occupied(observed)
+    missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
+    if missing and accepted.holds:
+        accepted = missing
+    occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
+    pods = _view_pods(model, observed, children, history, revision)
+    former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
     if revision:
-        revision = _number_slices(model, revision, occupied)
-    situation = _gather(model, observed, children, history, accepted, revision)
+        wanted = 0 if missing else _count_wanted_slices(model, revision, former)
+        revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
+    situation = _gather(model, observed, children, history, pods, accepted, revision)
     before = read_status(model)
     status = build_status(situation, before, now)
-    retained = [keep_occupied(each, occupied) for each in _retain(history, revision, situation.all_pods)]
-    served = revision
-    if situation.nothing_to_load and retained:
-        served = retained[-1] = _number_slices(model, retained[-1], occupied)
-    manifests = _render(model, revision, served, situation) if revision and served else ()
+    manifests = _render(model, revision, former, situation) if revision else ()
     return Outcome(
         manifests=manifests,
-        claims=_render_claims(revision, retained),
+        claims=_render_claims(revision, former),
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
@@ -131,12 +142,16 @@ def _accept(plan: Plan) -> Finding:
     return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")
 
 
-def _number_slices(model: MistralModel, revision: Revision, occupied: Mapping[str, Sequence[int]]) -> Revision:
-    """Says which slices the pinned plan needs now; a plan without slices is left as it is."""
-    if not revision.spans_hosts:
-        return revision
-    wanted = count_wanted_replicas(model, revision.plan)
-    return replace(revision, slices=choose_slices(occupied.get(revision.claim_name, ()), wanted))
+def _view_pods(
+    model: MistralModel,
+    observed: Observed,
+    children: Sequence[_Object],
+    history: History,
+    revision: Revision | None,
+) -> Sequence[PodView]:
+    hashes = history.hashes | ({revision.hash} if revision else set())
+    workloads = (child for child in children if child["kind"] in WORKLOADS)
+    return view_pods(find_own_pods(model, observed.pods, hashes, workloads), ENGINES.values())
 
 
 def _gather(
@@ -144,12 +159,10 @@ def _gather(
     observed: Observed,
     children: Sequence[_Object],
     history: History,
+    pods: Sequence[PodView],
     accepted: Finding,
     revision: Revision | None,
 ) -> Situation:
-    hashes = history.hashes | ({revision.hash} if revision else set())
-    workloads = (child for child in children if child["kind"] in WORKLOADS)
-    pods = view_pods(find_own_pods(model, observed.pods, hashes, workloads), ENGINES.values())
     return Situation(
         model=model,
         cluster=observed.cluster,
@@ -166,7 +179,7 @@ def _gather(
         claims=tuple(_find_claims(observed, revision)) if revision else (),
         service=_find_child(children, "Service", model.metadata.name),
         workload=_find_workload(model, children, revision) if revision else None,
-        conversion=_find_conversion(model, children, revision) if revision else None,
+        conversion=_find_conversion(model, observed, children, revision) if revision else None,
         autoscaler=_find_child(children, "HorizontalPodAutoscaler", model.metadata.name),
         wants_autoscaler=choose_autoscaler(model).name != "None",
     )
@@ -182,11 +195,13 @@ def _find_workload(model: MistralModel, children: Sequence[_Object], revision: R
     return _find_child(children, kind, _name_workloads(model)[kind])
 
 
-def _find_conversion(model: MistralModel, children: Sequence[_Object], revision: Revision) -> ConversionView | None:
+def _find_conversion(
+    model: MistralModel, observed: Observed, children: Sequence[_Object], revision: Revision
+) -> ConversionView | None:
     if revision.conversion is None:
         return None
-    name = name_conversion(model, revision.hash)
-    return view_conversion(name, _find_child(children, conversion.KIND, name))
+    name = name_conversion(model, revision.conversion)
+    return view_conversion(name, _find_child(children, conversion.KIND, name), observed.pods)
 
 
 def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
@@ -197,25 +212,49 @@ def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
     return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
 
 
-def count_affordable(model: MistralModel, replica_hourly_cost: Decimal | None) -> int | None:
-    """How many replicas the spend limit pays for; None without a limit or a price."""
+def count_affordable(
+    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
+) -> int | None:
+    """How many replicas the spend limit pays for, after what is spent already; None without a limit or a price."""
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
     if limit is None or not replica_hourly_cost:
         return None
-    return int(dollars(limit) / replica_hourly_cost)
+    return max(0, int((dollars(limit) - spent_hourly) / replica_hourly_cost))
 
 
-def _render(model: MistralModel, revision: Revision, served: Revision, situation: Situation) -> tuple[Manifest, ...]:
-    """`served` is what the replicas run: an earlier revision as long as this one has nothing to load."""
+def _count_wanted_slices(model: MistralModel, revision: Revision, former: Iterable[Revision]) -> int:
+    """A slice costs from the moment it is asked for: those of other hardware, which go away, count until they have."""
+    others = (each for each in former if each.spans_hosts and each.claim_name != revision.claim_name)
+    spent = sum(((each.plan.chosen.hourly_cost or _NOTHING) * len(each.slices) for each in others), _NOTHING)
+    affordable = count_affordable(model, revision.plan.chosen.hourly_cost, spent)
+    wanted = count_wanted_replicas(model, revision.plan)
+    return wanted if affordable is None else min(wanted, affordable)
+
+
+def _render(
+    model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
+) -> tuple[Manifest, ...]:
+    served = former[-1] if former and _must_wait(revision, situation) else revision
+    without_groups = served.spans_hosts and not situation.cluster.leader_worker_set
     job = revision.conversion if situation.wanted_replicas or not situation.converting else None
     return (
         build_revision(model, revision),
+        *(build_revision(model, each) for each in former if each.spans_hosts),
         build_service(model),
-        *((build_conversion(model, revision.hash, job),) if job else ()),
-        _render_workload(model, served, situation),
+        *((build_conversion(model, job),) if job else ()),
+        *(() if without_groups else (_render_workload(model, served, situation),)),
         build_disruption_budget(model),
         *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
     )
+
+
+def _must_wait(revision: Revision, situation: Situation) -> bool:
+    """Whether the replicas of an earlier plan go on, because those of this one would have nothing to load, or no slice
+    to run on.
+    """
+    claims = situation.claims if revision.spans_hosts else ()
+    no_slice = bool(claims) and not any(claim and is_claim_ready(claim) for claim in claims)
+    return situation.nothing_to_load or (no_slice and not situation.current_pods)
 
 
 def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:

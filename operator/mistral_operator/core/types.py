@@ -29,7 +29,7 @@ class Observed:
     """Objects that the model owns: Deployment or LeaderWorkerSet, Service, PodDisruptionBudget,
     HorizontalPodAutoscaler, Job, ControllerRevision."""
     pods: tuple[Mapping[str, Any], ...] = ()
-    """All that carry the model's name; some may be those of an earlier model."""
+    """All that carry the model's name, replicas' and a conversion's; some may be those of an earlier model."""
     pod_events: tuple[Mapping[str, Any], ...] = ()
     """Kubernetes Events (core/v1) on those pods, oldest first."""
     claims: tuple[Mapping[str, Any], ...] = ()

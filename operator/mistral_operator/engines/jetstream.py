@@ -29,6 +29,12 @@ GROUP_ID: Final = 65532
 OWN_ENV: Final = frozenset(RESERVED_ENV)
 # The server's stop waits so long for running requests, whatever is asked (jetstream/core/server_lib.py).
 LONGEST_DRAIN_S: Final = 10
+# Requests that may wait for a slot. Without them the queue that autoscaling goes by would always be empty; with more of
+# them the last waits for longer than the answers of three others take.
+QUEUED_PER_SLOT: Final = 3
+# Few slots still need a queue that reaches the autoscaler's target: 5 on average if nothing else is asked, 10 to double
+# the replicas at once, and some that wait elsewhere, as the server has up to three prefilled requests without a slot.
+LEAST_QUEUED: Final = 16
 
 
 def assemble(spec: MistralModelSpec, plan: Plan, option: PlannedOption, engine: ContainerLaunch) -> EngineLaunch:
@@ -47,6 +53,14 @@ def assemble(spec: MistralModelSpec, plan: Plan, option: PlannedOption, engine: 
     )
 
 
+def admitted_requests(slots: int) -> int:
+    """How many requests a replica takes, running and waiting: 4 for each slot, and 16 more than slots at least.
+
+    It can't follow `scaling.target`: whether a replica is replaced doesn't depend on that.
+    """
+    return slots + max(QUEUED_PER_SLOT * slots, LEAST_QUEUED)
+
+
 def _gateway(plan: Plan, option: PlannedOption, *, drain_s: int) -> ContainerLaunch:
     return ContainerLaunch(
         name=GATEWAY_CONTAINER,
@@ -60,7 +74,7 @@ def _gateway(plan: Plan, option: PlannedOption, *, drain_s: int) -> ContainerLau
             *("--tokenizer", plan.tokenizer),
             *("--max-prefill-tokens", str(option.max_prompt_tokens)),
             *("--max-total-tokens", str(option.context_length)),
-            *("--max-concurrency", str(option.max_concurrency)),
+            *("--max-concurrency", str(admitted_requests(option.max_concurrency))),
             # Neither server takes sampling parameters with a request, and greedy is what both do by default.
             *("--temperature", "0"),
             *("--top-p", "1"),

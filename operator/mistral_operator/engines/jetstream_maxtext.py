@@ -5,7 +5,14 @@ from typing import Final
 
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines import jetstream, tpu
-from mistral_operator.engines.protocol import CACHE_DIRECTORY, Check, ContainerLaunch, Conversion, EngineLaunch
+from mistral_operator.engines.protocol import (
+    CACHE_DIRECTORY,
+    CONVERTER,
+    Check,
+    ContainerLaunch,
+    Conversion,
+    EngineLaunch,
+)
 from mistral_operator.planning.types import Plan, PlannedOption
 
 # Where docker/jetstream-maxtext.Dockerfile puts them.
@@ -51,7 +58,7 @@ class JetStreamMaxText:
         if not plan.converts:
             return None
         container = ContainerLaunch(
-            name="convert",
+            name=CONVERTER,
             image=option.image,
             command=("python3", _CONVERTER),
             args=(

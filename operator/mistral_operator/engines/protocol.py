@@ -10,6 +10,8 @@ from mistral_operator.planning.types import Plan, PlannedOption
 HTTP_PORT_NAME: Final = "http"
 """The port that answers requests, whichever container has it."""
 CACHE_DIRECTORY: Final = "/cache"
+CONVERTER: Final = "convert"
+"""Name of the container that converts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .messages import read_messages
+from .messages import count_texts, read_messages
 from .parameters import check_parameters
 from .refusal import Refusal, invalid, quote, unsupported
 from .settings import GatewaySettings
@@ -33,7 +33,7 @@ class Completion:
 
 
 def read_completion(
-    payload: bytes, settings: GatewaySettings, tokenizer: Tokenizer, *, chat: bool
+    payload: bytes | bytearray, settings: GatewaySettings, tokenizer: Tokenizer, *, chat: bool
 ) -> Completion | Refusal:
     """Any bytes give one or the other."""
     body = _read_object(payload)
@@ -55,11 +55,11 @@ def read_completion(
     if isinstance(prompt, Refusal):
         return prompt
     if len(prompt) > settings.max_prefill_tokens:
-        return _too_long(f"{len(prompt)}", settings, chat=chat)
+        return _too_long(f"{len(prompt)} tokens", settings, chat=chat)
     return Completion(chat, model, tuple(prompt), max_tokens, *streaming, ignored)
 
 
-def _read_object(payload: bytes) -> Body | Refusal:
+def _read_object(payload: bytes | bytearray) -> Body | Refusal:
     try:
         body = json.loads(payload)
     # A number of more digits than Python converts is a ValueError, nesting beyond its stack a RecursionError.
@@ -118,6 +118,10 @@ def _read_max_tokens(body: Body, settings: GatewaySettings, *, chat: bool) -> in
 
 
 def _read_chat(body: Body, settings: GatewaySettings, tokenizer: Tokenizer) -> list[int] | Refusal:
+    # Each costs time before it is a token, and takes a token at least if it isn't empty.
+    count = count_texts(body.get("messages"))
+    if count > settings.max_prefill_tokens:
+        return _too_long(f"{count} texts, more than one for each token", settings, chat=True)
     messages = read_messages(body.get("messages"))
     if isinstance(messages, Refusal):
         return messages
@@ -135,6 +139,8 @@ def _read_prompt(body: Body, settings: GatewaySettings, tokenizer: Tokenizer) ->
         return invalid("prompt", "write a text, or a list of token ids", "missing_required_parameter")
     if any(isinstance(item, str | list) for item in prompt):
         return unsupported("prompt", prompt, "JetStream answers one prompt; send a request for each")
+    if len(prompt) > settings.max_prefill_tokens:
+        return _too_long(f"{len(prompt)} tokens", settings, chat=False)
     for token in prompt:
         if isinstance(token, bool) or not isinstance(token, int) or token not in tokenizer.pieces:
             return invalid("prompt", f"{quote(token)} is no token id of this model (0 to {len(tokenizer.pieces) - 1})")
@@ -150,7 +156,11 @@ def _check_texts(texts: list[str], settings: GatewaySettings, tokenizer: Tokeniz
         except UnicodeEncodeError as error:
             return invalid(param, f"a text is not valid Unicode: {error.reason}")
     least = tokenizer.least_tokens(texts)
-    return _too_long(f"at least {least}", settings, chat=chat) if least > settings.max_prefill_tokens else None
+    if least > settings.max_prefill_tokens:
+        return _too_long(f"at least {least} tokens", settings, chat=chat)
+    if tokenizer.far_exceeds(texts, settings.max_prefill_tokens):
+        return _too_long(f"far more than {settings.max_prefill_tokens} tokens", settings, chat=chat)
+    return None
 
 
 def _too_long(count: str, settings: GatewaySettings, *, chat: bool) -> Refusal:
@@ -158,7 +168,7 @@ def _too_long(count: str, settings: GatewaySettings, *, chat: bool) -> Refusal:
     # LiteLLM and others know this error by its first words.
     return Refusal(
         f"This model's maximum context length is {settings.max_total_tokens} tokens, of which "
-        f"{settings.max_prefill_tokens} are for the prompt. However, your {what} {count} tokens. "
+        f"{settings.max_prefill_tokens} are for the prompt. However, your {what} {count}. "
         "Please shorten the prompt.",
         "messages" if chat else "prompt",
         "context_length_exceeded",

@@ -1,5 +1,6 @@
 """One request with its answer: tokens from the engine to the client, streamed or as a whole."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -19,6 +20,8 @@ from .tokens import Detokenizer, Tokenizer
 
 IGNORED_HEADER: Final = "x-ignored-parameters"
 STREAM_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+WRITE_S: Final = 30.0
+"""Beyond what a stalled network or a busy client needs. Whoever reads nothing for longer holds a place for nobody."""
 
 log = logging.getLogger(__name__)
 
@@ -64,23 +67,34 @@ class Exchange:
                     if not response.prepared:
                         await self._open(response, events)
                     if text:
-                        await response.write(events.text(text))
+                        await self._write(response, events.text(text))
             except EngineError as error:
                 # Until the first token the failure still has a status of its own.
                 if not response.prepared:
                     raise
                 log.warning("%s broke off after %d tokens: %s", self._identity.id, self._answer.tokens, error)
-                await response.write(render_failure(error.refusal()))
+                await self._write(response, render_failure(error.refusal()))
                 return response
         if not response.prepared:
             await self._open(response, events)
-        await response.write(events.closing(self._answer.end(), self._answer.tokens))
+        await self._write(response, events.closing(self._answer.end(), self._answer.tokens))
         return response
 
     async def _open(self, response: web.StreamResponse, events: Events) -> None:
         await response.prepare(self._http)
         if opening := events.opening():
-            await response.write(opening)
+            await self._write(response, opening)
+
+    async def _write(self, response: web.StreamResponse, event: bytes) -> None:
+        """Raises ConnectionResetError when the client takes nothing for WRITE_S; its connection is closed then."""
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await response.write(event)
+        except TimeoutError:
+            if self._http.transport:
+                self._http.transport.abort()
+            log.warning("%s broke off: the client took nothing for %g s", self._identity.id, WRITE_S)
+            raise ConnectionResetError("the client reads nothing") from None
 
     async def _texts(self) -> AsyncGenerator[str]:
         """A text, perhaps an empty one, for each message from the engine until the answer is over."""

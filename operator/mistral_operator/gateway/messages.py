@@ -36,6 +36,14 @@ def read_messages(value: object) -> list[Message] | Refusal:
     return messages
 
 
+def count_texts(value: object) -> int:
+    """How many texts the messages have, whatever they are; of what is no list, none."""
+    if not isinstance(value, list):
+        return 0
+    contents = (item.get("content") if isinstance(item, dict) else None for item in value)
+    return sum(max(1, len(content)) if isinstance(content, list) else 1 for content in contents)
+
+
 def _read_message(item: object, where: str) -> Message | Refusal:
     if not isinstance(item, dict):
         return invalid(where, 'write an object like {"role": "user", "content": "…"}')

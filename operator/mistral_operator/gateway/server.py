@@ -5,24 +5,28 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
-from .completion import read_completion
+from .completion import Completion, read_completion
 from .engine import BUSY_RETRY_AFTER_S, RETRY_AFTER_S, Engine, EngineError
 from .exchange import Exchange
+from .intake import Intake, limit_body
 from .metrics import GatewayMetrics
 from .refusal import Refusal, unavailable
 from .responses import render_models
 from .settings import GatewaySettings
 from .tokens import Tokenizer
 
-LARGEST_BODY_BYTES: Final = 2 * 1024 * 1024
 HEALTH_TIMEOUT_S: Final = 1.0
 LAST_WORDS_S: Final = 1.0
 CLIENT_LEFT: Final = 499
 """Counted, never sent."""
+AT_ONCE_BYTES: Final = 8 * 1024
+"""A body that is read and tokenised within some milliseconds. A larger one would keep all streams waiting."""
 DRAINING: Final = "The gateway is shutting down and takes no new requests."
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,9 @@ class GatewayServer:
         self._tokenizer = tokenizer
         self._engine = engine
         self._metrics = GatewayMetrics()
+        self._intake = Intake(limit_body(settings.max_prefill_tokens))
+        # One, as the tokenizers and JSON share Python's lock anyway, and what they make of a large body has its size.
+        self._translator = ThreadPoolExecutor(1, "translator")
         self._created = int(time.time())
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -45,7 +52,7 @@ class GatewayServer:
 
     def application(self) -> web.Application:
         """An aiohttp application; run it with handler_cancellation, so that a client that leaves frees the engine."""
-        application = web.Application(middlewares=[self._frame], client_max_size=LARGEST_BODY_BYTES)
+        application = web.Application(middlewares=[self._frame])
         application.add_routes(
             [
                 web.get("/health", self.health),
@@ -92,11 +99,12 @@ class GatewayServer:
         return await self._complete(http, chat=False)
 
     async def _complete(self, http: web.Request, *, chat: bool) -> web.StreamResponse:
-        payload = await http.read()
-        busy = self._find_no_room()
-        completion = busy or read_completion(payload, self._settings, self._tokenizer, chat=chat)
+        completion = self._find_no_room() or await self._read(http, chat=chat)
         if isinstance(completion, Refusal):
             return self._refuse(completion)
+        # Others may have come first while this one was read.
+        if busy := self._find_no_room():
+            return self._refuse(busy)
         exchange = Exchange(http, completion, self._tokenizer, self._engine, self._metrics)
         self._in_flight += 1
         self._idle.clear()
@@ -109,6 +117,15 @@ class GatewayServer:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
+
+    async def _read(self, http: web.Request, *, chat: bool) -> Completion | Refusal:
+        async with self._intake.read(http) as body:
+            if isinstance(body, Refusal):
+                return body
+            translate = partial(read_completion, body, self._settings, self._tokenizer, chat=chat)
+            if len(body) <= AT_ONCE_BYTES:
+                return translate()
+            return await asyncio.get_running_loop().run_in_executor(self._translator, translate)
 
     def _find_no_room(self) -> Refusal | None:
         if self._draining:
@@ -132,6 +149,8 @@ class GatewayServer:
         except web.HTTPException as error:
             refusal = Refusal(f"{request.method} {request.path}: {error.reason}", status=error.status)
             response = web.json_response(refusal.body(), status=error.status)
+        except ConnectionError:
+            response = web.Response(status=CLIENT_LEFT)
         except asyncio.CancelledError:
             self._metrics.answered(endpoint, CLIENT_LEFT)
             raise

@@ -5,6 +5,7 @@ The tokenizer files come with the package: nothing is ever downloaded.
 
 import codecs
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from mistral_common.exceptions import MistralCommonException
@@ -22,6 +23,11 @@ from .settings import TokenizerVersion
 BLANK: Final = "▁"
 UNKNOWN: Final = " ⁇ "
 """As SentencePiece itself writes it."""
+
+
+SLICE_CHARACTERS: Final = 8192
+FAR: Final = 2
+"""Texts that are cut into slices have a few more tokens than they have whole, and nowhere near twice as many."""
 
 
 class Tokenizer:
@@ -43,6 +49,14 @@ class Tokenizer:
     def least_tokens(self, texts: Iterable[str]) -> int:
         """How many tokens these texts have at least, by their mere length."""
         return sum(len(text.encode("utf-8", "replace")) for text in texts) // self._longest_bytes
+
+    def far_exceeds(self, texts: Sequence[str], tokens: int) -> bool:
+        """Whether long texts have more than twice so many tokens, without the work for those beyond that."""
+        if sum(map(len, texts)) <= SLICE_CHARACTERS:
+            return False
+        slices = (text[at : at + SLICE_CHARACTERS] for text in texts for at in range(0, len(text), SLICE_CHARACTERS))
+        counts = (len(self._base.encode(part, bos=False, eos=False)) for part in slices)
+        return any(total > FAR * tokens for total in accumulate(counts))
 
     def encode_text(self, text: str) -> list[int]:
         """The tokens of a text, BOS first."""

@@ -43,7 +43,7 @@ def build_engine_container(
 
 
 def build_gateway_container(launch: EngineLaunch, container: ContainerLaunch) -> Manifest:
-    """The gateway in front of an engine; it needs no device and nothing of what the engine may read."""
+    """The gateway in front of an engine: without a device, and with no volume, as it writes no files."""
     return {
         "name": container.name,
         "image": container.image,
@@ -55,7 +55,6 @@ def build_gateway_container(launch: EngineLaunch, container: ContainerLaunch) ->
         "lifecycle": {"preStop": {"sleep": {"seconds": launch.endpoint_removal_s}}},
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [TMP_MOUNT],
     }
 
 

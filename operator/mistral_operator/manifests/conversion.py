@@ -3,16 +3,27 @@
 from typing import Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import APP_INSTANCE_LABEL, APP_NAME_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from mistral_operator.api.names import (
+    APP_INSTANCE_LABEL,
+    APP_NAME_LABEL,
+    CONVERTER_ROLE,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    ROLE_LABEL,
+)
 from mistral_operator.api.pod import Pod
 from mistral_operator.engines.protocol import CACHE_DIRECTORY, Conversion
 from mistral_operator.manifests.containers import TMP_MOUNT, build_environment
-from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.manifests.identity import Manifest, hash_content, own
 from mistral_operator.manifests.pods import select_nodes, tolerate_devices
 from mistral_operator.manifests.security import container_security, pod_security
 from mistral_operator.planning.types import PlannedOption
 
 KIND: Final = "Job"
+_LONGEST_TRY_S: Final = 6 * 60 * 60
+"""One that hangs must not hold a machine with TPUs for ever. Own estimate: half an hour for the download of Mixtral
+8x22B, as long for the upload, and the rest for the conversion, which nobody has timed. It is the pod's and not the
+Job's deadline, because the Job's also counts while a pod waits for a machine."""
 _TRIES: Final = 3
 """A download may break; a checkpoint that can't be converted can't be the third time either."""
 
@@ -22,12 +33,13 @@ def build_conversion_spec(
 ) -> Manifest:
     """The Job's spec. It can't be changed later, so it is pinned with the revision.
 
-    Its pods carry no label of the model's: no Service, Deployment or budget counts them.
+    Its pods lack the label that every replica has: no Service, Deployment or budget counts them.
     """
     labels = {
         APP_NAME_LABEL: "mistral-model-conversion",
         APP_INSTANCE_LABEL: model.metadata.name,
         MANAGED_BY_LABEL: MANAGED_BY,
+        ROLE_LABEL: CONVERTER_ROLE,
     }
     account = model.spec.service_account_name
     pod = model.spec.pod or Pod()
@@ -36,6 +48,7 @@ def build_conversion_spec(
         "template": {
             "metadata": {"labels": labels},
             "spec": {
+                "activeDeadlineSeconds": _LONGEST_TRY_S,
                 "restartPolicy": "Never",
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
@@ -68,11 +81,11 @@ def _container(model: MistralModel, option: PlannedOption, conversion: Conversio
     }
 
 
-def name_conversion(model: MistralModel, revision: str) -> str:
-    """One Job for each revision that needs one: another spec may mean another checkpoint."""
-    return f"{model.metadata.name}-convert-{revision}"
+def name_conversion(model: MistralModel, spec: Manifest) -> str:
+    """Named by what it does: revisions that need the same checkpoint share the Job that has made it."""
+    return f"{model.metadata.name}-convert-{hash_content(spec)}"
 
 
-def build_conversion(model: MistralModel, revision: str, spec: Manifest) -> Manifest:
+def build_conversion(model: MistralModel, spec: Manifest) -> Manifest:
     """Render the Job."""
-    return own(model, api_version="batch/v1", kind=KIND, name=name_conversion(model, revision), spec=spec)
+    return own(model, api_version="batch/v1", kind=KIND, name=name_conversion(model, spec), spec=spec)

@@ -122,6 +122,8 @@ def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
         return Unreadable(digest, data["plannerVersion"], plan)
     if plan.chosen.hosts > 1 and "workerTemplate" not in data:
         return None
+    if _count_hosts(data["claim"]["spec"]) != plan.chosen.hosts:
+        return None
     numbers = read_slices((metadata.get("annotations") or {}).get(SLICES_ANNOTATION, ""))
     return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data, slices=numbers)
 
@@ -159,8 +161,15 @@ def _is_trustworthy(claim: Mapping[str, Any], name: str, namespace: str) -> bool
         and metadata.keys() <= {"name", "labels"}
         and metadata.get("name") == name
         and spec.get("tenant") == namespace
+        and "slice" not in spec  # Only `slice_claim` adds it: the pool's nodes get the label that it names.
         and name.endswith(f"-{hash_content(spec)}")
     )
+
+
+def _count_hosts(claim_spec: Mapping[str, Any]) -> Any:
+    """Machines of one slice, whatever has been stored there; one where the claim isn't for a slice."""
+    shape = claim_spec.get("shape")
+    return shape.get("hosts", 1) if isinstance(shape, Mapping) else None
 
 
 def claims_of_revision(stored: Mapping[str, Any]) -> list[str]:

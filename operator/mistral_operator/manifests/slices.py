@@ -1,5 +1,6 @@
 """Replicas that have several hosts: a LeaderWorkerSet, and one node pool for each of its groups."""
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,8 +11,11 @@ from mistral_operator.planning.types import PlannedOption
 
 KIND: Final = "LeaderWorkerSet"
 API_VERSION: Final = "leaderworkerset.x-k8s.io/v1"
+GROUPS_LABEL: Final = "leaderworkerset.sigs.k8s.io/name"
+"""On all that the controller makes of a LeaderWorkerSet: the latter's name."""
 SLICES_ANNOTATION: Final = "serving.mistral-operator.dev/slices"
 """On ControllerRevisions: the numbers of the slices that the revision needs, such as `0,2`."""
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,2}")
 _NUMBERS: Final = re.compile(r"[0-9]{1,3}(,[0-9]{1,3}){0,999}")
 _EXCLUSIVE: Final = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 
@@ -56,15 +60,16 @@ def name_groups(model: MistralModel) -> str:
     return f"{model.metadata.name}-slices"
 
 
-def choose_slices(occupied: Iterable[int], replicas: int) -> tuple[int, ...]:
-    """The numbers of the slices that are needed: those in use, and the lowest free ones up to the wanted replicas.
+def choose_slices(occupied: Iterable[int], held: Iterable[int], replicas: int) -> tuple[int, ...]:
+    """The numbers of the slices that are needed: those in use, and as many others as there are more replicas.
 
-    Which group runs on which slice is the scheduler's choice, so it is never the highest number that goes.
+    Which group runs on which slice is the scheduler's choice, so it is never the highest number that goes. Of the
+    others, those that the model has already come first: a group whose hosts are away comes back to its own.
     """
     needed = set(occupied)
-    free = (number for number in range(len(needed) + replicas + 1) if number not in needed)
+    others = itertools.chain(sorted(held), itertools.count())
     while len(needed) < replicas:
-        needed.add(next(free))
+        needed.add(next(others))
     return tuple(sorted(needed))
 
 
@@ -82,6 +87,12 @@ def slice_claim(claim: Mapping[str, Any], number: int) -> Manifest:
 def slice_name(group: str, number: int) -> str:
     """The claim's name."""
     return f"{group}-{number}"
+
+
+def read_slice_name(claim: str) -> tuple[str, int | None]:
+    """Group and number of a slice's claim; the number is None when the name can't be one of a slice."""
+    group, _, number = claim.rpartition("-")
+    return (group, int(number)) if _NUMBER.fullmatch(number) else (claim, None)
 
 
 def write_slices(numbers: Iterable[int]) -> str:

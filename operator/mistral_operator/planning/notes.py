@@ -10,7 +10,7 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 
 def note_plan(weights: Weights, engine: ResolvedEngine) -> Iterator[str]:
     """The notes of one plan."""
-    yield from _note_weights(weights)
+    yield from _note_weights(weights, engine)
     if "@sha256:" not in engine.image:
         name = _without_tag(engine.image)
         yield (
@@ -25,7 +25,14 @@ def note_plan(weights: Weights, engine: ResolvedEngine) -> Iterator[str]:
         )
 
 
-def _note_weights(weights: Weights) -> Iterator[str]:
+def _note_weights(weights: Weights, engine: ResolvedEngine) -> Iterator[str]:
+    if not engine.engine.loads_revision:
+        yield (
+            f"the weights are not pinned: {engine.engine.name} loads the main branch of {weights.repository}, which can"
+            " change between two starts of a replica; write a repository of your own in"
+            " spec.weights.huggingFace.repository, and leave it unchanged"
+        )
+        return
     if _COMMIT.fullmatch(weights.revision):
         return
     what = f"revision {weights.revision}" if weights.revision else "the main branch"

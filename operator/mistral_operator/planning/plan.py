@@ -102,7 +102,7 @@ def _plan_hardware(
         model_id=entry.id,
         display_name=entry.name,
         repository=weights.repository,
-        revision=weights.revision,
+        revision=weights.revision if engine.engine.loads_revision else "",
         served_name=(spec.endpoint.served_name if spec.endpoint else None) or entry.id,
         engine_flags=engine.flags,
         weights_bytes=task.checkpoint_bytes,

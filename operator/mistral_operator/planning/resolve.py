@@ -43,6 +43,8 @@ class Weights:
     """Folder of a bucket with a converted checkpoint; empty where the engine loads the repository itself."""
     converted: bool = False
     """True when `bucket` holds the converted checkpoint already, so that nothing needs to be converted."""
+    asked_revision: str = ""
+    """What the user wrote; `revision` may be the catalogue's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,19 @@ def _apply_source(model: Model, checkpoint: Checkpoint, spec: MistralModelSpec) 
     repository = (source.repository if source else None) or checkpoint.repository
     # The catalogue's commit is one of its own repository only.
     listed = next((item for item in model.checkpoints if item.repository.lower() == repository.lower()), None)
-    revision = (source.revision if source else None) or (listed.revision if listed else None) or ""
+    asked = (source.revision if source else None) or ""
+    revision = asked or (listed.revision if listed else None) or ""
     bucket, converted = _find_bucket(spec)
     precision = (listed or checkpoint).precision
-    return Weights(repository, revision, precision, listed=listed is not None, bucket=bucket, converted=converted)
+    return Weights(
+        repository,
+        revision,
+        precision,
+        listed=listed is not None,
+        bucket=bucket,
+        converted=converted,
+        asked_revision=asked,
+    )
 
 
 def _find_bucket(spec: MistralModelSpec) -> tuple[str, bool]:
@@ -184,7 +195,20 @@ def _resolve_runtime(
     if isinstance(demand, PlanRefused):
         return demand
     refused = _check_checkpoint(engine, weights, demand) if engine.converted_checkpoint else None
+    refused = refused or _check_revision(engine, weights)
     return refused or Runtime(resolved, demand)
+
+
+def _check_revision(engine: Engine, weights: Weights) -> PlanRefused | None:
+    """A revision that an engine can't be told would be ignored, and other weights served."""
+    if engine.loads_revision or not weights.asked_revision:
+        return None
+    return PlanRefused(
+        "FeatureNotSupported",
+        f"spec.weights.huggingFace.revision: {engine.name} always loads the main branch of a repository;"
+        f" leave revision out, or copy the files of {weights.asked_revision} into a repository of your own, write it as"
+        " spec.weights.huggingFace.repository, and leave it unchanged",
+    )
 
 
 def _check_checkpoint(engine: Engine, weights: Weights, demand: Demand) -> PlanRefused | None:

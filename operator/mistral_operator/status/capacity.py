@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mistral_operator.manifests.slices import GROUPS_LABEL, name_groups
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.situation import Situation
 
@@ -28,19 +29,45 @@ def check_capacity(situation: Situation) -> Finding:
         return unmet("NotPlanned", "No capacity is asked for before the model is accepted.")
     if situation.wanted_replicas == 0:
         return met("NoneNeeded", "No replica is wanted, so no node is.")
-    unscheduled = [pod for pod in situation.standing_hosts if not pod.scheduled]
+    unscheduled = [pod for pod in situation.needed_pods if not pod.scheduled]
     progress = _describe_progress(situation)
-    if not unscheduled and len(situation.standing_hosts) >= situation.wanted_replicas * situation.hosts_per_replica:
+    # An earlier plan's replicas may stand on slices of other hardware as long as this one's are waited for.
+    missing = _check_claims(situation) if situation.hosts_per_replica > 1 else None
+    if missing:
+        return missing
+    if not unscheduled and not situation.nothing_to_load and _are_all_there(situation):
         return met("NodesReady", f"{progress}.")
     refused = check_pod_creation(situation) or _check_claims(situation)
     if refused:
         return refused
-    if situation.converting:
+    if situation.nothing_to_load and not unscheduled:
         return unmet("WaitingForReplica", "Replicas ask for nodes when the checkpoint has been converted.")
+    if situation.hosts_per_replica > 1:
+        return _check_groups(situation, progress)
     return _check_scale_up(situation, {pod.uid for pod in unscheduled}, progress)
 
 
+def _are_all_there(situation: Situation) -> bool:
+    return len(situation.standing_hosts) >= situation.wanted_replicas * situation.hosts_per_replica
+
+
+def _check_groups(situation: Situation, progress: str) -> Finding:
+    """A slice's pool has all its machines from the start, so no autoscaler has a word in it."""
+    words = next((pod.scheduling_message for pod in situation.standing_hosts if pod.scheduling_message), "")
+    if words:
+        return unmet("WaitingForNodes", f"{progress}. The scheduler says: {quote(words)}")
+    selector = f"-n {situation.model.metadata.namespace} -l {GROUPS_LABEL}={name_groups(situation.model)}"
+    return unmet(
+        "WaitingForPods",
+        f"{progress}; the slices are there. If it stays so, the API server may refuse the pods (quota, policy, no such"
+        f" ServiceAccount), which only events of their StatefulSets say: `kubectl describe statefulsets {selector}`.",
+    )
+
+
 def _describe_progress(situation: Situation) -> str:
+    converter = situation.converter
+    if converter is not None and not converter.scheduled:
+        return f"Pod {converter.name}, which converts the checkpoint, has no node yet"
     wanted, hosts = situation.wanted_replicas, situation.hosts_per_replica
     scheduled = sum(1 for pod in situation.standing_hosts if pod.scheduled)
     if hosts == 1:
@@ -79,7 +106,7 @@ def _check_claim(claim: Mapping[str, Any] | None) -> Finding | None:
 def _check_scale_up(situation: Situation, pending: set[str], progress: str) -> Finding:
     event = _latest_autoscaler_event(situation, pending)
     if event is None:
-        words = next((p.scheduling_message for p in situation.standing_hosts if p.scheduling_message), "")
+        words = next((p.scheduling_message for p in situation.needed_pods if p.scheduling_message), "")
         return unmet("WaitingForNodes", f"{progress}; waiting for the cluster autoscaler. {quote(words)}".strip())
     text = quote(event.get("message", ""))
     if event.get("reason") == "TriggeredScaleUp":

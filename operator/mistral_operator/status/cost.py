@@ -9,12 +9,12 @@ from mistral_operator.status.situation import Situation
 
 
 def describe_hourly_cost(situation: Situation, plan: Plan) -> str:
-    """US dollars an hour, or `unknown` where a price isn't known. Each pod takes a whole machine.
+    """US dollars an hour, or `unknown` where a price isn't known. Each pod takes a whole machine, a conversion's too.
 
     A slice costs from the moment it stands, pods or not. A machine of an ordinary pool that no pod is on is in the
     claim's cost only.
     """
-    prices = list(_prices(situation))
+    prices = [*_prices(situation), *((plan.chosen.hourly_cost,) if _converts_on_a_machine(situation) else ())]
     known = [price for price in prices if price is not None]
     complete = len(known) == len(prices) and plan.chosen.hourly_cost is not None
     return describe_money(sum(known, Decimal(0)) if complete else None)
@@ -26,3 +26,8 @@ def _prices(situation: Situation) -> Iterable[Decimal | None]:
     for pod in situation.pods:
         if pod.scheduled and pod.revision in situation.prices:
             yield situation.prices[pod.revision]
+
+
+def _converts_on_a_machine(situation: Situation) -> bool:
+    converter = situation.conversion.pod if situation.conversion else None
+    return converter is not None and converter.scheduled

@@ -9,7 +9,7 @@ from mistral_operator.status.situation import Situation
 # In this order the first condition that doesn't hold explains why a model isn't ready.
 _EXPLAINING: Final = ("Accepted", "WeightsReady", "CapacityReady", "WorkloadReady", "EndpointReady")
 # A replica that waits for its turn explains nothing; the condition after it does.
-_WAITING_REASONS: Final = frozenset({"WaitingForReplica", "Loading", "NotPlanned"})
+_WAITING_REASONS: Final = frozenset({"WaitingForReplica", "WaitingForConverter", "Loading", "NotPlanned"})
 # Only somebody's action changes these: waiting for them is of no use.
 _STALLING_REASONS: Final = frozenset({
     "TokenSecretMissing", "AccessRefused", "PoolNameTaken", "PoolDiffers", "PermissionDenied", "InvalidRequest",

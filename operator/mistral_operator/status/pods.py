@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mistral_operator.api.names import REVISION_LABEL, ROLE_LABEL, WORKER_ROLE
 from mistral_operator.engines.protocol import Engine
 
 _Object = Mapping[str, Any]
+FINISHED: Final = frozenset({"Succeeded", "Failed"})
+"""Phases of pods that run no more, and need no node."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """One pod of a replica."""
+    """One pod of a replica, or of a conversion."""
 
     name: str
     uid: str
@@ -36,15 +38,16 @@ class PodView:
 def view_pods(pods: Iterable[_Object], engines: Iterable[Engine]) -> tuple[PodView, ...]:
     """Read every pod that has not finished, by name. Containers that others have injected say nothing of the model."""
     serving = frozenset(engine.container for engine in engines)
-    alive = (pod for pod in pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"})
-    return tuple(sorted((_view(pod, serving) for pod in alive), key=lambda pod: pod.name))
+    alive = (pod for pod in pods if pod.get("status", {}).get("phase") not in FINISHED)
+    return tuple(sorted((view_pod(pod, serving) for pod in alive), key=lambda pod: pod.name))
 
 
-def _view(pod: _Object, serving: frozenset[str]) -> PodView:
+def view_pod(pod: _Object, telling: frozenset[str]) -> PodView:
+    """Read one pod and, of its containers, the one with such a name."""
     metadata, status = pod["metadata"], pod.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     containers = status.get("containerStatuses") or ()
-    container: _Object = next((c for c in containers if c.get("name") in serving), {})
+    container: _Object = next((c for c in containers if c.get("name") in telling), {})
     waiting = container.get("state", {}).get("waiting") or {}
     return PodView(
         name=metadata["name"],

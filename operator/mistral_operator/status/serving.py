@@ -62,7 +62,7 @@ def _find_missing_token(situation: Situation) -> Finding | None:
     """The kubelet names what a container can't start without; here only the token counts."""
     weights, namespace = situation.model.spec.weights, situation.model.metadata.namespace
     token = weights.hugging_face.token_secret_ref if weights and weights.hugging_face else None
-    waiting = (pod for pod in situation.standing_hosts if pod.waiting_reason == _MISSING_INPUT)
+    waiting = (pod for pod in situation.needed_pods if pod.waiting_reason == _MISSING_INPUT)
     if token is None:
         return None
     names = (f'secret "{token.name}"', f"Secret {namespace}/{token.name}")
@@ -89,7 +89,10 @@ def check_workload(situation: Situation) -> Finding:
     refused = check_pod_creation(situation)
     if refused:
         return refused
-    troubled = next((finding for pod in situation.standing_hosts if (finding := _check_pod(pod, progress))), None)
+    blocked = _check_waiting(situation.converter, progress) if situation.converter else None
+    troubled = blocked or next(
+        (found for pod in situation.standing_hosts if (found := _check_pod(pod, progress))), None
+    )
     if troubled:
         return troubled
     if situation.ready_pods and len(situation.current_pods) < len(situation.standing_pods):
@@ -98,16 +101,24 @@ def check_workload(situation: Situation) -> Finding:
 
 
 def _check_pod(pod: PodView, progress: str) -> Finding | None:
-    waiting = f"{progress}. Pod {pod.name}: {quote(pod.waiting_message)}"
+    waiting = _check_waiting(pod, progress)
+    if waiting:
+        return waiting
     ended = f"{progress}. Pod {pod.name} was restarted {pod.restarts} times; it ended with {quote(pod.last_exit)}"
-    if pod.waiting_reason in _IMAGE_REASONS:
-        return unmet("ImagePullFailed", f"{waiting} Check spec.engine.image.")
-    if pod.waiting_reason == _MISSING_INPUT:
-        return unmet("ContainerConfigError", waiting)
     if _ended_with(pod, _MEMORY_WORDS):
         return unmet("OutOfMemory", f"{ended}. {_NEED_LESS}")
     if pod.waiting_reason == "CrashLoopBackOff" or (pod.last_exit and not pod.ready):
         return unmet("CrashLooping", ended)
+    return None
+
+
+def _check_waiting(pod: PodView, progress: str) -> Finding | None:
+    """What keeps the container from its start."""
+    waiting = f"{progress}. Pod {pod.name}: {quote(pod.waiting_message)}"
+    if pod.waiting_reason in _IMAGE_REASONS:
+        return unmet("ImagePullFailed", f"{waiting} Check spec.engine.image.")
+    if pod.waiting_reason == _MISSING_INPUT:
+        return unmet("ContainerConfigError", waiting)
     return None
 
 

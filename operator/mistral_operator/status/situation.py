@@ -68,6 +68,16 @@ class Situation:
         return self.converting and not self.current_pods
 
     @property
+    def converter(self) -> PodView | None:
+        """The pod of the conversion that replicas wait for."""
+        return self.conversion.pod if self.conversion is not None and self.nothing_to_load else None
+
+    @property
+    def needed_pods(self) -> tuple[PodView, ...]:
+        """Pods without which what is wanted doesn't come about: every standing host, and what converts."""
+        return (*((self.converter,) if self.converter else ()), *self.standing_hosts)
+
+    @property
     def current_replicas_answer(self) -> bool:
         """True when the pinned plan serves as many replicas as are wanted."""
         return sum(1 for pod in self.current_pods if pod.ready) >= self.wanted_replicas

@@ -9,7 +9,7 @@ import pytest
 from mistral_operator.cluster.apply import Applier, NameTaken, OwnedByNamesake, covers, is_in_sync, parse_quantity
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import Invalid
-from mistral_operator.cluster.kinds import DEPLOYMENT, Kind
+from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, Kind
 from mistral_operator.cluster.store import Key, Rules, Store
 from mistral_operator.manifests.identity import seal
 
@@ -155,4 +155,44 @@ async def test_what_an_earlier_model_of_that_name_left_is_not_taken_for_settled(
 async def test_an_object_with_our_labels_that_lost_its_owner_is_ours() -> None:
     applier, api, _ = an_applier(owned(), known=True)
     assert await applier.apply_if_needed(owned(owner("uid-chat")))
+    assert api.applied == 1
+
+
+def claim(tenant: str = "team-a", **labels: str) -> dict[str, Any]:
+    shape = {"machineType": "g2-standard-8", "accelerator": {"type": "nvidia-l4", "count": 1}}
+    spec = {
+        "shape": shape,
+        "tenant": tenant,
+        "zones": ["us-central1-a"],
+        **({"resourceLabels": labels} if labels else {}),
+    }
+    metadata = {"name": "g2-standard-8-od-0123456789", "labels": {"app.kubernetes.io/managed-by": "mistral-operator"}}
+    return {"apiVersion": CLAIM.api_version, "kind": CLAIM.kind, "metadata": metadata, "spec": spec}
+
+
+def a_claim_applier(there: dict[str, Any], *, known: bool) -> tuple[Applier, OneDeployment]:
+    """The stand-in lets any claim be overwritten, as the real server does for the manager that wrote it."""
+    stored = {**there, "metadata": {**there["metadata"], "uid": "u", "resourceVersion": "5"}}
+    store, api = Store({CLAIM: Rules()}), OneDeployment(stored)
+    if known:
+        store[CLAIM].put(stored)
+    return Applier(cast("ApiClient", api), store), api
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("there", [claim("team-b", cost="more"), claim()], ids=["tenant", "labels"])
+async def test_a_claim_of_that_name_for_other_needs_is_left_alone(there: dict[str, Any], known: bool) -> None:
+    applier, api = a_claim_applier(there, known=known)
+    with pytest.raises(NameTaken, match="asks for something else") as caught:
+        await applier.apply_if_needed(claim(cost="more"))
+    assert caught.value.permanent
+    assert "team-b" not in str(caught.value)
+    assert api.applied == 0
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_claim_for_the_same_needs_is_put_right(known: bool) -> None:
+    there = claim()
+    applier, api = a_claim_applier({**there, "metadata": {**there["metadata"], "labels": {}}}, known=known)
+    assert await applier.apply_if_needed(claim())
     assert api.applied == 1

@@ -9,7 +9,7 @@ from tests.support.claim_world import Crash, World
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.port import PoolStatus
 from mistral_operator.cluster.errors import Conflict
-from mistral_operator.cluster.kinds import CLAIM
+from mistral_operator.cluster.kinds import CLAIM, JOB
 from mistral_operator.cluster.store import Key
 
 INCOMPATIBLE = "Cluster is running incompatible operation operation-1."
@@ -79,6 +79,27 @@ async def test_a_model_needs_nodes_for_its_replicas_and_one_more(spec: dict[str,
     await world.settle()
     assert world.pool is not None
     assert world.pool.bounds == bounds(nodes)
+
+
+async def test_a_conversion_needs_a_node_beside_the_replicas_that_are_kept() -> None:
+    world = World()
+    world.add_model(rollout={"strategy": "Recreate"})
+    await world.settle()
+    assert world.pool is not None
+    assert world.pool.bounds == bounds(1)
+    owner = {"kind": "MistralModel", "name": "chat", "uid": "uid-chat", "controller": True}
+    metadata = {"namespace": "other", "name": "chat-convert-1", "uid": "uid-job", "ownerReferences": [owner]}
+    job = {"apiVersion": JOB.api_version, "kind": JOB.kind, "metadata": metadata}
+    world.cluster.put(JOB, job)
+    await world.settle()
+    assert world.pool.bounds == bounds(1), "a Job in another namespace is not the model's"
+    job = {**job, "metadata": {**metadata, "namespace": "team"}}
+    world.cluster.put(JOB, job)
+    await world.settle()
+    assert world.pool.bounds == bounds(2)
+    world.cluster.put(JOB, {**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    await world.settle()
+    assert world.pool.bounds == bounds(1)
 
 
 async def test_a_revision_that_names_no_model_keeps_no_claim_from_its_work() -> None:

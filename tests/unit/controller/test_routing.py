@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
-from mistral_operator.api.names import API_VERSION, CLAIM_LABEL, MODEL_LABEL
-from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, MODEL, POD, REVISION, Kind
+from mistral_operator.api.names import (
+    API_VERSION,
+    APP_INSTANCE_LABEL,
+    CLAIM_LABEL,
+    CONVERTER_ROLE,
+    MODEL_LABEL,
+    ROLE_LABEL,
+)
+from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, JOB, MODEL, POD, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import RULES, observe
 from mistral_operator.controller.queue import KeyedQueue
@@ -96,6 +103,24 @@ def test_our_own_write_that_carries_a_newer_spec_is_looked_at(world: World) -> N
 
 def test_a_deleted_model_concerns_its_claim(world: World) -> None:
     world.store[MODEL].remove(CHAT, 99)
+    assert world.queued() == ({CHAT}, {"pool"})
+
+
+def test_a_conversions_pod_and_what_is_said_of_it_concern_the_model(world: World) -> None:
+    labels = {ROLE_LABEL: CONVERTER_ROLE, APP_INSTANCE_LABEL: "chat"}
+    world.put(POD, "convert", metadata={"labels": labels}, spec={}, status={"phase": "Pending"})
+    assert world.queued() == ({CHAT}, set())
+    world.put(EVENT, "said", involvedObject={"uid": "uid-convert"}, reason="FailedScaleUp", message="no quota")
+    assert world.queued() == ({CHAT}, set())
+    found = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
+    assert [pod["metadata"]["name"] for pod in found.pods] == ["chat-pod", "convert"]
+    assert [event["message"] for event in found.pod_events] == ["no quota"]
+
+
+def test_a_conversion_concerns_the_claim_when_it_begins_and_when_it_ends(world: World) -> None:
+    world.child(JOB, "chat-convert", own=True, spec={})
+    assert world.queued() == (set(), {"pool"})
+    world.child(JOB, "chat-convert", spec={}, status={"conditions": [{"type": "Complete", "status": "True"}]})
     assert world.queued() == ({CHAT}, {"pool"})
 
 

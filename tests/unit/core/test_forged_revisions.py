@@ -153,3 +153,16 @@ def test_an_untouched_revision_is_read() -> None:
         assert read.hash == stored["metadata"]["labels"][REVISION_LABEL]
         (path, value) = (("plan", "model_id"), "forged")
         assert read_revision(_forge(stored, path, value, remove=False)) is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("claim", "spec", "slice"), {"group": "g2-standard-8-od-aaaaaaaaaa", "number": 0}),
+        (("claim", "spec", "shape", "hosts"), 256),
+    ],
+)
+def test_a_claim_is_no_slice_and_no_larger_than_its_plan(path: Path, value: Any) -> None:
+    """The label on the pool's nodes follows from the slice: with somebody else's it would draw his pods."""
+    (ours,) = WORLDS["a pod a replica"].revisions
+    assert read_revision(_forge(ours, path, value, remove=False)) is None

@@ -7,9 +7,13 @@ from tests.support.world import CLUSTER, SETTINGS, World, make_model
 
 from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModel
+from mistral_operator.autoscaling.hpa import Hpa
 from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.core.support import find_unsupported
+from mistral_operator.engines.jetstream_pytorch import JetStreamPyTorch
 from mistral_operator.engines.protocol import Conversion, EngineLaunch
 from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests.pods import build_pod_template
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
 from mistral_operator.sandbox.engine.jetstream_settings import read_settings
@@ -49,6 +53,44 @@ def test_both_servers_take_their_command_lines(context: int | None) -> None:
         assert str(read.max_prefill_tokens) in started.gateway.args
 
 
+def test_a_revision_that_the_engine_would_ignore_is_refused() -> None:
+    source = {"weights": {"huggingFace": {"revision": "v1.0"}}}
+    refused = plan_model(model_of("JetStreamPyTorch", model="mixtral-8x7b", **source), CATALOGUE, CLUSTER, SETTINGS)
+    assert isinstance(refused, PlanRefused)
+    assert refused.reason == "FeatureNotSupported"
+    for words in ("spec.weights.huggingFace.revision", "leave revision out", "copy the files of v1.0"):
+        assert words in refused.message
+
+
+def test_a_plan_claims_no_revision_that_the_engine_does_not_load() -> None:
+    made = plan(model_of("JetStreamPyTorch", model="mixtral-8x7b"))
+    assert made.revision == ""
+    (note,) = [note for note in made.notes if "weights are not pinned" in note]
+    assert "huggingFace.revision" not in note
+
+
+def test_the_converter_gets_the_revision_that_was_asked_for() -> None:
+    for revision in ("v1.0", "0" * 40):
+        weights = {**BUCKET, "huggingFace": {"revision": revision}}
+        _, _, conversion = launch(model_of("JetStreamMaxText", model="mixtral-8x7b", weights=weights))
+        assert conversion is not None
+        words = conversion.container.args
+        assert words[words.index("--revision") + 1] == revision
+
+
+def test_the_way_to_vllm_leads_past_the_bucket() -> None:
+    """As docs/tpus.md says: what only MaxText reads has to go with `spec.engine`."""
+    tpu = {"model": "mixtral-8x7b", "allowExperimental": True, "capacity": {"options": [{"accelerator": "v6e"}]}}
+    stays = find_unsupported(MistralModel.model_validate(make_model(**tpu, weights=BUCKET)))
+    assert stays is not None
+    assert "spec.weights.cache" in stays.message
+    moved = MistralModel.model_validate(make_model(**tpu))
+    assert find_unsupported(moved) is None
+    assert plan(moved).chosen.engine == "vllm-tpu"
+    large = MistralModel.model_validate(make_model(**{**tpu, "model": "mixtral-8x22b"}))
+    assert isinstance(plan_model(large, CATALOGUE, CLUSTER, SETTINGS), PlanRefused)
+
+
 def settings(words: tuple[str, ...]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
@@ -80,6 +122,39 @@ def test_the_gateway_knows_the_servers_limits_and_its_sampling() -> None:
     assert started.gateway.image == SETTINGS.images["gateway"]
     assert set(started.gateway.ports) == {"http"}
     assert "http" not in started.engine.ports
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5, 6, 8, 48])
+def test_the_gateway_lets_the_queue_grow_beyond_the_autoscalers_target(slots: int) -> None:
+    model = model_of(
+        "JetStreamPyTorch",
+        model="mixtral-8x7b",
+        engine={"maxConcurrency": slots},
+        replicas=1,
+        scaling={"minReplicas": 1, "maxReplicas": 4},
+    )
+    option, started, _ = launch(model)
+    assert started.gateway is not None
+    given = dict(zip(started.gateway.args[::2], started.gateway.args[1::2], strict=True))
+    (autoscaler,) = Hpa().build(model, queue_metric=JetStreamPyTorch.queue_metric)
+    target = int(autoscaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"])
+    assert option.max_concurrency == slots
+    # Transfer, generate backlog and prefill hold one each; twice the target doubles the replicas at once.
+    waiting = int(given["--max-concurrency"]) - slots - 3
+    assert waiting >= 2 * target
+    # What docs/gateway.md promises; the autoscaler ignores a tenth.
+    assert waiting > 1.1 * max(11, 2 * slots)
+
+
+@pytest.mark.parametrize(("kind", "weights"), [("JetStreamPyTorch", {}), ("JetStreamMaxText", {"weights": BUCKET})])
+def test_no_file_of_one_container_is_the_others(kind: str, weights: dict[str, Any]) -> None:
+    model = model_of(kind, model="mixtral-8x7b", **weights)
+    option, started, _ = launch(model)
+    template = build_pod_template(model, option, started, revision="r", claim="c")
+    mounts = [{mount["name"] for mount in c.get("volumeMounts", [])} for c in template["spec"]["containers"]]
+    assert len(mounts) == 2
+    assert not mounts[0] & mounts[1]
+    assert mounts[0] | mounts[1] == {volume["name"] for volume in template["spec"]["volumes"]}
 
 
 def test_maxtext_serves_what_its_job_has_converted() -> None:
@@ -195,6 +270,7 @@ def the_job(world: World) -> dict[str, Any]:
 
 def test_no_replica_starts_before_the_checkpoint_is_there() -> None:
     world = converting()
+    world.start_converter(containerStatuses=[{"name": "convert", "state": {"running": {}}}])
     world.step()
     assert world.deployment["spec"]["replicas"] == 0
     ready = world.condition("Ready")

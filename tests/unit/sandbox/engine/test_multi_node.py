@@ -1,22 +1,20 @@
 """A group of hosts as processes: nobody serves alone, and nobody outlives a lost member."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
+from tests.support.engine_process import Start, stand_ins
 from tests.support.polling import eventually
 
 from mistral_operator.sandbox.engine import multi_node
 from mistral_operator.sandbox.engine.multi_node import Options, UsageError, read_options
 from mistral_operator.sandbox.names import write_hosts
 
-ROOT = Path(__file__).parents[4]
 FAST = {"STAND_IN_SPEED": "50"}
 ANSWER = {"messages": [{"role": "user", "content": "Hi"}], "ignore_eos": True, "max_tokens": 2000}
 
@@ -24,10 +22,10 @@ ANSWER = {"messages": [{"role": "user", "content": "Hi"}], "ignore_eos": True, "
 class Group:
     """A leader and workers of one test, on ports that nobody uses."""
 
-    def __init__(self, hosts: Path, ports: tuple[int, int]) -> None:
+    def __init__(self, start: Start, hosts: Path, ports: tuple[int, int]) -> None:
         self.hosts = hosts
         self.ray_port, self.port = ports
-        self._started: list[Process] = []
+        self._run = start
 
     async def leader(self, size: int = 2, *flags: str, **environment: str) -> Process:
         serve = ["serve", "mistralai/Chat", "--port", str(self.port), *flags]
@@ -50,38 +48,17 @@ class Group:
     async def serves(self) -> bool:
         return await self.health() == 200
 
-    async def close(self) -> None:
-        for process in self._started:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
     async def _start(self, *words: str, **environment: str) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "mistral_operator.sandbox.engine.multi_node", *words),
-            stdin=PIPE,
-            stderr=PIPE,
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT / "operator"),
-                "STAND_IN_HOSTS": str(self.hosts),
-                "STAND_IN_NAMESPACE": "team",
-                "STAND_IN_LOAD_SECONDS": "0",
-                **environment,
-            },
-        )
-        self._started.append(process)
-        return process
+        own = {"STAND_IN_HOSTS": str(self.hosts), "STAND_IN_NAMESPACE": "team", "STAND_IN_LOAD_SECONDS": "0"}
+        return await self._run(*words, **own | environment)
 
 
 @pytest.fixture
 async def group(tmp_path: Path, free_ports: Callable[[], int]) -> AsyncIterator[Group]:
     """A group whose leader is called chat-0.chat in namespace team."""
     write_hosts(tmp_path / "hosts", {"chat-0.chat.team.svc.cluster.local": "127.0.0.1"})
-    group = Group(tmp_path / "hosts", (free_ports(), free_ports()))
-    yield group
-    await group.close()
+    async with stand_ins("multi_node") as start:
+        yield Group(start, tmp_path / "hosts", (free_ports(), free_ports()))
 
 
 async def until_said(process: Process, text: bytes) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mistral_operator.engines.vllm_tpu import LEADER_COMMAND, WORKER_COMMAND
 from mistral_operator.sandbox.kubelet.calls import Program, Refused
 from mistral_operator.sandbox.kubelet.programs import recognise
 
@@ -44,6 +45,16 @@ def test_a_worker_of_a_group() -> None:
     called = container(TPU, "bash", "-c", WORKER)
     arguments = ("worker", "--ray_address=chat-0.chat.team")
     assert recognise(called, GROUP) == Program(MULTI_NODE, arguments, loads=False)
+
+
+def test_what_the_operator_renders_is_known() -> None:
+    values = GROUP | {"VLLM_ENGINE_READY_TIMEOUT_S": "1800"}
+    leader = recognise(container(TPU, *LEADER_COMMAND, args=["mistralai/Chat"]), values)
+    words = ("leader", "--ray_cluster_size=4", "--ray_init_timeout=1800", "--", "serve", "mistralai/Chat")
+    assert leader == Program(MULTI_NODE, words)
+    worker = recognise(container(TPU, *WORKER_COMMAND), values)
+    words = ("worker", "--ray_address=chat-0.chat.team", "--ray_init_timeout=1800")
+    assert worker == Program(MULTI_NODE, words, loads=False)
 
 
 def test_what_is_not_set_is_empty_as_in_a_shell() -> None:
