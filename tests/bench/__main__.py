@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.gateway import measure_gateway
-from tests.bench.planning import measure_plan_command, measure_planning
+from tests.bench.planning import measure_plan_command, measure_planning, measure_remembering
 from tests.bench.report import say
 from tests.bench.single import measure_single_models
 from tests.bench.thousand import measure_thousand_models
@@ -20,6 +20,7 @@ from tests.bench.thousand import measure_thousand_models
 def plan(_: Path) -> None:
     """Needs no cluster."""
     measure_planning()
+    measure_remembering()
     measure_plan_command()
 
 

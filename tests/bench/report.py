@@ -20,3 +20,9 @@ def say(text: str) -> None:
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of all values doesn't exceed (nearest rank)."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def pair_ratios(values: Sequence[float], references: Sequence[float]) -> list[float]:
+    """Each value by the reference before it and by the one after it, sorted; references are one more than values."""
+    pairs = (references[index : index + 2] for index in range(len(values)))
+    return sorted(value / other for value, around in zip(values, pairs, strict=True) for other in around)

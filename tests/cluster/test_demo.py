@@ -1,4 +1,4 @@
-"""The README's first command, as a user starts it, ends it, and looks at what it keeps."""
+"""The README's demo and sandbox, as a user starts them, ends them, and looks at what they keep."""
 
 import os
 import re
@@ -23,6 +23,8 @@ from mistral_operator.sandbox.kube import Kube
 pytestmark = pytest.mark.cluster
 
 SPEED = "50"
+API = "/apis/serving.mistral-operator.dev/v1alpha1"
+HEAD = {"apiVersion": "serving.mistral-operator.dev/v1alpha1", "kind": "MistralModel"}
 PATHS = {
     "ControllerRevision": "/apis/apps/v1/namespaces/demo/controllerrevisions",
     "Deployment": "/apis/apps/v1/namespaces/demo/deployments",
@@ -105,11 +107,7 @@ async def test_a_kept_demo_can_be_looked_at_and_ends_at_ctrl_c(start: Start, tmp
     process = start("demo", "--keep", "--speed", SPEED, "--directory", tmp_path / "demo", "--example", example)
     await eventually(lambda: "Everything keeps running" in output(tmp_path), 120, lambda: output(tmp_path))
     kubeconfig = tmp_path / "demo" / "kubeconfig"
-    path = re.search(r"^ *export PATH=(.*):\$PATH$", output(tmp_path), re.MULTILINE)
-    assert path
-    for name in ("kubectl", "mistral-operator"):
-        assert shutil.which(name, path=path[1]), f"{name} is not in {path[1]}"
-
+    expect_path(output(tmp_path))
     at_model = ("status", "chat", "-n", "demo", "--kubeconfig", kubeconfig)
 
     story = call(*at_model)
@@ -138,6 +136,41 @@ async def test_a_kept_demo_can_be_looked_at_and_ends_at_ctrl_c(start: Start, tmp
     await eventually(lambda: not [child for child in family if child.is_running()], 10)
 
 
+def expect_path(text: str) -> None:
+    """The line to copy leads to both commands that the README names."""
+    path = re.search(r"^ *export PATH=(.*):\$PATH$", text, re.MULTILINE)
+    assert path, text
+    for name in ("kubectl", "mistral-operator"):
+        assert shutil.which(name, path=path[1]), f"{name} is not in {path[1]}"
+
+
+async def test_sandbox_up_runs_a_scenario_and_ends_at_ctrl_c(start: Start, tmp_path: Path) -> None:
+    """No L4 is in stock there, and the smallest model asks for one."""
+    scenario = REPOSITORY / "examples" / "scenarios" / "stock-out.yaml"
+    options = ("--with-operator", "--scenario", scenario, "--speed", SPEED, "--directory", tmp_path / "box")
+    process = start("sandbox", "up", *options)
+    await eventually(lambda: "export PATH=" in output(tmp_path), 120, lambda: output(tmp_path))
+    expect_path(output(tmp_path))
+    printed = re.search(r"export KUBECONFIG=(\S+)", output(tmp_path))
+    assert printed
+    async with Kube(Path(printed[1])) as kube:
+        model = {"metadata": {"name": "chat"}, "spec": {"model": "mistral-7b-v0.3"}}
+        made = await kube.create(f"{API}/namespaces/default/mistralmodels", {**HEAD, **model})
+        path = f"{API}/namespaces/default/mistralmodels/{made['metadata']['name']}"
+
+        async def stocked_out() -> bool:
+            conditions = (await kube.request("GET", path)).get("status", {}).get("conditions", ())
+            return "StockedOut" in [c["reason"] for c in conditions if c["type"] == "CapacityReady"]
+
+        await eventually(stocked_out, 60, lambda: output(tmp_path))
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) > 5
+    process.send_signal(signal.SIGINT)
+    assert await ended(process, tmp_path) == 0, output(tmp_path)
+    assert output(tmp_path).endswith("Stopping.\n")
+    await eventually(lambda: not [child for child in family if child.is_running()], 10)
+
+
 async def assert_applied(kubeconfig: Path, manifests: list[dict[str, Any]]) -> None:
     """Each rendered object is what the operator has applied, its seal, the hash of the whole manifest, included."""
     assert {manifest["kind"] for manifest in manifests} == set(PATHS)
@@ -150,8 +183,7 @@ async def assert_applied(kubeconfig: Path, manifests: list[dict[str, Any]]) -> N
 
 async def test_a_refused_model_fails_the_demo_with_its_reason(start: Start, tmp_path: Path) -> None:
     example = tmp_path / "model.yaml"
-    head = {"apiVersion": "serving.mistral-operator.dev/v1alpha1", "kind": "MistralModel", "metadata": {"name": "chat"}}
-    example.write_text(yaml.safe_dump({**head, "spec": {"model": "mistral-8b"}}))
+    example.write_text(yaml.safe_dump({**HEAD, "metadata": {"name": "chat"}, "spec": {"model": "mistral-8b"}}))
     process = start("demo", "--speed", SPEED, "--directory", tmp_path / "demo", "--example", example)
     assert await ended(process, tmp_path) == 1
     assert "the model is refused: UnknownModel" in output(tmp_path)

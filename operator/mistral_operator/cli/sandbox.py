@@ -61,13 +61,13 @@ async def _stay(
                 await stack.start_operator(info)
             narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)
             place = f"project {info.project}, {info.location}, cluster {info.cluster}"
+            # The last lines are there to be copied, so they aren't wrapped.
             narrator.show([*facts([
-                ("kubeconfig", f"export KUBECONFIG={info.kubeconfig}"),
                 ("GKE", f"{info.container_api} (simulated; {place})"),
                 ("services", f"{info.front_url}/NAMESPACE/SERVICE/v1/…"),
                 ("cloud", f"{info.control_url}/state"),
                 ("logs", str(directory)),
-            ]), f"  {describe_path()}"])  # fmt: skip
+            ]), "", f"  export KUBECONFIG={info.kubeconfig}", f"  {describe_path()}"])  # fmt: skip
             if not await wait_for_signal(stack):
                 stack.check()
             say("Stopping.")
