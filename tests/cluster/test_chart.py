@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.helm import CHART, IMAGE, Helm, only
+from tests.released.releases import RELEASES
+from tests.support.helm import IMAGE, Helm, only
 from tests.support.kubectl import kubectl
 from tests.support.light_stack import light_stack
 from tests.support.polling import eventually
@@ -23,6 +24,7 @@ from mistral_operator.sandbox.neighbours.find import find_program
 from mistral_operator.sandbox.processes import ProcessGroup
 
 MODEL = "mistral-7b-v0.3"
+LAST_RELEASE = RELEASES[-1] / "chart"
 FIRST, SECOND = "inference", "platform-two"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CRD = f"{CRDS}/nodepoolclaims.serving.mistral-operator.dev"
@@ -238,7 +240,7 @@ async def test_a_release_serves_upgrades_and_goes_and_its_models_stay(
     site: tuple[Stack, ControlPlane, Helm], tmp_path: Path
 ) -> None:
     stack, plane, helm = site
-    older = shutil.copytree(CHART, tmp_path / "older")
+    older = shutil.copytree(LAST_RELEASE, tmp_path / "older")
     _drop_column(older / "files" / "crds" / "serving.mistral-operator.dev_nodepoolclaims.yaml", "Tenant")
     notes = await replace(helm, chart=older).install("chat-models", FIRST)
     assert "kubectl delete mistralmodels --all --all-namespaces" in notes

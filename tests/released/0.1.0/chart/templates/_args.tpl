@@ -1,0 +1,28 @@
+{{/* What `mistral-operator run` is told. What is empty isn't said: the operator discovers it. */}}
+{{- define "mistral-operator.args" -}}
+- run
+- --leader-elect
+- --lease-namespace={{ include "mistral-operator.leaseNamespace" . }}
+- --health-port=8080
+- --workers={{ .Values.workers }}
+- --resync-s={{ .Values.resyncSeconds }}
+- --claim-idle-after-s={{ .Values.claimIdleAfterSeconds }}
+{{- range $name := list "project" "location" "cluster" }}
+{{- with get $.Values $name }}
+- {{ printf "--%s=%s" $name . | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.zones }}
+- {{ printf "--zones=%s" (join "," .) | quote }}
+{{- end }}
+{{- $own := dict "gateway" (include "mistral-operator.image" .) }}
+{{- range $engine, $image := merge (deepCopy .Values.images) $own }}
+- {{ printf "--image=%s=%s" $engine $image | quote }}
+{{- end }}
+{{- if eq .Values.logLevel "debug" }}
+- --verbose
+{{- end }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
