@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.operator_account import read_manifests
-from tests.support.rights import FOLDER, HARDLY_USED, Right, Use, read_recorded, read_rights
+from tests.support.rights import FOLDER, Right, Use, read_recorded, read_rights
 from tests.support.running_sandbox import REPOSITORY
 
 LEAST_SANDBOXES = 5
@@ -42,17 +42,12 @@ def test_nothing_was_refused(uses: list[Use]) -> None:
 
 def test_every_right_is_used(uses: list[Use], granted: set[Right]) -> None:
     used = frozenset[Right]().union(*(use.used for use in uses))
-    unused = granted - used - HARDLY_USED.keys()
+    unused = granted - used
     assert not unused, f"granted, but used in none of {len(uses)} sandboxes: {', '.join(map(str, sorted(unused)))}"
     beyond = {right: use.sandbox for use in uses for right in use.used - granted}
     assert not beyond, (
         f"used without being granted: {', '.join(f'{right} in {where}' for right, where in beyond.items())}"
     )
-
-
-def test_what_is_hardly_used_is_granted(granted: set[Right]) -> None:
-    """An exception for a right that is gone would hide the next one of that name."""
-    assert set(HARDLY_USED) <= granted
 
 
 def test_the_chart_grants_the_same(granted: set[Right]) -> None:

@@ -26,14 +26,6 @@ class Right(NamedTuple):
         return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}"
 
 
-HARDLY_USED = {
-    Right("serving.mistral-operator.dev", "nodepoolclaims", "get"): (
-        "a claim is read only where somebody makes one of that name between the operator's look and its write"
-    ),
-}
-"""Right → when it is used. Every other one is used in the tests."""
-
-
 class Request(NamedTuple):
     """What the operator asked for, and what came of it."""
 
