@@ -153,6 +153,7 @@ async def test_what_happens_to_an_open_answer_at_sigterm(start: Start, drain_s: 
 
 async def test_a_gateway_waits_for_its_engine(start: Start) -> None:
     pair = await start(load_s=3)
+    pair.engine.send_signal(signal.SIGSTOP)  # However long the gateway takes to start, the engine takes longer.
 
     async def loading() -> bool:
         async with aiohttp.ClientSession() as session:
@@ -163,6 +164,7 @@ async def test_a_gateway_waits_for_its_engine(start: Start) -> None:
                 return False
 
     await eventually(loading, 60, message="the gateway says that its engine is away")
+    pair.engine.send_signal(signal.SIGCONT)
     await eventually(pair.healthy, 60, message="the engine is there")
 
 
