@@ -53,7 +53,8 @@ def test_any_bytes_are_no_json_or_can_be_written_again(text: bytes) -> None:
         value = parse_json(text)
     except ValueError:
         return
-    json.dumps(value, ensure_ascii=False).encode()
+    written = json.dumps(value, ensure_ascii=False).encode()
+    assert parse_json(written) == value
 
 
 def test_what_is_no_json_is_told() -> None:
