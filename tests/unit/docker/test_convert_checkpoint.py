@@ -225,7 +225,7 @@ def test_a_step_is_stopped_when_another_run_may_be_at_work(monkeypatch: pytest.M
         raise program.ConversionError("taken over")
 
     with pytest.raises(program.ConversionError, match="taken over"):
-        program.run_program([sys.executable, "-c", "input()"], {}, refuse)
+        program.run_program([sys.executable, "-c", "import signal; signal.pause()"], {}, refuse)
 
 
 class Hours:
