@@ -23,9 +23,13 @@ HEAD = "# Made from requirements.lock by `make lock` (tools/image_lock.py); do n
 
 
 def read_blocks(lock: str) -> dict[str, str]:
-    """Each package's lines: its version, its hashes, and for whose sake it is there."""
-    blocks = re.split(r"\n(?=[a-z0-9])", lock.strip())
-    return {re.split(r"[=\[ ]", block)[0]: block for block in blocks}
+    """Each package's lines: its version, its hashes, and for whose sake it is there. A package may have several
+    versions, each for some versions of Python.
+    """
+    blocks: dict[str, list[str]] = {}
+    for block in re.split(r"\n(?=[a-z0-9])", lock.strip()):
+        blocks.setdefault(re.split(r"[=\[ ]", block)[0], []).append(block)
+    return {name: "\n".join(versions) for name, versions in blocks.items()}
 
 
 def read_requirers(block: str) -> set[str]:

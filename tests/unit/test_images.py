@@ -114,3 +114,15 @@ def test_hadolint_finds_nothing(file: Path) -> None:
         pytest.skip("hadolint has no package for this machine")
     done = subprocess.run([hadolint, "--no-color", file], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_images_lock_has_every_version_of_what_it_has() -> None:
+    """A package may have one version for each of several Pythons, and the image has only one of these Pythons."""
+
+    def versions(path: Path) -> set[str]:
+        return set(re.findall(r"^[a-z0-9][^ \\]*==[^ \\]+", path.read_text(), re.MULTILINE))
+
+    everything, run = versions(ROOT / "requirements.lock"), versions(ROOT / "docker" / "operator" / "run.lock")
+    names = {version.partition("==")[0] for version in run}
+    assert run == {version for version in everything if version.partition("==")[0] in names}
+    assert len(run) > len(names)  # Otherwise there is nothing to see here.
