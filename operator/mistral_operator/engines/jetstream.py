@@ -1,5 +1,6 @@
 """What both kinds of JetStream share: a gRPC server without OpenAI's API, the gateway in front, a fixed sampling."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from mistral_operator.api.engine import RESERVED_ENV
@@ -7,7 +8,7 @@ from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines import tpu
 from mistral_operator.engines.budget import startup_budget_s, wanted_drain_s
 from mistral_operator.engines.drain import choose_drain
-from mistral_operator.engines.protocol import HTTP_PORT_NAME, Check, ContainerLaunch, EngineLaunch
+from mistral_operator.engines.protocol import CACHE_DIRECTORY, HTTP_PORT_NAME, Check, ContainerLaunch, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
 CONTAINER: Final = "jetstream"
@@ -37,8 +38,26 @@ QUEUED_PER_SLOT: Final = 3
 LEAST_QUEUED: Final = 16
 
 
-def assemble(spec: MistralModelSpec, plan: Plan, option: PlannedOption, engine: ContainerLaunch) -> EngineLaunch:
-    """A replica of `engine` behind the gateway."""
+def launch(
+    spec: MistralModelSpec,
+    plan: Plan,
+    option: PlannedOption,
+    *,
+    command: tuple[str, ...],
+    args: tuple[str, ...],
+    env: Mapping[str, str],
+) -> EngineLaunch:
+    """One replica: a server that is started so, behind the gateway."""
+    engine = ContainerLaunch(
+        name=CONTAINER,
+        image=option.image,
+        command=command,
+        args=args,
+        env={"HOME": CACHE_DIRECTORY, "PJRT_DEVICE": "TPU", **env},
+        ports=PORTS,
+        ready=Check(GRPC_PORT_NAME),
+        alive=Check(GRPC_PORT_NAME),
+    )
     wanted_s = wanted_drain_s(spec)
     drain = choose_drain(LONGEST_DRAIN_S if wanted_s is None else min(wanted_s, LONGEST_DRAIN_S), option.consumption)
     return EngineLaunch(

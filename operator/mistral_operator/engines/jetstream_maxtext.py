@@ -5,14 +5,7 @@ from typing import Final
 
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines import jetstream, tpu
-from mistral_operator.engines.protocol import (
-    CACHE_DIRECTORY,
-    CONVERTER,
-    Check,
-    ContainerLaunch,
-    Conversion,
-    EngineLaunch,
-)
+from mistral_operator.engines.protocol import CACHE_DIRECTORY, CONVERTER, ContainerLaunch, Conversion, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
 # Where docker/jetstream-maxtext.Dockerfile puts them.
@@ -41,17 +34,14 @@ class JetStreamMaxText:
 
     def launch(self, spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> EngineLaunch:
         """Say how to run one replica of `plan` as `option`."""
-        engine = ContainerLaunch(
-            name=jetstream.CONTAINER,
-            image=option.image,
+        return jetstream.launch(
+            spec,
+            plan,
+            option,
             command=("python3", "-m", "maxtext.inference.maxengine.maxengine_server"),
             args=(_CONFIGURATION, *_settings(spec, plan, option)),
-            env={"HOME": CACHE_DIRECTORY, "PJRT_DEVICE": "TPU"},
-            ports=jetstream.PORTS,
-            ready=Check(jetstream.GRPC_PORT_NAME),
-            alive=Check(jetstream.GRPC_PORT_NAME),
+            env={},
         )
-        return jetstream.assemble(spec, plan, option, engine)
 
     def convert(self, plan: Plan, option: PlannedOption) -> Conversion | None:
         """The Job that puts the checkpoint into the bucket, unless the user says that it is there."""

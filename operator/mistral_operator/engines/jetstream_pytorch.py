@@ -4,7 +4,7 @@ from typing import Final
 
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines import jetstream, tpu
-from mistral_operator.engines.protocol import CACHE_DIRECTORY, Check, ContainerLaunch, Conversion, EngineLaunch
+from mistral_operator.engines.protocol import CACHE_DIRECTORY, Conversion, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
 _OWN_FLAGS: Final = frozenset({
@@ -25,17 +25,14 @@ class JetStreamPyTorch:
 
     def launch(self, spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> EngineLaunch:
         """Say how to run one replica of `plan` as `option`."""
-        engine = ContainerLaunch(
-            name=jetstream.CONTAINER,
-            image=option.image,
+        return jetstream.launch(
+            spec,
+            plan,
+            option,
             command=("jpt", "serve"),
             args=_arguments(spec, plan, option),
-            env={"HF_HOME": f"{CACHE_DIRECTORY}/huggingface", "HOME": CACHE_DIRECTORY, "PJRT_DEVICE": "TPU"},
-            ports=jetstream.PORTS,
-            ready=Check(jetstream.GRPC_PORT_NAME),
-            alive=Check(jetstream.GRPC_PORT_NAME),
+            env={"HF_HOME": f"{CACHE_DIRECTORY}/huggingface"},
         )
-        return jetstream.assemble(spec, plan, option, engine)
 
     def convert(self, plan: Plan, option: PlannedOption) -> Conversion | None:
         """The server converts the published files itself when it starts."""

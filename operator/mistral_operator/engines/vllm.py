@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from mistral_operator.api.model import MistralModelSpec
-from mistral_operator.engines.protocol import CACHE_DIRECTORY, HTTP_PORT_NAME, Check
+from mistral_operator.engines.budget import startup_budget_s, wanted_drain_s
+from mistral_operator.engines.drain import choose_drain
+from mistral_operator.engines.protocol import CACHE_DIRECTORY, HTTP_PORT_NAME, Check, ContainerLaunch, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
 CONTAINER: Final = "vllm"
@@ -27,7 +29,31 @@ OWN_FLAGS: Final = frozenset({
 })  # fmt: skip
 
 
-def serve_arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption, *, drain_s: int) -> tuple[str, ...]:
+def launch(spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> EngineLaunch:
+    """One replica in one pod, as on any accelerator."""
+    drain = choose_drain(wanted_drain_s(spec), option.consumption)
+    budget_s = startup_budget_s(option)
+    engine = ContainerLaunch(
+        name=CONTAINER,
+        image=option.image,
+        command=("vllm", "serve"),
+        args=_serve_arguments(spec, plan, option, drain_s=drain.drain_s),
+        env=_environment(plan, budget_s),
+        ports={HTTP_PORT_NAME: PORT},
+        ready=HEALTH,
+        alive=HEALTH,
+    )
+    return EngineLaunch(
+        engine=engine,
+        startup_budget_s=budget_s,
+        drain_s=drain.drain_s,
+        endpoint_removal_s=drain.endpoint_removal_s,
+        run_as_user=USER_ID,
+        run_as_group=GROUP_ID,
+    )
+
+
+def _serve_arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption, *, drain_s: int) -> tuple[str, ...]:
     """The arguments of `vllm serve`, the model first."""
     revision = ("--revision", plan.revision) if plan.revision else ()
     return (
@@ -56,7 +82,7 @@ def _numerics(plan: Plan, option: PlannedOption) -> tuple[str, ...]:
     return ("--dtype", "bfloat16", *quantization, *kv_cache)
 
 
-def base_environment(plan: Plan, startup_budget_s: int) -> Mapping[str, str]:
+def _environment(plan: Plan, startup_budget_s: int) -> Mapping[str, str]:
     """Where vLLM may write, how long it may take, that it reports to nobody, and what the model can't do without."""
     return {
         **plan.engine_env,

@@ -7,9 +7,7 @@ from typing import Final
 from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines import tpu, vllm
-from mistral_operator.engines.budget import startup_budget_s, wanted_drain_s
-from mistral_operator.engines.drain import choose_drain
-from mistral_operator.engines.protocol import HTTP_PORT_NAME, ContainerLaunch, Conversion, EngineLaunch
+from mistral_operator.engines.protocol import ContainerLaunch, Conversion, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
 # The image's own helper, which upstream's example for several hosts uses too. It waits until the whole Ray cluster is
@@ -37,28 +35,15 @@ class VllmTpu:
 
     def launch(self, spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> EngineLaunch:
         """Say how to run one replica of `plan` as `option`."""
-        drain = choose_drain(wanted_drain_s(spec), option.consumption)
-        budget_s = startup_budget_s(option)
-        engine = ContainerLaunch(
-            name=vllm.CONTAINER,
-            image=option.image,
-            command=("vllm", "serve") if option.hosts == 1 else LEADER_COMMAND,
-            args=vllm.serve_arguments(spec, plan, option, drain_s=drain.drain_s),
-            env=_environment(plan, option, budget_s),
-            ports={HTTP_PORT_NAME: vllm.PORT, tpu.METRICS_PORT_NAME: tpu.METRICS_PORT},
-            ready=vllm.HEALTH,
-            alive=vllm.HEALTH,
+        plain = vllm.launch(spec, plan, option)
+        engine = replace(
+            plain.engine,
+            command=plain.engine.command if option.hosts == 1 else LEADER_COMMAND,
+            env={**plain.engine.env, **_environment(option)},
+            ports={**plain.engine.ports, tpu.METRICS_PORT_NAME: tpu.METRICS_PORT},
         )
-        return EngineLaunch(
-            engine=engine,
-            startup_budget_s=budget_s,
-            drain_s=drain.drain_s,
-            endpoint_removal_s=drain.endpoint_removal_s,
-            run_as_user=vllm.USER_ID,
-            run_as_group=vllm.GROUP_ID,
-            scratch=tpu.SCRATCH,
-            worker=_worker(engine) if option.hosts > 1 else None,
-        )
+        worker = _worker(engine) if option.hosts > 1 else None
+        return replace(plain, engine=engine, scratch=tpu.SCRATCH, worker=worker)
 
     def convert(self, plan: Plan, option: PlannedOption) -> Conversion | None:
         """VLLM loads the published files."""
@@ -71,11 +56,10 @@ def _worker(leader: ContainerLaunch) -> ContainerLaunch:
     return replace(leader, command=WORKER_COMMAND, args=(), ports=ports, ready=None, alive=None)
 
 
-def _environment(plan: Plan, option: PlannedOption, budget_s: int) -> Mapping[str, str]:
+def _environment(option: PlannedOption) -> Mapping[str, str]:
     """Tpu-inference has no code of its own for Mistral's architectures: it is told to take vLLM's."""
     several = {"JAX_PLATFORMS": "", "PJRT_DEVICE": "TPU", "TPU_MULTIHOST_BACKEND": "ray"}
     return {
-        **vllm.base_environment(plan, budget_s),
         "JAX_COMPILATION_CACHE_DIR": tpu.COMPILE_CACHE,
         "MODEL_IMPL_TYPE": "vllm",
         "TPU_BACKEND_TYPE": "jax",
