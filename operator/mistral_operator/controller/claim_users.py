@@ -14,7 +14,7 @@ from mistral_operator.cluster.apply import controller_of
 from mistral_operator.cluster.kinds import JOB, MODEL, NODE, REVISION
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import CLAIM_NAME, MODEL_NAME, OWNER
-from mistral_operator.status.findings import read_condition
+from mistral_operator.status.findings import is_true
 
 Json = Mapping[str, Any]
 _Owner = tuple[Key, str]
@@ -78,7 +78,7 @@ class ClaimUsers:
 
 
 def _has_ended(job: Json) -> bool:
-    return any(read_condition(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))
+    return is_true(job, "Complete") or is_true(job, "Failed")
 
 
 def most_nodes(spec: Json, *, converting: bool) -> int:

@@ -13,8 +13,8 @@ from mistral_operator.manifests.revision import Revision, build_revision
 from mistral_operator.manifests.slices import build_leader_worker_set
 from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
 from mistral_operator.planning.types import PlannedOption
+from mistral_operator.status.findings import is_true
 from mistral_operator.status.situation import Situation
-from mistral_operator.status.timeline import is_claim_ready
 
 
 def render(
@@ -40,7 +40,7 @@ def _must_wait(revision: Revision, situation: Situation) -> bool:
     to run on.
     """
     claims = situation.claims if revision.spans_hosts else ()
-    no_slice = bool(claims) and not any(claim and is_claim_ready(claim) for claim in claims)
+    no_slice = bool(claims) and not any(claim and is_true(claim, "Ready") for claim in claims)
     return situation.nothing_to_load or (no_slice and not situation.current_pods)
 
 

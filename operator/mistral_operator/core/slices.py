@@ -9,9 +9,8 @@ from typing import Any
 from mistral_operator.core.types import Observed
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.manifests.slices import choose_slices, read_slice_name
-from mistral_operator.status.findings import Finding, unmet
+from mistral_operator.status.findings import Finding, is_true, unmet
 from mistral_operator.status.pods import PodView
-from mistral_operator.status.timeline import is_claim_ready
 
 Occupied = Mapping[str, Sequence[int]]
 """Group of slices → the numbers of those on which pods are."""
@@ -67,5 +66,5 @@ def explain_missing_controller(revision: Revision | None, *, served: bool) -> Fi
 def price_slices(claims: Iterable[Mapping[str, Any]], revisions: Iterable[Revision]) -> tuple[Decimal | None, ...]:
     """US dollars an hour of each slice that stands, at the price of the newest revision that it is for."""
     prices = {each.claim_name: each.plan.chosen.hourly_cost for each in revisions if each.spans_hosts}
-    groups = [(claim["spec"].get("slice") or {}).get("group") for claim in claims if is_claim_ready(claim)]
+    groups = [(claim["spec"].get("slice") or {}).get("group") for claim in claims if is_true(claim, "Ready")]
     return tuple(prices[group] for group in groups if group in prices)

@@ -8,7 +8,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.engines.protocol import CONVERTER
 from mistral_operator.manifests.identity import is_owned_by
 from mistral_operator.planning.types import Plan
-from mistral_operator.status.findings import Finding, quote, read_condition, unmet
+from mistral_operator.status.findings import Finding, is_true, quote, read_condition, unmet
 from mistral_operator.status.pods import FINISHED, PodView, view_pod
 
 _Object = Mapping[str, Any]
@@ -37,12 +37,12 @@ def view_conversion(name: str, job: _Object | None, pods: Iterable[_Object]) -> 
     """Read the live Job and those of the pods that are its own; one that isn't there yet has not begun."""
     live = job or {}
     failed = read_condition(live, "Failed")
-    given_up = failed.get("status") == "True"
+    given_up = is_true(live, "Failed")
     running, ended = _divide(live, pods)
     return ConversionView(
         name=name,
         made=job is not None,
-        done=read_condition(live, "Complete").get("status") == "True",
+        done=is_true(live, "Complete"),
         failure=quote(f"{failed.get('reason', 'Failed')}: {failed.get('message', '')}") if given_up else "",
         tries=int(live.get("status", {}).get("failed", 0)),
         pod=view_pod(running[-1], _CONTAINERS) if running else None,

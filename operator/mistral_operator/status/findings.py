@@ -49,6 +49,11 @@ def read_condition(holder: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return next((condition for condition in conditions if condition.get("type") == kind), {})
 
 
+def is_true(holder: Mapping[str, Any], kind: str) -> bool:
+    """Whether a live object's condition holds; one that isn't there doesn't."""
+    return read_condition(holder, kind).get("status") == "True"
+
+
 def format_time(moment: datetime) -> str:
     """RFC 3339 in whole seconds, as Kubernetes writes it; `moment` is in UTC."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from mistral_operator.api.status import TimelineEntry
-from mistral_operator.status.findings import Finding, format_time, read_condition
+from mistral_operator.status.findings import Finding, format_time, is_true
 from mistral_operator.status.situation import Situation
 
 LONGEST = 20
@@ -57,12 +56,7 @@ def _is_served(situation: Situation, findings: Mapping[str, Finding]) -> bool:
 
 
 def _is_pool_ready(situation: Situation) -> bool:
-    return any(claim is not None and is_claim_ready(claim) for claim in situation.claims)
-
-
-def is_claim_ready(claim: Mapping[str, Any]) -> bool:
-    """Whether the claim's node pool can be used."""
-    return read_condition(claim, "Ready").get("status") == "True"
+    return any(claim is not None and is_true(claim, "Ready") for claim in situation.claims)
 
 
 def _describe_pools(situation: Situation) -> str:
