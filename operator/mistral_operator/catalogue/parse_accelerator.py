@@ -24,22 +24,22 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         label=reader.text("label"),
         resource=reader.text("resource"),
         architecture=reader.text("architecture"),
-        compute_capability=reader.decimal("compute_capability") if reader.has("compute_capability") else Decimal(0),
+        compute_capability=reader.optional(reader.decimal, "compute_capability", Decimal(0)),
         memory_gib=reader.whole("memory_gib"),
         usable_memory_gib=reader.decimal("usable_memory_gib"),
         bandwidth_gb_s=reader.whole("bandwidth_gb_s"),
         bf16_tflops=reader.whole("bf16_tflops"),
-        fp8_tflops=reader.whole("fp8_tflops") if reader.has("fp8_tflops") else None,
+        fp8_tflops=reader.optional(reader.whole, "fp8_tflops", None),
         bf16=reader.flag("bf16"),
         fp8=reader.one_of("fp8", ("native", "weight-only", "none")),
         interconnect=reader.one_of("interconnect", ("nvlink", "pcie", "ici")),
-        interconnect_gb_s=reader.whole("interconnect_gb_s") if reader.has("interconnect_gb_s") else None,
+        interconnect_gb_s=reader.optional(reader.whole, "interconnect_gb_s", None),
         node_start_s=reader.whole("node_start_s"),
         price=PriceList(region=price.text("region"), date=price.text("date"), source=price.text("source")),
         machines=tuple(
             shape for item in reader.items("machines") for shape in _machine_shapes(item, regions, consumption)
         ),
-        zones=reader.texts("zones") if reader.has("zones") else (),
+        zones=reader.optional(reader.texts, "zones", ()),
         provenance=read_provenance(reader),
     )
     price.done()
@@ -57,12 +57,12 @@ def _machine_shapes(reader: Reader, regions: tuple[str, ...], consumption: tuple
         devices=reader.whole("devices"),
         cpu=reader.whole("cpu"),
         memory_gib=reader.whole("memory_gib"),
-        regions=reader.texts("regions") if reader.has("regions") else regions,
-        consumption=reader.texts("consumption") if reader.has("consumption") else consumption,
+        regions=reader.optional(reader.texts, "regions", regions),
+        consumption=reader.optional(reader.texts, "consumption", consumption),
         prices={name: prices.decimal(name) for name in prices.keys()},  # noqa: SIM118
-        topology=reader.text("topology") if reader.has("topology") else "",
+        topology=reader.optional(reader.text, "topology", ""),
     )
-    slices = reader.texts("slices") if reader.has("slices") else ()
+    slices = reader.optional(reader.texts, "slices", ())
     reader.done()
     for name in (*machine.consumption, *machine.prices):
         if name not in CONSUMPTIONS:

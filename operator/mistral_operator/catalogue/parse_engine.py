@@ -16,8 +16,8 @@ def parse_engine(reader: Reader) -> Engine:
         name=reader.text("name"),
         kind=reader.one_of("kind", KINDS),
         version=reader.text("version"),
-        image=reader.text("image") if reader.has("image") else "",
-        image_digest=reader.text("image_digest") if reader.has("image_digest") else None,
+        image=reader.optional(reader.text, "image", ""),
+        image_digest=reader.optional(reader.text, "image_digest", None),
         precisions=reader.texts("precisions"),
         kv_cache_precisions=reader.texts("kv_cache_precisions"),
         fp8_kv_cache_capability=reader.decimal("fp8_kv_cache_capability"),
@@ -25,7 +25,7 @@ def parse_engine(reader: Reader) -> Engine:
         converted_checkpoint=reader.flag("converted_checkpoint"),
         loads_revision=reader.flag("loads_revision"),
         slots=_slots(reader.inner("slots")) if reader.has("slots") else None,
-        recipe=reader.text("recipe") if reader.has("recipe") else "",
+        recipe=reader.optional(reader.text, "recipe", ""),
         utilization=reader.decimal("utilization"),
         batching=tuple(_batching(item) for item in reader.items("batching")),
         memory=_memory(reader.inner("memory")),
@@ -86,8 +86,8 @@ def _host(reader: Reader) -> HostRule:
         device_gib=reader.whole("device_gib", least=0),
         shared_memory_gib=reader.whole("shared_memory_gib"),
         shared_memory_parallel_gib=reader.whole("shared_memory_parallel_gib"),
-        beside_cpu=reader.whole("beside_cpu") if reader.has("beside_cpu") else 0,
-        beside_gib=reader.whole("beside_gib") if reader.has("beside_gib") else 0,
+        beside_cpu=reader.optional(reader.whole, "beside_cpu", 0),
+        beside_gib=reader.optional(reader.whole, "beside_gib", 0),
     )
     reader.done()
     return result

@@ -59,7 +59,7 @@ def _architecture(reader: Reader) -> Architecture:
         head_dim=reader.whole("head_dim"),
         vocabulary=reader.whole("vocabulary"),
         tied_embeddings=reader.flag("tied_embeddings"),
-        sliding_window=reader.whole("sliding_window") if reader.has("sliding_window") else None,
+        sliding_window=reader.optional(reader.whole, "sliding_window", None),
         experts=_experts(reader.inner("experts")) if reader.has("experts") else None,
         vision=_vision(reader.inner("vision")) if reader.has("vision") else None,
         latent=_latent(reader.inner("latent")) if reader.has("latent") else None,
@@ -77,7 +77,7 @@ def _experts(reader: Reader) -> Experts:
         count=reader.whole("count"),
         active=reader.whole("active"),
         intermediate=reader.whole("intermediate"),
-        shared=reader.whole("shared") if reader.has("shared") else 0,
+        shared=reader.optional(reader.whole, "shared", 0),
     )
     reader.done()
     return result
@@ -113,8 +113,8 @@ def _checkpoint(reader: Reader) -> Checkpoint:
         repository=reader.text("repository"),
         variant=reader.one_of("variant", ("instruct", "base")),
         precision=reader.one_of("precision", PRECISIONS),
-        revision=reader.text("revision") if reader.has("revision") else None,
-        gated=reader.flag("gated") if reader.has("gated") else None,
+        revision=reader.optional(reader.text, "revision", None),
+        gated=reader.optional(reader.flag, "gated", None),
     )
     reader.done()
     return result
@@ -129,10 +129,10 @@ def _model_engine(reader: Reader) -> ModelEngine:
         since=reader.text("since"),
         flags=reader.texts("flags"),
         tool_calling=reader.texts("tool_calling"),
-        reasoning=reader.texts("reasoning") if reader.has("reasoning") else (),
+        reasoning=reader.optional(reader.texts, "reasoning", ()),
         env=_environment(reader.inner("env")) if reader.has("env") else {},
-        name=reader.text("name") if reader.has("name") else "",
-        tokenizer=reader.text("tokenizer") if reader.has("tokenizer") else "",
+        name=reader.optional(reader.text, "name", ""),
+        tokenizer=reader.optional(reader.text, "tokenizer", ""),
     )
     reader.done()
     return result

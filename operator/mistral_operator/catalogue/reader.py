@@ -1,8 +1,11 @@
 """Reading of untyped data with errors that name the place: `models/x.yaml: architecture.layers: …`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class CatalogueError(ValueError):
@@ -34,6 +37,10 @@ class Reader:
         """True when the key is there and not null."""
         self._read.add(key)
         return self._data.get(key) is not None
+
+    def optional(self, read: Callable[[str], T], key: str, default: D) -> T | D:
+        """Return what `read` makes of the key, or the default where it isn't there or is null."""
+        return read(key) if self.has(key) else default
 
     def text(self, key: str) -> str:
         """Return a non-empty string."""
