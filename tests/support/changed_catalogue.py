@@ -3,7 +3,10 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, MachineShape, Model
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.types import Catalogue
 
 FLAG = "--enable-prefix-caching"
 DEARER = 2

@@ -14,6 +14,8 @@ class Experts:
     """Inner width of one expert."""
     shared: int = 0
     """Experts that work on every token besides."""
+    dense_layers: int = 0
+    """First layers that have no experts but one feed-forward of the model's own width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,39 @@ class VisionTower:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioTower:
+    """The audio encoder in front of the language model, kept in 16 bit."""
+
+    encoder: str
+    parameters: int
+    layers: int
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpace:
+    """Mamba 2 layers: a state of fixed size for each sequence stands in for the KV cache."""
+
+    heads: int
+    head_dim: int
+    state: int
+    groups: int
+    expand: int
+    """Inner width as a multiple of the hidden size."""
+    convolution: int
+    """Tokens that the short convolution sees."""
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """The dimensions that decide about memory and about how the model can be split."""
 
     kind: str
-    """`dense` or `moe`."""
+    """`dense`, `moe` or `mamba`."""
     layers: int
     hidden: int
     intermediate: int
+    """0 for Mamba, as the three below."""
     heads: int
     kv_heads: int
     head_dim: int
@@ -65,3 +92,6 @@ class Architecture:
     vision: VisionTower | None
     latent: LatentAttention | None = None
     """None for ordinary attention, with keys and values for each head or group of heads."""
+    audio: AudioTower | None = None
+    state_space: StateSpace | None = None
+    """None for every model with attention."""

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
+from mistral_operator.catalogue.accelerator import Accelerator
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.parse_accelerator import parse_accelerator
 from mistral_operator.catalogue.parse_engine import parse_engine
 from mistral_operator.catalogue.parse_model import parse_model
 from mistral_operator.catalogue.reader import CatalogueError, Reader
-from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, Model, Support, SupportRule
+from mistral_operator.catalogue.types import Catalogue, Support, SupportRule
 
 TIERS = ("verified", "documented", "experimental", "refused")
 

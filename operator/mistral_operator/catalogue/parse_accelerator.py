@@ -4,9 +4,9 @@ from dataclasses import replace
 from decimal import Decimal
 from math import prod
 
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape, PriceList
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader
-from mistral_operator.catalogue.types import Accelerator, MachineShape, PriceList
 
 KINDS = ("gpu", "tpu")
 CONSUMPTIONS = ("OnDemand", "Spot")

@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 
+from mistral_operator.catalogue.engine import Batching, Efficiency, Engine, HostRule, MemoryRule, SlotRule, StartupRule
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader
-from mistral_operator.catalogue.types import Batching, Engine, HostRule, MemoryRule, SlotRule, StartupRule
 
 KINDS = ("gpu", "tpu")
+PARALLELISMS = ("tensor", "pipeline", "data", "expert")
 
 
 def parse_engine(reader: Reader) -> Engine:
@@ -31,6 +32,8 @@ def parse_engine(reader: Reader) -> Engine:
         memory=_memory(reader.inner("memory")),
         host=_host(reader.inner("host")),
         startup=_startup(reader.inner("startup")),
+        efficiency=_efficiency(reader.inner("efficiency")),
+        parallelism=reader.texts("parallelism"),
         provenance=read_provenance(reader),
     )
     reader.done()
@@ -38,6 +41,8 @@ def parse_engine(reader: Reader) -> Engine:
         raise reader.error("utilization", "a share above 0 and at most 1", result.utilization)
     if bool(result.image) == bool(result.recipe):
         raise reader.error("image, recipe", "one of the two", (result.image, result.recipe))
+    if not set(result.parallelism) <= set(PARALLELISMS):
+        raise reader.error("parallelism", f"some of {', '.join(PARALLELISMS)}", result.parallelism)
     if not result.batching or result.batching[-1].at_least_gib:
         raise reader.error("batching", "a last class from 0 GiB for every device", "none")
     return result
@@ -104,4 +109,27 @@ def _startup(reader: Reader) -> StartupRule:
     reader.done()
     if Decimal(0) in (result.image_gib_s, result.weights_gib_s):
         raise reader.error("image_gib_s, weights_gib_s", "speeds above 0", "0")
+    return result
+
+
+def _efficiency(reader: Reader) -> Efficiency:
+    result = Efficiency(
+        compute=reader.decimal("compute"),
+        bandwidth=reader.decimal("bandwidth"),
+        interconnect=reader.decimal("interconnect"),
+        layer_us=reader.whole("layer_us", least=0),
+        collective_us=reader.whole("collective_us", least=0),
+        step_us=reader.whole("step_us", least=0),
+        uncertainty=reader.decimal("uncertainty"),
+    )
+    reader.done()
+    for name, share in (
+        ("compute", result.compute),
+        ("bandwidth", result.bandwidth),
+        ("interconnect", result.interconnect),
+    ):
+        if not 0 < share <= 1:
+            raise reader.error(name, "a share above 0 and at most 1", share)
+    if result.uncertainty < 1:
+        raise reader.error("uncertainty", "a factor of 1 or more", result.uncertainty)
     return result

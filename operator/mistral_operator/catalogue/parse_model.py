@@ -1,9 +1,9 @@
 """One file of `models/` → a typed and checked entry."""
 
 from mistral_operator.catalogue.architecture import Architecture, Experts, LatentAttention, VisionTower
+from mistral_operator.catalogue.model import Checkpoint, License, Model, ModelEngine
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader
-from mistral_operator.catalogue.types import Checkpoint, License, Model, ModelEngine
 
 PRECISIONS = ("bf16", "fp8")
 """Of published weights."""

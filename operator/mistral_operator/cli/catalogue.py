@@ -8,8 +8,11 @@ import click
 import yaml
 
 from mistral_operator.api.pod import PodResources
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, MachineShape, Model
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.output import Cell, say, table, wrap
 from mistral_operator.cli.settings import offline_settings
 from mistral_operator.planning.choose import Candidate, Task, weigh

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from mistral_operator.api.pod import PodResources
-from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, MachineShape, Model
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.estimate import estimate_startup, price_machine
 from mistral_operator.planning.fit import Fit, Misfit, batch_for, fit, usual_context
 from mistral_operator.planning.host import HostRequest, check_pod, plan_host

@@ -3,7 +3,9 @@
 from decimal import Decimal
 from fractions import Fraction
 
-from mistral_operator.catalogue.types import GIB, Accelerator, Engine, MachineShape
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.types import Consumption, Settings, StartupEstimate
 
 

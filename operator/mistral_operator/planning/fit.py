@@ -7,7 +7,10 @@ activations and overhead leave of that is KV cache.
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from mistral_operator.catalogue.types import GIB, Accelerator, Batching, Engine, Model
+from mistral_operator.catalogue.accelerator import Accelerator
+from mistral_operator.catalogue.engine import Batching, Engine
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.memory import (
     Layout,
     activation_bytes,

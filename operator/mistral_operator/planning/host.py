@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from mistral_operator.api.common import quantity_amount
 from mistral_operator.api.pod import PodResources
-from mistral_operator.catalogue.types import GIB, Engine, MachineShape
+from mistral_operator.catalogue.accelerator import MachineShape
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.fit import Misfit
 from mistral_operator.planning.units import gib_text
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from mistral_operator.catalogue.architecture import Architecture, LatentAttention
-from mistral_operator.catalogue.types import Batching, MemoryRule
+from mistral_operator.catalogue.engine import Batching, MemoryRule
 from mistral_operator.planning.units import gib_bytes
 
 SIXTEEN_BIT = 2

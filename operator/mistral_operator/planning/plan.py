@@ -7,7 +7,8 @@ from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
 from mistral_operator.api.model import MistralModel, MistralModelSpec
 from mistral_operator.api.pod import PodResources
-from mistral_operator.catalogue.types import Catalogue, Model
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
 from mistral_operator.planning.memory import BYTES_PER_PARAMETER, device_weights_bytes
 from mistral_operator.planning.notes import note_plan

@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from mistral_operator.api.engine import Engine as EngineSpec
 from mistral_operator.api.engine import EngineType, Feature, KvCachePrecision, Precision
 from mistral_operator.api.model import MistralModelSpec
-from mistral_operator.catalogue.types import Catalogue, Checkpoint, Engine, Model, ModelEngine
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.model import Checkpoint, Model, ModelEngine
+from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.fit import Demand
 from mistral_operator.planning.types import Plan, PlanRefused
 

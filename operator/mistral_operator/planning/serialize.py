@@ -16,13 +16,14 @@ from mistral_operator.planning.types import (
     PlannedOption,
     Refusal,
     StartupEstimate,
+    ThroughputEstimate,
     Tier,
 )
 
-_Record = Plan | PlannedOption | MemoryBudget | StartupEstimate | Refusal
+_Record = Plan | PlannedOption | MemoryBudget | StartupEstimate | ThroughputEstimate | Refusal
 _NAMES: Final[Mapping[type[_Record], tuple[str, ...]]] = {
     kind: tuple(field.name for field in fields(kind))
-    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, Refusal)
+    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, ThroughputEstimate, Refusal)
 }
 """Written down once: they are asked for at each look at a model, for dozens of records."""
 
@@ -55,7 +56,8 @@ def option_to_dict(option: PlannedOption) -> dict[str, Any]:
         "memory": {name: str(value) for name, value in _fields_of(option.memory).items()},
         "startup": _fields_of(option.startup),
         "shm_bytes": str(option.shm_bytes),
-        "hourly_cost": None if option.hourly_cost is None else str(option.hourly_cost),
+        "hourly_cost": _money_text(option.hourly_cost),
+        "throughput": None if option.throughput is None else _throughput_to_dict(option.throughput),
     }
 
 
@@ -78,7 +80,7 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
 
 def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
     """Read one option; raises what the parts raise."""
-    cost = data["hourly_cost"]
+    throughput = data["throughput"] if "throughput" in data else None
     return PlannedOption(
         **{
             **_known(PlannedOption, data),
@@ -91,9 +93,36 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
             ),
             "startup": StartupEstimate(**_known(StartupEstimate, data["startup"])),
             "shm_bytes": int(data["shm_bytes"]),
-            "hourly_cost": None if cost is None else Decimal(cost),
+            "hourly_cost": _money(data["hourly_cost"]),
+            "throughput": None if throughput is None else _throughput_from_dict(throughput),
         }
     )
+
+
+def _throughput_to_dict(estimate: ThroughputEstimate) -> dict[str, Any]:
+    return {
+        **_fields_of(estimate),
+        "dollars_per_million_tokens": _money_text(estimate.dollars_per_million_tokens),
+        "uncertainty": str(estimate.uncertainty),
+    }
+
+
+def _throughput_from_dict(data: Mapping[str, Any]) -> ThroughputEstimate:
+    return ThroughputEstimate(
+        **{
+            **_known(ThroughputEstimate, data),
+            "dollars_per_million_tokens": _money(data["dollars_per_million_tokens"]),
+            "uncertainty": Decimal(data["uncertainty"]),
+        }
+    )
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _money_text(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
 
 
 def _known(kind: type[_Record], data: Mapping[str, Any]) -> dict[str, Any]:

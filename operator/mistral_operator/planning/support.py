@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from mistral_operator.catalogue.types import Accelerator, Catalogue, Engine, Model, SupportRule
+from mistral_operator.catalogue.accelerator import Accelerator
+from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.types import Catalogue, SupportRule
 from mistral_operator.planning.types import Tier
 
 GIGABYTE = 10**9

@@ -76,11 +76,35 @@ class StartupEstimate:
     image_s: int
     weights_s: int
     compile_s: int
+    """Compilation, profiling and graph capture with nothing cached."""
+    ready_s: int = 0
+    """Warm-up and the first passed probe."""
+    cached_compile_s: int = 0
+    """What is left of `compile_s` where the compiled programs are in a cache; not part of the total."""
 
     @property
     def total_s(self) -> int:
         """All phases one after the other."""
-        return self.node_s + self.image_s + self.weights_s + self.compile_s
+        return self.node_s + self.image_s + self.weights_s + self.compile_s + self.ready_s
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughputEstimate:
+    """Estimated speed of one replica at a stated workload: a roofline, not a measurement."""
+
+    input_tokens: int
+    """Of each request's prompt."""
+    output_tokens: int
+    concurrency: int
+    """Requests at once in the replica."""
+    time_to_first_token_ms: int
+    inter_token_latency_us: int
+    output_tokens_per_s: int
+    """Of all requests together."""
+    dollars_per_million_tokens: Decimal | None
+    """Output tokens, with the replica as busy as `concurrency` says; None when no price is known."""
+    uncertainty: Decimal
+    """The truth is expected within this factor, either way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +162,12 @@ class PlannedOption:
     """Machines per replica; more than one only for a multi-host TPU slice."""
     max_prompt_tokens: int = 0
     """Tokens that a prompt may have; 0 where prompt and answer share the whole context."""
+    data_parallel: int = 1
+    """Copies of the model in one replica, which share its requests."""
+    expert_parallel: bool = False
+    """Whether each device holds some experts whole, not a part of each."""
+    throughput: ThroughputEstimate | None = None
+    """None in a plan of a version that didn't estimate it."""
 
     @property
     def devices_per_host(self) -> int:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from mistral_operator.catalogue.types import GIB
+from mistral_operator.catalogue.units import GIB
 
 
 def gib_bytes(gib: Decimal | int) -> int:

@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 from mistral_operator.api.capacity import CapacityOption
 from mistral_operator.api.model import MistralModelSpec
-from mistral_operator.catalogue.types import Accelerator, Catalogue, MachineShape
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused
 
 

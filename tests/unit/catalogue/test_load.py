@@ -4,7 +4,7 @@ import pytest
 
 from mistral_operator.catalogue.compile import compile_catalogue, read_sources
 from mistral_operator.catalogue.load import COMPILED, load_catalogue
-from mistral_operator.catalogue.types import GIB
+from mistral_operator.catalogue.units import GIB
 
 
 def test_compiled_file_is_up_to_date() -> None:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.catalogue.types import GIB, Accelerator, Model
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.fit import Demand, Fit, Misfit, batch_for, check_divisible, fit, plan_memory
 from mistral_operator.planning.memory import Layout
 

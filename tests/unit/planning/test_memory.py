@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.catalogue.types import GIB, Model
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.fit import batch_for
 from mistral_operator.planning.memory import Layout, activation_bytes, device_weights_bytes, kv_cache_bytes_per_token
 

@@ -1,0 +1,104 @@
+"""An accelerator as GKE offers it, with its machine shapes. Frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from mistral_operator.catalogue.provenance import Provenance
+from mistral_operator.catalogue.units import GIB
+
+
+@dataclass(frozen=True, slots=True)
+class MachineShape:
+    """One machine type with its accelerators, or a slice of several such machines."""
+
+    machine_type: str
+    devices: int
+    """Of one machine."""
+    cpu: int
+    """Virtual CPUs of one machine."""
+    memory_gib: int
+    """Host memory of one machine."""
+    regions: tuple[str, ...]
+    """Regions that list the machine type; being listed is not having stock."""
+    consumption: tuple[str, ...]
+    """Ways in which it is sold."""
+    prices: Mapping[str, Decimal]
+    """Consumption → US dollars an hour for one whole machine, in the accelerator's price region."""
+    topology: str = ""
+    """Arrangement of a TPU slice's chips, such as `2x4`; empty for GPUs."""
+    hosts: int = 1
+    """Machines of one slice; more than one only for a multi-host TPU slice."""
+    share: Fraction = Fraction(1)
+    """Part of one GPU that the machine has; less than 1 for machines that divide a GPU between them."""
+    placement_policy: bool = False
+    """Whether its pool needs a workload policy of the Compute API, which the operator doesn't make yet."""
+
+    @property
+    def total_devices(self) -> int:
+        """Devices of all hosts together: those of one replica."""
+        return self.devices * self.hosts
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What an accelerator's prices are good for."""
+
+    region: str
+    date: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One accelerator as GKE offers it."""
+
+    id: str
+    name: str
+    kind: str
+    """`gpu` or `tpu`."""
+    label: str
+    """Value of GKE's node label, and for GPUs the accelerator type of its API."""
+    resource: str
+    """Kubernetes resource name."""
+    architecture: str
+    compute_capability: Decimal
+    """NVIDIA's; 0 for TPUs."""
+    memory_gib: int
+    """As the name says."""
+    usable_memory_gib: Decimal
+    """As the driver or the compiler shows it; engines multiply this one by their utilization."""
+    bandwidth_gb_s: int
+    bf16_tflops: int
+    fp8_tflops: int | None
+    bf16: bool
+    fp8: str
+    """`native`, `weight-only` (stored in 8 bit, computed in 16) or `none`."""
+    interconnect: str
+    """`nvlink` or `pcie` between the devices of one machine, `ici` between the chips of a slice."""
+    interconnect_gb_s: int | None
+    node_start_s: int
+    """Estimate: from a pending pod to a node with a working driver."""
+    price: PriceList
+    machines: tuple[MachineShape, ...]
+    provenance: Provenance
+    zones: tuple[str, ...] = ()
+    """Zones that list the accelerator; empty where only regions are known."""
+    cores: int = 1
+    """Devices as the engine counts them in one as GKE counts them: 2 for TPU v7x, whose memory they divide."""
+    fp4: bool = False
+    """Whether it computes in NVFP4; others hold such weights and compute in 16 bit, where the engine can."""
+    host_architecture: str = "amd64"
+    min_gke_version: str = ""
+    """First GKE version that offers it, such as `1.34.0-gke.2201000`; empty where every supported one does."""
+
+    @property
+    def usable_bytes(self) -> int:
+        """Usable memory of one core in whole bytes."""
+        return int(Fraction(self.usable_memory_gib) * GIB / self.cores)
+
+    @property
+    def core_bytes(self) -> int:
+        """Memory of one core in whole bytes, as the name says."""
+        return self.memory_gib * GIB // self.cores

@@ -1,0 +1,3 @@
+"""Units that catalogue and planner share."""
+
+GIB = 1 << 30
