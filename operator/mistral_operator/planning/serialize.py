@@ -80,10 +80,11 @@ def plan_from_dict(data: Mapping[str, Any]) -> Plan:
 
 def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
     """Read one option; raises what the parts raise."""
-    throughput = data["throughput"] if "throughput" in data else None
+    known = _known(PlannedOption, data)
+    throughput = known.get("throughput")
     return PlannedOption(
         **{
-            **_known(PlannedOption, data),
+            **known,
             "consumption": Consumption(data["consumption"]),
             "tier": Tier(data["tier"]),
             "zones": tuple(data["zones"]),
