@@ -38,11 +38,12 @@ class VisionTower:
 
     encoder: str
     parameters: int
-    layers: int
-    hidden: int
-    patch: int
+    layers: int | None
+    """None where it was not found, as the three below."""
+    hidden: int | None
+    patch: int | None
     """Pixels along one side of a patch."""
-    max_image: int
+    max_image: int | None
     """Pixels along the longer side of the largest image."""
 
 

@@ -69,6 +69,8 @@ class ModelEngine:
     """What the engine calls the model, where it has names of its own."""
     tokenizer: str = ""
     """Mistral's tokenizer version, such as `v1`, where the engine leaves templates and tokens to somebody else."""
+    most_tensor_parallel: int | None = None
+    """Devices that may share a layer, where the engine's code for the model has a limit of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.engine import Engine
-from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.model import Model, UnservedModel
 from mistral_operator.catalogue.parse_accelerator import parse_accelerator
 from mistral_operator.catalogue.parse_engine import parse_engine
-from mistral_operator.catalogue.parse_model import parse_model
+from mistral_operator.catalogue.parse_model import parse_model, parse_unserved
 from mistral_operator.catalogue.reader import CatalogueError, Reader
 from mistral_operator.catalogue.types import Catalogue, Support, SupportRule
 
@@ -22,12 +22,15 @@ def parse_catalogue(data: Mapping[str, object]) -> Catalogue:
     models: dict[str, Model] = {}
     accelerators: dict[str, Accelerator] = {}
     engines: dict[str, Engine] = {}
+    unserved: dict[str, UnservedModel] = {}
     for path in sorted(path for path in data if path != "support.yaml"):
         folder, _, name = path.partition("/")
         reader = Reader(data[path], path)
         if reader.text("id") != name.removesuffix(".yaml"):
             raise reader.error("id", "the file's name", reader.text("id"))
-        if folder == "models":
+        if folder == "models" and reader.has("unserved"):
+            unserved[reader.text("id")] = parse_unserved(reader)
+        elif folder == "models":
             models[reader.text("id")] = parse_model(reader)
         elif folder == "accelerators":
             accelerators[reader.text("id")] = parse_accelerator(reader)
@@ -36,7 +39,7 @@ def parse_catalogue(data: Mapping[str, object]) -> Catalogue:
         else:
             raise CatalogueError(f"{path}: expected a file below models, accelerators or engines")
     support = parse_support(Reader(data.get("support.yaml"), "support.yaml"))
-    catalogue = Catalogue(models=models, accelerators=accelerators, engines=engines, support=support)
+    catalogue = Catalogue(models=models, accelerators=accelerators, engines=engines, support=support, unserved=unserved)
     _check_references(catalogue)
     return catalogue
 
@@ -83,8 +86,12 @@ def _check_references(catalogue: Catalogue) -> None:
         _check_known(rule.engines, catalogue.engines, f"{where}: engines")
         _check_known(rule.accelerators, catalogue.accelerators, f"{where}: accelerators")
     models = catalogue.models.values()
+    unserved = catalogue.unserved.values()
     names = [name.lower() for model in models for name in {model.id, *model.aliases}]
+    names += [name.lower() for entry in unserved for name in {entry.id, *entry.aliases}]
     repositories = [item.repository.lower() for model in models for item in model.checkpoints]
+    repositories += [item.repository.lower() for model in models for item in model.drafts]
+    repositories += [name.lower() for entry in unserved for name in entry.repositories]
     _check_unique([*names, *repositories], "models: a model's name")
     _check_unique(
         [f"{shape.machine_type} {shape.topology}" for item in accelerators for shape in item.machines],

@@ -1,11 +1,11 @@
 """One file of `models/` → a typed and checked entry."""
 
-from mistral_operator.catalogue.architecture import Architecture, Experts, LatentAttention, VisionTower
-from mistral_operator.catalogue.model import Checkpoint, License, Model, ModelEngine
+from mistral_operator.catalogue.model import Checkpoint, Draft, License, Model, ModelEngine, UnservedModel
+from mistral_operator.catalogue.parse_architecture import read_architecture
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader
 
-PRECISIONS = ("bf16", "fp8")
+PRECISIONS = ("bf16", "fp8", "nvfp4")
 """Of published weights."""
 
 
@@ -22,7 +22,7 @@ def parse_model(reader: Reader) -> Model:
         aliases=reader.texts("aliases"),
         license=_license(reader.inner("license")),
         parameters=reader.whole("parameters"),
-        architecture=_architecture(reader.inner("architecture")),
+        architecture=read_architecture(reader.inner("architecture")),
         max_context=context.whole("maximum"),
         recommended_context=context.whole("recommended"),
         precision=reader.one_of("precision", PRECISIONS),
@@ -32,14 +32,42 @@ def parse_model(reader: Reader) -> Model:
         modalities=reader.texts("modalities"),
         notes=reader.texts("notes"),
         provenance=read_provenance(reader),
+        drafts=tuple(_draft(item) for item in reader.items("drafts")) if reader.has("drafts") else (),
+        adapters=reader.optional(reader.flag, "adapters", False),
     )
     context.done()
     reader.done()
+    _check_model(reader, model)
+    return model
+
+
+def _check_model(reader: Reader, model: Model) -> None:
     if not model.checkpoints:
         raise reader.error("checkpoints", "at least one repository", [])
+    if model.checkpoints[0].precision != model.precision:
+        first = model.checkpoints[0].precision
+        raise reader.error("precision", f"that of the first checkpoint, {first}", model.precision)
+    if not model.engines:
+        raise reader.error("engines", "at least one engine, or `unserved` with the reason", [])
     if model.recommended_context > model.max_context:
         raise reader.error("context", f"recommended ≤ maximum = {model.max_context}", model.recommended_context)
-    return model
+
+
+def parse_unserved(reader: Reader) -> UnservedModel:
+    """Parse a file of `models/` that says why no engine runs the model."""
+    result = UnservedModel(
+        id=reader.text("id"),
+        name=reader.text("name"),
+        family=reader.text("family"),
+        released=reader.text("released"),
+        aliases=reader.texts("aliases"),
+        license=_license(reader.inner("license")) if reader.has("license") else None,
+        repositories=reader.texts("repositories"),
+        reason=reader.text("unserved"),
+        provenance=read_provenance(reader),
+    )
+    reader.done()
+    return result
 
 
 def _license(reader: Reader) -> License:
@@ -48,73 +76,26 @@ def _license(reader: Reader) -> License:
     return result
 
 
-def _architecture(reader: Reader) -> Architecture:
-    result = Architecture(
-        kind=reader.one_of("kind", ("dense", "moe")),
-        layers=reader.whole("layers"),
-        hidden=reader.whole("hidden"),
-        intermediate=reader.whole("intermediate"),
-        heads=reader.whole("heads"),
-        kv_heads=reader.whole("kv_heads"),
-        head_dim=reader.whole("head_dim"),
-        vocabulary=reader.whole("vocabulary"),
-        tied_embeddings=reader.flag("tied_embeddings"),
-        sliding_window=reader.optional(reader.whole, "sliding_window", None),
-        experts=_experts(reader.inner("experts")) if reader.has("experts") else None,
-        vision=_vision(reader.inner("vision")) if reader.has("vision") else None,
-        latent=_latent(reader.inner("latent")) if reader.has("latent") else None,
-    )
-    reader.done()
-    if (result.kind == "moe") != (result.experts is not None):
-        raise reader.error("experts", "experts exactly where kind is moe", result.kind)
-    if result.heads % result.kv_heads:
-        raise reader.error("kv_heads", f"a divisor of heads = {result.heads}", result.kv_heads)
-    return result
-
-
-def _experts(reader: Reader) -> Experts:
-    result = Experts(
-        count=reader.whole("count"),
-        active=reader.whole("active"),
-        intermediate=reader.whole("intermediate"),
-        shared=reader.optional(reader.whole, "shared", 0),
-    )
-    reader.done()
-    return result
-
-
-def _latent(reader: Reader) -> LatentAttention:
-    result = LatentAttention(
-        query_rank=reader.whole("query_rank"),
-        rank=reader.whole("rank"),
-        nope_dim=reader.whole("nope_dim"),
-        rope_dim=reader.whole("rope_dim"),
-        value_dim=reader.whole("value_dim"),
-    )
-    reader.done()
-    return result
-
-
-def _vision(reader: Reader) -> VisionTower:
-    result = VisionTower(
-        encoder=reader.text("encoder"),
-        parameters=reader.whole("parameters"),
-        layers=reader.whole("layers"),
-        hidden=reader.whole("hidden"),
-        patch=reader.whole("patch"),
-        max_image=reader.whole("max_image"),
-    )
-    reader.done()
-    return result
-
-
 def _checkpoint(reader: Reader) -> Checkpoint:
     result = Checkpoint(
         repository=reader.text("repository"),
-        variant=reader.one_of("variant", ("instruct", "base")),
+        variant=reader.one_of("variant", ("instruct", "base", "reasoning")),
         precision=reader.one_of("precision", PRECISIONS),
         revision=reader.optional(reader.text, "revision", None),
         gated=reader.optional(reader.flag, "gated", None),
+        group=reader.optional(reader.whole, "group", None),
+    )
+    reader.done()
+    return result
+
+
+def _draft(reader: Reader) -> Draft:
+    result = Draft(
+        repository=reader.text("repository"),
+        precision=reader.one_of("precision", PRECISIONS),
+        layers=reader.whole("layers"),
+        tokens=reader.whole("tokens"),
+        max_context=reader.whole("max_context"),
     )
     reader.done()
     return result
@@ -133,6 +114,7 @@ def _model_engine(reader: Reader) -> ModelEngine:
         env=_environment(reader.inner("env")) if reader.has("env") else {},
         name=reader.optional(reader.text, "name", ""),
         tokenizer=reader.optional(reader.text, "tokenizer", ""),
+        most_tensor_parallel=reader.optional(reader.whole, "most_tensor_parallel", None),
     )
     reader.done()
     return result

@@ -53,6 +53,12 @@ class Catalogue:
         checkpoints = ((model, checkpoint) for model in self.models.values() for checkpoint in model.checkpoints)
         return {**names, **{item.repository.lower(): (model.id, item.variant) for model, item in checkpoints}}
 
+    @cached_property
+    def unserved_names(self) -> Mapping[str, UnservedModel]:
+        """Every name of a model that nothing here serves, in lower case."""
+        entries = self.unserved.values()
+        return {name.lower(): entry for entry in entries for name in (entry.id, *entry.aliases, *entry.repositories)}
+
     def accelerator_id(self, name: str) -> str | None:
         """Find an accelerator by its id or by GKE's name for it, such as `nvidia-l4`; None where there is none."""
         found = (item.id for item in self.accelerators.values() if name in (item.id, item.label))

@@ -13,6 +13,11 @@ def resolve_model(name: str, catalogue: Catalogue) -> tuple[Model, str] | PlanRe
     found = catalogue.model_names.get(name.lower())
     if found:
         return catalogue.models[found[0]], found[1]
+    unserved = catalogue.unserved_names.get(name.lower())
+    if unserved:
+        return PlanRefused(
+            "UnsupportedModel", f"spec.model: {unserved.name} is not served: {unserved.reason}; write another model"
+        )
     known = list(catalogue.models)
     # Aliases and repositories count for likeness, but ids are what gets offered.
     near = get_close_matches(name.lower(), list(catalogue.model_names), n=6, cutoff=0.5)

@@ -27,6 +27,7 @@ KV_CACHE_PRECISIONS = {
     KvCachePrecision.BF16: "bf16",
     KvCachePrecision.FP8: "fp8",
 }
+REASONING = "reasoning"
 QUANTISED_ON_LOADING = ("fp8", "int8")
 GATEWAY = "gateway"
 """What the operator's settings call the image of the gateway."""
@@ -49,6 +50,8 @@ class ResolvedEngine:
     """Mistral's tokenizer version, where the gateway makes the tokens."""
     gateway_image: str = ""
     """Image of the gateway in front of the engine; empty where the engine speaks OpenAI's API itself."""
+    most_tensor_parallel: int | None = None
+    """Devices that may share a layer, where the engine's code for the model has a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def _resolve_engine(
             "UnsupportedEngine",
             f"spec.engine.version: {version} is not known; write {engine.version} or leave it out",
         )
-    flags = _choose_flags(model, known, asked)
+    flags = _choose_flags(model, known, asked, weights.variant)
     if isinstance(flags, PlanRefused):
         return flags
     image = asked.image or images.get(engine.id) or _published_image(engine)
@@ -165,7 +168,14 @@ def _resolve_engine(
     if refused:
         return refused
     resolved = ResolvedEngine(
-        engine, image, flags, env=known.env, model_name=known.name, tokenizer=known.tokenizer, gateway_image=gateway
+        engine,
+        image,
+        flags,
+        env=known.env,
+        model_name=known.name,
+        tokenizer=known.tokenizer,
+        gateway_image=gateway,
+        most_tensor_parallel=known.most_tensor_parallel,
     )
     if weights.listed:
         return resolved
@@ -201,12 +211,16 @@ def _drop_layout(flags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(flag for index, flag in enumerate(flags) if index not in dropped)
 
 
-def _choose_flags(model: Model, known: ModelEngine, asked: EngineSpec) -> tuple[str, ...] | PlanRefused:
-    if asked.reasoning is Feature.ENABLED and not known.reasoning:
+def _choose_flags(model: Model, known: ModelEngine, asked: EngineSpec, variant: str) -> tuple[str, ...] | PlanRefused:
+    # Where a variant of its own reasons, the others don't.
+    apart = any(item.variant == REASONING for item in model.checkpoints)
+    able = () if apart and variant != REASONING else known.reasoning
+    if asked.reasoning is Feature.ENABLED and not able:
+        advice = "write spec.variant: reasoning" if apart and known.reasoning else "write Auto or leave it out"
         return PlanRefused(
-            "FeatureNotSupported", f"spec.engine.reasoning: {model.name} does not reason; write Auto or leave it out"
+            "FeatureNotSupported", f"spec.engine.reasoning: {model.name} does not reason as asked; {advice}"
         )
-    reasoning = () if asked.reasoning is Feature.DISABLED else known.reasoning
+    reasoning = () if asked.reasoning is Feature.DISABLED else able
     if asked.tool_calling is Feature.DISABLED:
         return (*known.flags, *reasoning)
     if asked.tool_calling is Feature.ENABLED and not known.tool_calling:

@@ -45,9 +45,8 @@ def _choose_split(task: Task, candidate: Candidate) -> Split | Misfit:
     splits: list[Split] = []
     misfits: list[Misfit] = []
     for layout in list_layouts(task.model.architecture, engine, candidate.accelerator, candidate.shape):
-        fitted = _check_interconnect(candidate, layout) or fit(
-            task.model, engine, candidate.accelerator, layout, demand, batch
-        )
+        misfit = _check_interconnect(candidate, layout) or _check_sharing(candidate, layout)
+        fitted = misfit or fit(task.model, engine, candidate.accelerator, layout, demand, batch)
         if isinstance(fitted, Misfit):
             misfits.append(fitted)
         else:
@@ -65,6 +64,17 @@ def _estimate(task: Task, candidate: Candidate, layout: Layout, fitted: Fit) -> 
 
 def _refuse(candidate: Candidate, misfit: Misfit) -> Refusal:
     return Refusal(candidate.subject, misfit.reason, misfit.message)
+
+
+def _check_sharing(candidate: Candidate, layout: Layout) -> Misfit | None:
+    most = candidate.runtime.engine.most_tensor_parallel
+    if most is None or layout.tensor_parallel <= most:
+        return None
+    return Misfit(
+        "TensorParallelNotSupported",
+        f"the engine's code for the model runs on {most} device{'' if most == 1 else 's'}, not on"
+        f" {layout.tensor_parallel}; write a machine with fewer",
+    )
 
 
 def _check_interconnect(candidate: Candidate, layout: Layout) -> Misfit | None:

@@ -26,6 +26,7 @@ class Weights:
     precision: str
     listed: bool
     """True for a repository of the catalogue, whose layout of files is known."""
+    variant: str = "instruct"
     group: int | None = None
     """Weights along one side of a block that shares a scale, where the checkpoint has such blocks."""
     bucket: str = ""
@@ -82,6 +83,7 @@ def _apply_source(model: Model, checkpoint: Checkpoint, spec: MistralModelSpec) 
         precision,
         group=listed.group if listed else None,
         listed=listed is not None,
+        variant=(listed or checkpoint).variant,
         bucket=bucket,
         converted=converted,
         asked_revision=asked,

@@ -15,7 +15,7 @@ def test_compiled_file_is_up_to_date() -> None:
 def test_every_file_becomes_an_entry() -> None:
     catalogue = load_catalogue()
     paths = {
-        *(f"models/{name}.yaml" for name in catalogue.models),
+        *(f"models/{name}.yaml" for name in (*catalogue.models, *catalogue.unserved)),
         *(f"accelerators/{name}.yaml" for name in catalogue.accelerators),
         *(f"engines/{name}.yaml" for name in catalogue.engines),
         "support.yaml",

@@ -75,9 +75,9 @@ def test_splitting_loses_nothing(model: Model, precision: str, devices: int) -> 
     part = device_weights_bytes(model.architecture, precision, Layout(devices))
     assert whole <= devices * part
     assert part <= whole
-    # Copied norms, routers and heads are small against what is split; the towers are whole on every device.
+    # Copied norms, routers, heads and groups are small against what is split; the towers are whole on every device.
     towers = 2 * tower_parameters(model.architecture)
-    assert devices * (part - towers) <= (whole - towers) * 1.05
+    assert devices * (part - towers) <= (whole - towers) * 1.08
 
 
 def test_vision_and_batch_raise_the_activations() -> None:
