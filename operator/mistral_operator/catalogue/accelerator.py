@@ -77,7 +77,8 @@ class Accelerator:
     """`native`, `weight-only` (stored in 8 bit, computed in 16) or `none`."""
     interconnect: str
     """`nvlink` or `pcie` between the devices of one machine, `ici` between the chips of a slice."""
-    interconnect_gb_s: int | None
+    interconnect_gb_s: int
+    """Between one device and the others of its machine or slice, one way or both as the vendor states it."""
     node_start_s: int
     """Estimate: from a pending pod to a node with a working driver."""
     price: PriceList

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from math import prod
 
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape, PriceList
@@ -9,7 +11,9 @@ from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader
 
 KINDS = ("gpu", "tpu")
-CONSUMPTIONS = ("OnDemand", "Spot")
+ARCHITECTURES = ("amd64", "arm64")
+CONSUMPTIONS = ("OnDemand", "Spot", "FlexStart", "Reservation")
+POLICIES = ("never", "slices", "always")
 
 
 def parse_accelerator(reader: Reader) -> Accelerator:
@@ -33,13 +37,17 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         bf16=reader.flag("bf16"),
         fp8=reader.one_of("fp8", ("native", "weight-only", "none")),
         interconnect=reader.one_of("interconnect", ("nvlink", "pcie", "ici")),
-        interconnect_gb_s=reader.optional(reader.whole, "interconnect_gb_s", None),
+        interconnect_gb_s=reader.whole("interconnect_gb_s"),
         node_start_s=reader.whole("node_start_s"),
         price=PriceList(region=price.text("region"), date=price.text("date"), source=price.text("source")),
         machines=tuple(
             shape for item in reader.items("machines") for shape in _machine_shapes(item, regions, consumption)
         ),
         zones=reader.optional(reader.texts, "zones", ()),
+        cores=reader.optional(reader.whole, "cores", 1),
+        fp4=reader.optional(reader.flag, "fp4", False),
+        host_architecture=reader.optional(partial(reader.one_of, choices=ARCHITECTURES), "host_architecture", "amd64"),
+        min_gke_version=reader.optional(reader.text, "min_gke_version", ""),
         provenance=read_provenance(reader),
     )
     price.done()
@@ -61,14 +69,17 @@ def _machine_shapes(reader: Reader, regions: tuple[str, ...], consumption: tuple
         consumption=reader.optional(reader.texts, "consumption", consumption),
         prices={name: prices.decimal(name) for name in prices.keys()},  # noqa: SIM118
         topology=reader.optional(reader.text, "topology", ""),
+        share=reader.optional(reader.share, "share", Fraction(1)),
     )
     slices = reader.optional(reader.texts, "slices", ())
+    policy = reader.optional(partial(reader.one_of, choices=POLICIES), "placement_policy", "never")
     reader.done()
     for name in (*machine.consumption, *machine.prices):
         if name not in CONSUMPTIONS:
             raise reader.error("consumption", f"one of {', '.join(CONSUMPTIONS)}", name)
     _check_chips(reader, "topology", machine.topology, machine.devices)
-    return (machine, *(_slice(reader, machine, topology) for topology in slices))
+    alone, sliced = (replace(machine, placement_policy=policy in cases) for cases in (("always",), POLICIES[1:]))
+    return (alone, *(_slice(reader, sliced, topology) for topology in slices))
 
 
 def _slice(reader: Reader, machine: MachineShape, topology: str) -> MachineShape:

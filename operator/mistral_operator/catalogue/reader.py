@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -73,6 +74,17 @@ class Reader:
         if not number.is_finite() or number < 0:
             raise self.error(key, "a decimal number in quotes", value)
         return number
+
+    def share(self, key: str) -> Fraction:
+        """Return a part of one, written as a fraction, such as `1/8`."""
+        value = self._value(key)
+        numbers = value.split("/") if isinstance(value, str) else []
+        if len(numbers) != 2 or not all(number.isdecimal() for number in numbers) or not int(numbers[1]):
+            raise self.error(key, "a fraction, such as '1/8'", value)
+        result = Fraction(int(numbers[0]), int(numbers[1]))
+        if not 0 < result <= 1:
+            raise self.error(key, "a fraction above 0 and at most 1", value)
+        return result
 
     def flag(self, key: str) -> bool:
         """Return true or false."""

@@ -61,8 +61,10 @@ class Catalogue:
 
     def accelerator_id(self, name: str) -> str | None:
         """Find an accelerator by its id or by GKE's name for it, such as `nvidia-l4`; None where there is none."""
-        found = (item.id for item in self.accelerators.values() if name in (item.id, item.label))
-        return next(found, None)
+        if name in self.accelerators:
+            return name
+        # Two accelerators may have one label; the plain one has the shorter id.
+        return min((item.id for item in self.accelerators.values() if item.label == name), default=None)
 
     def machine(self, machine_type: str) -> tuple[Accelerator, MachineShape] | None:
         """Return the shape of one machine of this type and its accelerator, or None."""

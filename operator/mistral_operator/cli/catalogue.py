@@ -7,25 +7,20 @@ from typing import Any, Final
 import click
 import yaml
 
-from mistral_operator.api.pod import PodResources
-from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.api.engine import EngineType
+from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.output import Cell, say, table, wrap
 from mistral_operator.cli.settings import offline_settings
-from mistral_operator.planning.candidate import Candidate, Task
-from mistral_operator.planning.formats import Demand
-from mistral_operator.planning.hardware import divide_accelerator
-from mistral_operator.planning.memory import device_weights_bytes
-from mistral_operator.planning.runtimes import ResolvedEngine, Runtime
-from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Tier
-from mistral_operator.planning.weigh import weigh
-from mistral_operator.planning.weights import Weights
-from mistral_operator.planning.wishes import Wish
+from mistral_operator.planning.runtimes import ENGINE_IDS
+from mistral_operator.planning.survey import Weighed, survey
+from mistral_operator.planning.types import ClusterProfile, PlannedOption, PlanRefused, Refusal, Tier
 
 Row = dict[str, Any]
+ANYWHERE: Final = ClusterProfile(provider="GKE", project="", location="", cluster="", zones=(), leader_worker_set=True)
 _BEST_FIRST: Final = (Tier.VERIFIED, Tier.DOCUMENTED, Tier.EXPERIMENTAL, Tier.REFUSED)
 
 
@@ -112,65 +107,63 @@ def list_support(known: Catalogue) -> list[Row]:
     Where nothing fits, the row is about the most devices, and says why.
     """
     return [
-        _judge_pair(known, model, engine, accelerator)
+        row
         for model in known.models.values()
         for engine in known.engines.values()
         if engine.id in model.engines
-        for accelerator in known.accelerators.values()
-        if accelerator.kind == engine.kind
+        for row in _judge_engine(known, model, engine)
     ]
 
 
-def _judge_pair(known: Catalogue, model: Model, engine: Engine, accelerator: Accelerator) -> Row:
-    task = _task(known, model, engine)
-    candidates = [_candidate(accelerator, shape, task.runtimes[0]) for shape in accelerator.machines]
-    answers = [(candidate.shape.total_devices, weigh(task, candidate)) for candidate in candidates]
-    fitting = [(devices, answer) for devices, answer in answers if isinstance(answer, PlannedOption)]
-    if fitting:
-        devices, option = min(fitting, key=lambda pair: (_BEST_FIRST.index(pair[1].tier), pair[0]))
-        tier, evidence = option.tier, option.evidence
+def _judge_engine(known: Catalogue, model: Model, engine: Engine) -> list[Row]:
+    answers = survey(_ask_for(model, engine), known, ANYWHERE, offline_settings())
+    assert not isinstance(answers, PlanRefused), answers  # everything that can be accepted is
+    by_accelerator: dict[str, list[Weighed]] = {}
+    for weighed in answers:
+        if weighed.candidate.runtime.engine.engine.id == engine.id:
+            by_accelerator.setdefault(weighed.candidate.accelerator.id, []).append(weighed)
+    return [_judge_pair(model, engine, name, by_accelerator.get(name, [])) for name in _of_kind(known, engine)]
+
+
+def _of_kind(known: Catalogue, engine: Engine) -> list[str]:
+    return [item.id for item in known.accelerators.values() if item.kind == engine.kind]
+
+
+def _judge_pair(model: Model, engine: Engine, accelerator: str, answers: list[Weighed]) -> Row:
+    options = [item.answer for item in answers if isinstance(item.answer, PlannedOption)]
+    if options:
+        best = min(options, key=lambda option: (_BEST_FIRST.index(option.tier), option.devices))
+        devices, precision, tier, evidence = best.devices, best.precision, best.tier, best.evidence
+    elif answers:
+        largest = max(answers, key=lambda item: item.candidate.shape.total_devices)
+        assert isinstance(largest.answer, Refusal)  # the others are options
+        devices, precision = largest.candidate.shape.total_devices, largest.candidate.runtime.demand.precision
+        tier, evidence = Tier.REFUSED, f"{largest.answer.subject}: {largest.answer.message}"
     else:
-        devices, refusal = max(answers, key=lambda pair: pair[0])
-        assert isinstance(refusal, Refusal)  # the others are fitting
-        tier, evidence = Tier.REFUSED, f"{refusal.subject}: {refusal.message}"
+        devices, precision, tier, evidence = 0, model.precision, Tier.REFUSED, "the operator makes no machines with it"
     return {
         "model": model.id,
         "engine": engine.id,
-        "accelerator": accelerator.id,
+        "accelerator": accelerator,
         "devices": devices,
-        "precision": model.precision,
+        "precision": precision,
         "tier": tier.value,
         "evidence": evidence,
     }
 
 
-def _task(known: Catalogue, model: Model, engine: Engine) -> Task:
-    """What the planner would weigh for the model as it is published, wherever, without a limit."""
-    return Task(
-        model=model,
-        runtimes=(_runtime(model, engine),),
-        allow_experimental=True,
-        max_hourly_cost=None,
-        pod_resources=PodResources(),
-        catalogue=known,
-        cluster=ClusterProfile(provider="GKE", project="", location="", cluster="", zones=(), leader_worker_set=True),
-        settings=offline_settings(),
-    )
-
-
-def _runtime(model: Model, engine: Engine) -> Runtime:
-    demand = Demand(precision=model.precision, kv_cache_precision="bf16")
-    weights = Weights(model.checkpoints[0].repository, "", model.precision, listed=True)
-    size = device_weights_bytes(model.architecture, model.precision)
-    return Runtime(ResolvedEngine(engine, engine.image, ()), demand, weights, size)
-
-
-def _candidate(accelerator: Accelerator, shape: MachineShape, runtime: Runtime) -> Candidate:
-    """The machine as somebody asks for it by name, bought in a way in which it is sold."""
-    wish = Wish(
-        machine_type=shape.machine_type, consumption=Consumption(shape.consumption[0]), topology=shape.topology or None
-    )
-    return Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
+def _ask_for(model: Model, engine: Engine) -> MistralModelSpec:
+    """The model with one engine, wherever, without a limit."""
+    kind = next(kind for kind, ids in ENGINE_IDS.items() if kind is not EngineType.AUTO and engine.id in ids)
+    spec: dict[str, Any] = {
+        "model": model.id,
+        "license": {"accept": model.license.id},
+        "allowExperimental": True,
+        "engine": {"type": kind.value, **({} if engine.image else {"image": "registry.example/engine:1"})},
+    }
+    if engine.converted_checkpoint:
+        spec["weights"] = {"gcs": {"uri": "gs://bucket/folder"}}
+    return MistralModelSpec.model_validate(spec)
 
 
 _LISTS: Final[Mapping[str, Callable[[Catalogue], list[Row]]]] = {

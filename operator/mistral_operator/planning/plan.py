@@ -49,6 +49,26 @@ def plan_model(
     Fields that are not built yet have been refused before, by `core.support`.
     """
     spec = model.spec
+    prepared = prepare(spec, catalogue, cluster, settings)
+    if isinstance(prepared, PlanRefused):
+        return prepared
+    task, runtimes = prepared
+    wishes = read_wishes(spec, catalogue, cluster)
+    if isinstance(wishes, PlanRefused):
+        return wishes
+    options, refusals = choose(task, wishes)
+    if not options:
+        telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
+        # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
+        return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
+    runtime = next(item for item in runtimes.usable if _runs(item, options[0]))
+    return _build_plan(spec, task.model, runtime, options, refusals[:MOST_REFUSALS])
+
+
+def prepare(
+    spec: MistralModelSpec, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+) -> tuple[Task, Runtimes] | PlanRefused:
+    """Fix everything that is fixed before hardware is looked at: model, license, checkpoints, engines, workload."""
     resolved = resolve_model(spec.model or "", catalogue)
     if isinstance(resolved, PlanRefused):
         return resolved
@@ -62,20 +82,6 @@ def plan_model(
     runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, settings.images)
     if isinstance(runtimes, PlanRefused):
         return runtimes
-    return _plan_hardware(spec, entry, runtimes, catalogue, cluster, settings)
-
-
-def _plan_hardware(
-    spec: MistralModelSpec,
-    entry: Model,
-    runtimes: Runtimes,
-    catalogue: Catalogue,
-    cluster: ClusterProfile,
-    settings: Settings,
-) -> Plan | PlanRefused:
-    wishes = read_wishes(spec, catalogue, cluster)
-    if isinstance(wishes, PlanRefused):
-        return wishes
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
     task = Task(
         model=entry,
@@ -89,13 +95,7 @@ def _plan_hardware(
         optimize_for=spec.optimize_for or OptimizeFor.COST,
         workload=read_workload(spec),
     )
-    options, refusals = choose(task, wishes)
-    if not options:
-        telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
-        # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
-        return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
-    runtime = next(item for item in runtimes.usable if _runs(item, options[0]))
-    return _build_plan(spec, entry, runtime, options, refusals[:MOST_REFUSALS])
+    return task, runtimes
 
 
 def _build_plan(

@@ -27,8 +27,6 @@ TERA: Final = 1e12
 GIGA: Final = 1e9
 TRANSFERS_PER_LAYER: Final = 2
 """All-reduces of one layer under tensor parallelism, after attention and feed-forward; or to experts and back."""
-SLOWEST_LINK_GB_S: Final = 32
-"""PCIe 4.0 with 16 lanes, where the catalogue has no figure."""
 HOURLY_S: Final = 3600
 
 
@@ -85,7 +83,6 @@ def describe_machine(
     architecture, efficiency, tensor = model.architecture, engine.efficiency, layout.tensor_parallel
     heads = 2 * architecture.layers * architecture.heads * architecture.head_dim
     vector = architecture.hidden * SIXTEEN_BIT
-    link_gb_s = accelerator.interconnect_gb_s or SLOWEST_LINK_GB_S
     return Machine(
         efficiency=efficiency,
         copies=layout.data_parallel,
@@ -100,7 +97,7 @@ def describe_machine(
         state_bytes=sequence_state_bytes(architecture, layout),
         operations_per_s=_peak_operations_per_s(accelerator, demand) * float(efficiency.compute),
         bytes_per_s=accelerator.bandwidth_gb_s * GIGA / accelerator.cores * float(efficiency.bandwidth),
-        link_bytes_per_s=link_gb_s * GIGA * float(efficiency.interconnect),
+        link_bytes_per_s=accelerator.interconnect_gb_s / accelerator.cores * GIGA * float(efficiency.interconnect),
         reduced_bytes=2 * (tensor - 1) / tensor * vector,
         routed_bytes=_routed_bytes(architecture, layout, vector),
     )

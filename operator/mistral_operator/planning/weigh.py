@@ -1,5 +1,6 @@
 """One candidate → an option, or a refusal with the first reason against it."""
 
+from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.fit import Fit, batch_for, fit
 from mistral_operator.planning.hardware import read_version
@@ -9,7 +10,7 @@ from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, judge
-from mistral_operator.planning.types import PlannedOption, Refusal, ThroughputEstimate, Tier
+from mistral_operator.planning.types import Consumption, PlannedOption, Refusal, ThroughputEstimate, Tier
 from mistral_operator.planning.units import exact_dollars_text
 
 MOST_PCIE_DEVICES = 4
@@ -155,9 +156,15 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
     if wish.consumption.value not in shape.consumption:
         return Misfit(
             "NotOffered",
-            f"{shape.machine_type} is not sold as {wish.consumption.value}, only as {', '.join(shape.consumption)}",
+            f"{shape.machine_type} is not sold as {wish.consumption.value}, only as {', '.join(shape.consumption)};"
+            f" {_advise_consumption(shape)}",
         )
     return None
+
+
+def _advise_consumption(shape: MachineShape) -> str:
+    usable = [mode.value for mode in Consumption if mode.value in shape.consumption]
+    return f"write consumption: {usable[0]}" if usable else "the operator buys neither yet; write other hardware"
 
 
 def _check_tier(task: Task, verdict: Verdict) -> Misfit | None:

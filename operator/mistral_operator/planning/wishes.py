@@ -69,6 +69,13 @@ def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
         return PlanRefused(
             "UnknownAccelerator", f"{field}.accelerator: {option.accelerator} is not in the catalogue; write {offered}"
         )
+    accelerator = catalogue.accelerators.get(catalogue.accelerator_id(option.accelerator or "") or "")
+    if accelerator and not accelerator.machines:
+        offered = ", ".join(name for name, item in catalogue.accelerators.items() if item.machines)
+        return PlanRefused(
+            "UnsupportedAccelerator",
+            f"{field}.accelerator: the operator makes no machines with {accelerator.name}; write one of {offered}",
+        )
     if option.machine_type and catalogue.machine(option.machine_type) is None:
         machine_types = [shape.machine_type for item in catalogue.accelerators.values() for shape in item.machines]
         offered = _offer(option.machine_type, machine_types)

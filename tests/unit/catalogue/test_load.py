@@ -61,4 +61,6 @@ def test_every_price_has_a_date_and_a_source() -> None:
         assert accelerator.price.date
         assert accelerator.price.source
         for shape in accelerator.machines:
-            assert set(shape.consumption) <= set(shape.prices), shape.machine_type
+            assert shape.consumption, shape.machine_type
+            assert all(price > 0 for price in shape.prices.values()), shape.machine_type
+            assert shape.total_devices == shape.devices * shape.hosts

@@ -11,9 +11,13 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.cli.catalogue import list_support
+from mistral_operator.cli.catalogue import ANYWHERE, list_support
 from mistral_operator.cli.main import COMMANDS, main
+from mistral_operator.cli.settings import offline_settings
+from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.types import Plan
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "mistral-7b.yaml"
@@ -216,12 +220,16 @@ def test_catalogue_lists_the_same_in_every_form(what: str) -> None:
 
 def ask_for(row: dict[str, Any]) -> dict[str, Any]:
     """The spec of just that row of the support matrix."""
-    option = {"accelerator": row["accelerator"], "devices": row["devices"], "consumption": "Spot"}
+    option = {"accelerator": row["accelerator"], "devices": row["devices"]}
+    machine = next(
+        shape for shape in load_catalogue().accelerators[row["accelerator"]].machines
+        if shape.total_devices == row["devices"]
+    )  # fmt: skip
     spec = {
         "model": row["model"],
         "license": {"accept": load_catalogue().models[row["model"]].license.id},
         "allowExperimental": row["tier"] == "experimental",
-        "capacity": {"options": [option]},
+        "capacity": {"options": [option | ({} if "OnDemand" in machine.consumption else {"consumption": "Spot"})]},
     }
     types = {"jetstream-maxtext": "JetStreamMaxText", "jetstream-pytorch": "JetStreamPyTorch"}
     if row["engine"] in types:
@@ -232,14 +240,20 @@ def ask_for(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_support_matrix_says_what_the_planner_says() -> None:
+    known = load_catalogue()
     rows = json.loads(call("catalogue", "support", "-o", "json").output)
-    for row in rows:
-        model = yaml.safe_load(HEAD) | {"spec": ask_for(row)}
-        answer = json.loads(call("plan", "-f", "-", "-o", "json", text=json.dumps(model)).output)
-        assert answer["accepted"] == (row["tier"] != "refused"), answer
-        if answer["accepted"]:
-            assert answer["plan"]["options"][0]["tier"] == row["tier"]
-            assert answer["plan"]["options"][0]["engine"] == row["engine"]
+    assert {(row["model"], row["accelerator"]) for row in rows} == {
+        (model.id, accelerator.id)
+        for model in known.models.values()
+        for accelerator in known.accelerators.values()
+        if any(known.engines[name].kind == accelerator.kind for name in model.engines)
+    }
+    for row in (row for row in rows if 0 < row["devices"] <= 1024):
+        model = MistralModel.model_validate(yaml.safe_load(HEAD) | {"spec": ask_for(row)})
+        answer = plan_model(model, known, ANYWHERE, offline_settings())
+        assert isinstance(answer, Plan) == (row["tier"] != "refused"), (row, answer)
+        if isinstance(answer, Plan):
+            assert (answer.chosen.tier, answer.chosen.engine) == (row["tier"], row["engine"])
     mixtral_on_l4 = next(row for row in rows if (row["model"], row["accelerator"]) == ("mixtral-8x7b", "l4"))
     assert mixtral_on_l4["devices"] == 8
 

@@ -179,13 +179,14 @@ def test_a_checkpoint_that_is_there_needs_no_job() -> None:
 
 
 def test_the_largest_mixtral_fits_a_machine_only_in_eight_bit() -> None:
-    refused = plan_model(
-        model_of("JetStreamMaxText", model="mixtral-8x22b", weights=BUCKET), CATALOGUE, CLUSTER, SETTINGS
-    )
+    on_v6e = {"options": [{"accelerator": "v6e"}]}
+    asked = model_of("JetStreamMaxText", model="mixtral-8x22b", weights=BUCKET, capacity=on_v6e)
+    refused = plan_model(asked, CATALOGUE, CLUSTER, SETTINGS)
     assert isinstance(refused, PlanRefused)
-    assert "write spec.engine.precision: INT8" in refused.message
+    assert "machineType: ct5p-hightpu-4t" in refused.message
     mine = {"gcs": {"uri": "gs://models/quantised/items"}}
-    model = model_of("JetStreamMaxText", model="mixtral-8x22b", weights=mine, engine={"precision": "INT8"})
+    int8 = {"precision": "INT8"}
+    model = model_of("JetStreamMaxText", model="mixtral-8x22b", weights=mine, engine=int8, capacity=on_v6e)
     option, started, conversion = launch(model)
     assert (option.accelerator, option.devices) == ("v6e", 8)
     given = settings(started.engine.args)

@@ -35,7 +35,7 @@ def test_every_plan_is_a_command_line_that_vllm_takes(model_id: str, precision: 
         parsed = parse_serve(["serve", *launch.engine.args])
         assert parsed.max_model_len == option.context_length
         split = (parsed.tensor_parallel_size, parsed.pipeline_parallel_size or 1, parsed.data_parallel_size or 1)
-        assert prod(split) == option.devices
+        assert prod(split) == option.devices * CATALOGUE.accelerators[option.accelerator].cores
         assert launch.termination_grace_s > launch.drain_s + launch.endpoint_removal_s
 
 

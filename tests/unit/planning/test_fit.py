@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.model import Model
-from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.fit import Fit, batch_for, fit, plan_memory
 from mistral_operator.planning.formats import Demand
 from mistral_operator.planning.layout import Layout, Misfit, check_layout
@@ -47,7 +46,7 @@ def test_parts_add_up_to_the_device(model: Model, accelerator: Accelerator, devi
         + memory.overhead_bytes
         + memory.kv_cache_bytes
     )
-    assert parts == memory.device_bytes == accelerator.memory_gib * GIB
+    assert parts == memory.device_bytes == accelerator.core_bytes
 
 
 @given(MODELS, ACCELERATORS, DEVICES, DEMANDS)
