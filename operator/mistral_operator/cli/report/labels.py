@@ -1,0 +1,10 @@
+"""How an option is named beside a chart."""
+
+from mistral_operator.cli.report.markup import Html, join, tag
+from mistral_operator.planning.types import PlannedOption
+
+
+def label_option(number: int, option: PlannedOption, quiet: str) -> Html:
+    """The rung's number, the option's name, and something quiet below."""
+    name = tag("span", tag("span", str(number), class_="rung"), tag("span", option.name, class_="name"))
+    return join([name, tag("span", quiet, class_="quiet")])
