@@ -152,6 +152,11 @@ def duration_seconds(duration: str) -> int:
     return sum(int(number) * factors[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration))
 
 
+def latency_ms(latency: str) -> int:
+    """Read a Latency, such as `800ms` or `2s`, as milliseconds."""
+    return int(latency.removesuffix("ms")) if latency.endswith("ms") else int(latency.removesuffix("s")) * 1000
+
+
 def quantity_amount(quantity: str) -> Fraction:
     """Read a Quantity, such as `500m` or `40Gi`, exactly."""
     number = quantity.rstrip("mkKMGTPEi")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 
 from mistral_operator.catalogue.provenance import Provenance
 
@@ -40,6 +41,11 @@ class MemoryRule:
     """Tokens of KV cache for each sequence that is admitted to the batch."""
     least_context: int
     """Tokens below which a context is not chosen by default."""
+
+    @property
+    def context_margin_percent(self) -> int:
+        """The margin in whole percent, rounded up."""
+        return ceil(self.context_margin * 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,17 @@ class StartupRule:
     image_gib_s: Decimal
     """Speed of the image pull."""
     weights_gib_s: Decimal
-    """Speed of download and load together."""
+    """Speed of download from Hugging Face and load together."""
+    bucket_gib_s: Decimal
+    """The same from a bucket of the cluster's region."""
     compile_s: int
     """Compilation, profiling and graph capture of the smallest model."""
     compile_s_per_gib: Decimal
     """On top of it, for each GiB of weights."""
+    cached_share: Decimal
+    """Part of the compilation that is left where the compiled programs are in a cache."""
+    ready_s: int
+    """From the loaded engine to the first passed probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +157,8 @@ class Engine:
     """Whether it can be told which commit, tag or branch of a repository to load."""
     recipe: str = ""
     """The Dockerfile that builds its image, for an engine that nobody publishes an image of."""
+
+    @property
+    def utilization_ppm(self) -> int:
+        """The utilization in millionths: whole numbers are exact, and many times as fast as fractions."""
+        return int(self.utilization * 1_000_000)

@@ -103,12 +103,15 @@ def _startup(reader: Reader) -> StartupRule:
         image_gib=reader.whole("image_gib"),
         image_gib_s=reader.decimal("image_gib_s"),
         weights_gib_s=reader.decimal("weights_gib_s"),
+        bucket_gib_s=reader.decimal("bucket_gib_s"),
         compile_s=reader.whole("compile_s"),
         compile_s_per_gib=reader.decimal("compile_s_per_gib"),
+        cached_share=reader.decimal("cached_share"),
+        ready_s=reader.whole("ready_s"),
     )
     reader.done()
-    if Decimal(0) in (result.image_gib_s, result.weights_gib_s):
-        raise reader.error("image_gib_s, weights_gib_s", "speeds above 0", "0")
+    if Decimal(0) in (result.image_gib_s, result.weights_gib_s, result.bucket_gib_s):
+        raise reader.error("image_gib_s, weights_gib_s, bucket_gib_s", "speeds above 0", "0")
     return result
 
 

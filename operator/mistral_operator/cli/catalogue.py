@@ -15,11 +15,14 @@ from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.output import Cell, say, table, wrap
 from mistral_operator.cli.settings import offline_settings
-from mistral_operator.planning.choose import Candidate, Task, weigh
-from mistral_operator.planning.fit import Demand
+from mistral_operator.planning.candidate import Candidate, Task
+from mistral_operator.planning.formats import Demand
+from mistral_operator.planning.hardware import divide_accelerator
 from mistral_operator.planning.memory import device_weights_bytes
-from mistral_operator.planning.resolve import ResolvedEngine, Runtime
+from mistral_operator.planning.runtimes import ResolvedEngine, Runtime
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, Refusal, Tier
+from mistral_operator.planning.weigh import weigh
+from mistral_operator.planning.weights import Weights
 from mistral_operator.planning.wishes import Wish
 
 Row = dict[str, Any]
@@ -146,7 +149,6 @@ def _task(known: Catalogue, model: Model, engine: Engine) -> Task:
     return Task(
         model=model,
         runtimes=(_runtime(model, engine),),
-        checkpoint_bytes=device_weights_bytes(model.architecture, model.precision),
         allow_experimental=True,
         max_hourly_cost=None,
         pod_resources=PodResources(),
@@ -158,7 +160,9 @@ def _task(known: Catalogue, model: Model, engine: Engine) -> Task:
 
 def _runtime(model: Model, engine: Engine) -> Runtime:
     demand = Demand(precision=model.precision, kv_cache_precision="bf16")
-    return Runtime(ResolvedEngine(engine, engine.image, ()), demand)
+    weights = Weights(model.checkpoints[0].repository, "", model.precision, listed=True)
+    size = device_weights_bytes(model.architecture, model.precision)
+    return Runtime(ResolvedEngine(engine, engine.image, ()), demand, weights, size)
 
 
 def _candidate(accelerator: Accelerator, shape: MachineShape, runtime: Runtime) -> Candidate:
@@ -166,7 +170,7 @@ def _candidate(accelerator: Accelerator, shape: MachineShape, runtime: Runtime) 
     wish = Wish(
         machine_type=shape.machine_type, consumption=Consumption(shape.consumption[0]), topology=shape.topology or None
     )
-    return Candidate(wish, accelerator, shape, runtime)
+    return Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
 
 
 _LISTS: Final[Mapping[str, Callable[[Catalogue], list[Row]]]] = {

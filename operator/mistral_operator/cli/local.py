@@ -15,7 +15,7 @@ from typing import Final
 import aiohttp
 
 from mistral_operator.api.schema import all_crds, render_crd
-from mistral_operator.planning.resolve import GATEWAY
+from mistral_operator.planning.runtimes import GATEWAY
 from mistral_operator.sandbox.control_plane.binaries import BinariesMissingError, find_binaries
 from mistral_operator.sandbox.neighbours.errors import NeighbourMissingError
 from mistral_operator.sandbox.neighbours.find import find_program

@@ -1,7 +1,7 @@
 """What is assumed of the operator's settings where there is no operator to ask."""
 
 from mistral_operator import __version__
-from mistral_operator.planning.resolve import GATEWAY
+from mistral_operator.planning.runtimes import GATEWAY
 from mistral_operator.planning.types import Settings
 
 

@@ -63,15 +63,25 @@ def _serve_arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption, 
         *("--port", str(PORT)),
         *_numerics(plan, option),
         *("--tensor-parallel-size", str(option.tensor_parallel)),
-        *(("--pipeline-parallel-size", str(option.pipeline_parallel)) if option.pipeline_parallel > 1 else ()),
+        *_copies(option),
         *("--max-model-len", str(option.context_length)),
-        *("--max-num-seqs", str(option.max_concurrency)),
+        *("--max-num-seqs", str(option.max_concurrency // option.data_parallel)),
         *("--max-num-batched-tokens", str(option.max_batched_tokens)),
         *("--gpu-memory-utilization", option.gpu_memory_utilization),
         *plan.engine_flags,
         *("--shutdown-timeout", str(drain_s)),
         *("--disable-access-log-for-endpoints", "/health,/metrics,/ping"),
         *(spec.engine.extra_args if spec.engine else ()),
+    )
+
+
+def _copies(option: PlannedOption) -> tuple[str, ...]:
+    """What goes beyond tensor parallelism. The number of sequences is one of each copy."""
+    stages, copies = option.pipeline_parallel, option.data_parallel
+    return (
+        *(("--pipeline-parallel-size", str(stages)) if stages > 1 else ()),
+        *(("--data-parallel-size", str(copies)) if copies > 1 else ()),
+        *(("--enable-expert-parallel",) if option.expert_parallel else ()),
     )
 
 

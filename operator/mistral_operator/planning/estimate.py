@@ -1,7 +1,7 @@
 """Estimates of start-up time and cost: no promises, for their constants are data with an `unverified` mark."""
 
 from decimal import Decimal
-from fractions import Fraction
+from math import ceil
 
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.engine import Engine
@@ -10,15 +10,22 @@ from mistral_operator.planning.types import Consumption, Settings, StartupEstima
 
 
 def estimate_startup(
-    engine: Engine, accelerator: Accelerator, checkpoint_bytes: int, device_weights: int
+    engine: Engine, accelerator: Accelerator, checkpoint_bytes: int, device_weights: int, *, bucket: bool = False
 ) -> StartupEstimate:
-    """Seconds by phase from no node to ready, with nothing cached. `device_weights` are the bytes on one device."""
+    """Seconds by phase from no node to ready, with nothing cached.
+
+    `device_weights` are the bytes on one device; `bucket` says that weights come from a bucket of the same region.
+    """
     rule = engine.startup
+    speed = rule.bucket_gib_s if bucket else rule.weights_gib_s
+    compile_s = rule.compile_s + ceil(rule.compile_s_per_gib * device_weights / GIB)
     return StartupEstimate(
         node_s=accelerator.node_start_s,
-        image_s=_ceil(rule.image_gib / Fraction(rule.image_gib_s)),
-        weights_s=_ceil(Fraction(checkpoint_bytes, GIB) / Fraction(rule.weights_gib_s)),
-        compile_s=rule.compile_s + _ceil(Fraction(device_weights, GIB) * Fraction(rule.compile_s_per_gib)),
+        image_s=ceil(rule.image_gib / rule.image_gib_s),
+        weights_s=ceil(Decimal(checkpoint_bytes) / GIB / speed),
+        compile_s=compile_s,
+        ready_s=rule.ready_s,
+        cached_compile_s=ceil(compile_s * rule.cached_share),
     )
 
 
@@ -35,7 +42,3 @@ def price_machine(
     price = accelerator.price
     elsewhere = f"; not the price of {region}" if region and region != price.region else ""
     return listed, f"list price of {price.region} on {price.date} ({price.source}), unverified{elsewhere}"
-
-
-def _ceil(value: Fraction) -> int:
-    return -int(-value // 1)

@@ -11,8 +11,8 @@ from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.units import GIB
-from mistral_operator.planning.fit import Misfit
-from mistral_operator.planning.units import gib_text
+from mistral_operator.planning.layout import Misfit
+from mistral_operator.planning.units import ceil_div, gib_text
 
 RESERVED_MEMORY_BRACKETS = ((4, 25), (4, 20), (8, 10), (112, 6))
 """GKE's reservation: of the first 4 GiB 25 %, of the next 4 GiB 20 % and so on; of everything above 2 %."""
@@ -40,11 +40,13 @@ def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> Hos
     shared_gib = rule.shared_memory_parallel_gib if shape.total_devices > 1 else rule.shared_memory_gib
     available_gib = allocatable_memory_gib(shape.memory_gib) - rule.beside_gib
     processes_gib = rule.base_gib + rule.device_gib * shape.devices + shared_gib
-    needed_bytes = processes_gib * GIB + checkpoint_bytes
+    # A host of several reads only the layers of its own stage.
+    read_bytes = ceil_div(checkpoint_bytes, shape.hosts)
+    needed_bytes = processes_gib * GIB + read_bytes
     if needed_bytes > available_gib * GIB:
         return Misfit(
             "HostMemoryTooSmall",
-            f"loading needs {gib_text(needed_bytes)} of host memory (checkpoint {gib_text(checkpoint_bytes)}, processes"
+            f"loading needs {gib_text(needed_bytes)} of host memory (checkpoint {gib_text(read_bytes)}, processes"
             f" and shared memory {processes_gib} GiB), and {shape.machine_type} leaves {available_gib} of"
             f" {shape.memory_gib} GiB",
         )

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from mistral_operator.planning.resolve import ResolvedEngine, Weights
+from mistral_operator.planning.runtimes import ResolvedEngine
+from mistral_operator.planning.weights import Weights
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 

@@ -5,26 +5,22 @@ from decimal import ROUND_UP, Decimal
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
-from mistral_operator.api.model import MistralModel, MistralModelSpec
+from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
 from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
-from mistral_operator.planning.choose import NOT_ALLOWED, Task, choose
-from mistral_operator.planning.memory import BYTES_PER_PARAMETER, device_weights_bytes
+from mistral_operator.planning.candidate import Task
+from mistral_operator.planning.choose import choose
+from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
-from mistral_operator.planning.resolve import (
-    PRECISIONS,
-    Runtime,
-    Runtimes,
-    Weights,
-    check_license,
-    resolve_model,
-    resolve_runtimes,
-    resolve_weights,
-)
+from mistral_operator.planning.resolve import check_license, resolve_model
+from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
 from mistral_operator.planning.types import ClusterProfile, Plan, PlannedOption, PlanRefused, Refusal, Settings
 from mistral_operator.planning.units import dollars_text
+from mistral_operator.planning.weigh import NOT_ALLOWED
+from mistral_operator.planning.weights import PRECISIONS, resolve_weights
 from mistral_operator.planning.wishes import Wish, read_wishes
+from mistral_operator.planning.workload import read_workload
 
 MOST_REFUSALS = 8
 MOST_TOLD = 2
@@ -66,13 +62,12 @@ def plan_model(
     runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, settings.images)
     if isinstance(runtimes, PlanRefused):
         return runtimes
-    return _plan_hardware(spec, entry, weights, runtimes, catalogue, cluster, settings)
+    return _plan_hardware(spec, entry, runtimes, catalogue, cluster, settings)
 
 
 def _plan_hardware(
     spec: MistralModelSpec,
     entry: Model,
-    weights: Weights,
     runtimes: Runtimes,
     catalogue: Catalogue,
     cluster: ClusterProfile,
@@ -85,20 +80,32 @@ def _plan_hardware(
     task = Task(
         model=entry,
         runtimes=runtimes.usable,
-        checkpoint_bytes=device_weights_bytes(entry.architecture, weights.precision),
         allow_experimental=spec.allow_experimental,
         max_hourly_cost=dollars(limit) if limit is not None else None,
         pod_resources=(spec.pod.resources if spec.pod else None) or PodResources(),
         catalogue=catalogue,
         cluster=cluster,
         settings=settings,
+        optimize_for=spec.optimize_for or OptimizeFor.COST,
+        workload=read_workload(spec),
     )
     options, refusals = choose(task, wishes)
     if not options:
         telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
         return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
-    engine = next(item.engine for item in runtimes.usable if item.engine.engine.id == options[0].engine)
+    runtime = next(item for item in runtimes.usable if _runs(item, options[0]))
+    return _build_plan(spec, entry, runtime, options, refusals[:MOST_REFUSALS])
+
+
+def _build_plan(
+    spec: MistralModelSpec,
+    entry: Model,
+    runtime: Runtime,
+    options: tuple[PlannedOption, ...],
+    refusals: tuple[Refusal, ...],
+) -> Plan:
+    engine, weights = runtime.engine, runtime.weights
     return Plan(
         model_id=entry.id,
         display_name=entry.name,
@@ -106,10 +113,10 @@ def _plan_hardware(
         revision=weights.revision if engine.engine.loads_revision else "",
         served_name=(spec.endpoint.served_name if spec.endpoint else None) or entry.id,
         engine_flags=engine.flags,
-        weights_bytes=task.checkpoint_bytes,
+        weights_bytes=runtime.checkpoint_bytes,
         license_id=entry.license.id,
         options=options,
-        refusals=refusals[:MOST_REFUSALS],
+        refusals=refusals,
         notes=tuple(note_plan(weights, engine)),
         weights_precision=weights.precision,
         engine_env=engine.env,
@@ -119,6 +126,10 @@ def _plan_hardware(
         converts=engine.engine.converted_checkpoint and not weights.converted,
         gateway_image=engine.gateway_image,
     )
+
+
+def _runs(runtime: Runtime, option: PlannedOption) -> bool:
+    return (runtime.engine.engine.id, runtime.demand.precision) == (option.engine, option.precision)
 
 
 def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]) -> PlanRefused:
@@ -169,7 +180,7 @@ def _ask_nothing(runtimes: tuple[Runtime, ...]) -> tuple[Runtime, ...]:
 def _is_smaller(task: Task, precision: str, than: str) -> bool:
     """Whether one of the engines takes these shorter numbers."""
     takes = any(precision in item.engine.engine.precisions for item in task.runtimes)
-    return takes and BYTES_PER_PARAMETER[precision] < BYTES_PER_PARAMETER[than]
+    return takes and SIXTEENTHS[precision] < SIXTEENTHS[than]
 
 
 def _describe(option: PlannedOption, limit: Decimal | None) -> str:

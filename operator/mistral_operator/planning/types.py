@@ -66,6 +66,8 @@ class MemoryBudget:
     """Contexts, captured graphs and communication buffers."""
     kv_cache_bytes: int
     """What is left for the KV cache; never negative in an option."""
+    extras_bytes: int = 0
+    """Slots of LoRA adapters, and a draft model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ class ThroughputEstimate:
     """Requests at once in the replica."""
     time_to_first_token_ms: int
     inter_token_latency_us: int
+    alone_time_to_first_token_ms: int
+    """Of a request that has the replica for itself."""
+    alone_inter_token_latency_us: int
     output_tokens_per_s: int
     """Of all requests together."""
     dollars_per_million_tokens: Decimal | None

@@ -33,3 +33,8 @@ def exact_dollars_text(amount: Decimal) -> str:
 def round_down(value: int, step: int) -> int:
     """The largest multiple of `step` that is not larger than `value`."""
     return value // step * step
+
+
+def ceil_div(value: int, parts: int) -> int:
+    """`value / parts`, rounded up."""
+    return -(-value // parts)

@@ -1,5 +1,7 @@
 """The command line of vLLM: nothing that vLLM wouldn't know, and no second way to say what the plan decides."""
 
+from math import prod
+
 import pytest
 from tests.support.world import CLUSTER, SETTINGS, make_model
 
@@ -32,7 +34,8 @@ def test_every_plan_is_a_command_line_that_vllm_takes(model_id: str, precision: 
         launch = ENGINES[option.engine].launch(model.spec, plan, option)
         parsed = parse_serve(["serve", *launch.engine.args])
         assert parsed.max_model_len == option.context_length
-        assert parsed.tensor_parallel_size * (parsed.pipeline_parallel_size or 1) == option.devices
+        split = (parsed.tensor_parallel_size, parsed.pipeline_parallel_size or 1, parsed.data_parallel_size or 1)
+        assert prod(split) == option.devices
         assert launch.termination_grace_s > launch.drain_s + launch.endpoint_removal_s
 
 

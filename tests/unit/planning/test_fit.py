@@ -11,8 +11,9 @@ from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.units import GIB
-from mistral_operator.planning.fit import Demand, Fit, Misfit, batch_for, check_divisible, fit, plan_memory
-from mistral_operator.planning.memory import Layout
+from mistral_operator.planning.fit import Fit, batch_for, fit, plan_memory
+from mistral_operator.planning.formats import Demand
+from mistral_operator.planning.layout import Layout, Misfit, check_layout
 
 CATALOGUE = load_catalogue()
 ENGINE = CATALOGUE.engines["vllm-gpu"]
@@ -123,7 +124,7 @@ def test_too_little_room_for_a_useful_context_is_refused() -> None:
 def test_divisibility(devices: int, reason: str | None) -> None:
     model = CATALOGUE.models["mistral-7b-v0.3"]
     odd = replace(model, architecture=replace(model.architecture, intermediate=14336 + 16))
-    misfit = check_divisible(odd, devices)
+    misfit = check_layout(odd.architecture, Layout(devices))
     assert (misfit is None) == (reason is None)
     if misfit:
         assert misfit.reason == "HeadsNotDivisible"
@@ -133,7 +134,7 @@ def test_divisibility(devices: int, reason: str | None) -> None:
 
 def test_key_value_heads_must_divide_or_be_copied_evenly() -> None:
     model = CATALOGUE.models["codestral-22b-v0.1"]
-    misfit = check_divisible(model, 3)
+    misfit = check_layout(model.architecture, Layout(3))
     assert misfit is not None
     assert "8 key-value heads" in misfit.message
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.units import GIB
-from mistral_operator.planning.fit import Misfit
 from mistral_operator.planning.host import HostRequest, allocatable_cpu, allocatable_memory_gib, plan_host
+from mistral_operator.planning.layout import Misfit
 
 ENGINE = load_catalogue().engines["vllm-gpu"]
 

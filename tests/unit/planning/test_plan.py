@@ -74,7 +74,7 @@ def accept(spec: dict[str, Any], cluster: ClusterProfile = CLUSTER, own: Setting
     ("model", "machine_type", "accelerator", "devices", "context", "cost"),
     [
         ("mistral-7b-v0.3", "g2-standard-8", "l4", 1, 16384, "0.8536"),
-        ("mistral-small-3.2-24b-2506", "g2-standard-48", "l4", 4, 58368, "4.0017"),
+        ("mistral-small-3.2-24b-2506", "g2-standard-48", "l4", 4, 52224, "4.0017"),
         ("mixtral-8x7b", "a2-ultragpu-2g", "a100-80", 2, 32768, "10.1376"),
     ],
 )

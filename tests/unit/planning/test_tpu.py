@@ -10,8 +10,10 @@ from tests.support.world import CLUSTER, SETTINGS, make_model
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.planning.fit import Demand, Fit, batch_for, fit
-from mistral_operator.planning.memory import Layout, device_weights_bytes, kv_cache_bytes_per_token
+from mistral_operator.planning.fit import Fit, batch_for, fit
+from mistral_operator.planning.formats import Demand
+from mistral_operator.planning.layout import Layout
+from mistral_operator.planning.memory import device_weights_bytes, kv_cache_bytes_per_token
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Tier
 

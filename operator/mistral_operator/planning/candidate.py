@@ -1,0 +1,103 @@
+"""What is weighed: one machine or slice, bought in one way, with the engine and checkpoint that would run there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from mistral_operator.api.model import OptimizeFor
+from mistral_operator.api.pod import PodResources
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.model import Model
+from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.planning.estimate import price_machine
+from mistral_operator.planning.formats import check_formats
+from mistral_operator.planning.hardware import divide_accelerator
+from mistral_operator.planning.runtimes import Runtime
+from mistral_operator.planning.speed import USUAL, Workload
+from mistral_operator.planning.types import ClusterProfile, Settings
+from mistral_operator.planning.wishes import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Everything that is fixed before hardware is looked at."""
+
+    model: Model
+    runtimes: tuple[Runtime, ...]
+    """For each kind of hardware that may be looked at, one or more; of one engine the preferred checkpoint first."""
+    allow_experimental: bool
+    max_hourly_cost: Decimal | None
+    pod_resources: PodResources
+    catalogue: Catalogue
+    cluster: ClusterProfile
+    settings: Settings
+    optimize_for: OptimizeFor = OptimizeFor.COST
+    workload: Workload = USUAL
+    """What the estimates of speed are stated for."""
+
+    @property
+    def region(self) -> str:
+        """The cluster's region, or empty where its place is not known."""
+        return "-".join(self.cluster.location.split("-")[:2])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One machine or slice, bought in one way, for one wish, with the engine that would run there."""
+
+    wish: Wish
+    accelerator: Accelerator
+    """As the machine has it: a part of one where machines share it."""
+    shape: MachineShape
+    runtime: Runtime
+
+    @property
+    def name(self) -> str:
+        """Stable and readable."""
+        topology = f"-{self.shape.topology}" if self.shape.hosts > 1 else ""
+        return f"{self.shape.machine_type}{topology}-{self.wish.consumption.value.lower()}"
+
+    @property
+    def subject(self) -> str:
+        """What a refusal is about."""
+        machine = (
+            self.shape.machine_type if self.shape.hosts == 1 else f"{self.shape.hosts} × {self.shape.machine_type}"
+        )
+        count = self.shape.total_devices if self.shape.share == 1 else self.shape.share
+        hardware = f"{count} × {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
+        return f"{hardware}, {self.runtime.demand.precision}"
+
+
+def list_candidates(task: Task, wish: Wish) -> Iterator[Candidate]:
+    """Every machine of every accelerator with each engine of its kind."""
+    for accelerator in task.catalogue.accelerators.values():
+        for runtime in _runtimes_for(task, accelerator):
+            for shape in accelerator.machines:
+                yield Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
+
+
+def _runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
+    """For each engine of the accelerator's kind, the first checkpoint whose numbers it can hold, else the first."""
+    usable: dict[str, Runtime] = {}
+    for runtime in task.runtimes:
+        engine = runtime.engine.engine
+        if engine.kind != accelerator.kind:
+            continue
+        chosen = usable.setdefault(engine.id, runtime)
+        if chosen is not runtime and check_formats(engine, accelerator, chosen.demand):
+            usable[engine.id] = chosen if check_formats(engine, accelerator, runtime.demand) else runtime
+    yield from usable.values()
+
+
+def price_candidate(task: Task, candidate: Candidate) -> tuple[Decimal | None, str]:
+    """What one replica costs an hour, all its machines together, and where the price comes from."""
+    shape = candidate.shape
+    price, note = price_machine(candidate.accelerator, shape, candidate.wish.consumption, task.region, task.settings)
+    return (None if price is None else price * shape.hosts), note
+
+
+def zones_of(task: Task, candidate: Candidate) -> tuple[str, ...]:
+    """Where nodes may be made: what the user wrote, else the cluster's zones that list the accelerator."""
+    listed = candidate.accelerator.zones
+    here = tuple(zone for zone in task.cluster.zones if zone in listed) if listed else task.cluster.zones
+    return candidate.wish.zones or here

@@ -1,0 +1,98 @@
+"""An option of the ladder, complete enough to be rendered, and what its reader should know."""
+
+from collections.abc import Iterator
+
+from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
+from mistral_operator.planning.estimate import estimate_startup
+from mistral_operator.planning.fit import Fit, usual_context
+from mistral_operator.planning.formats import is_weight_only
+from mistral_operator.planning.host import HostRequest
+from mistral_operator.planning.order import Split
+from mistral_operator.planning.support import Verdict
+from mistral_operator.planning.types import Consumption, PlannedOption, StartupEstimate
+from mistral_operator.planning.units import tokens_text
+
+
+def build_option(task: Task, candidate: Candidate, split: Split, host: HostRequest, verdict: Verdict) -> PlannedOption:
+    """Everything about a candidate that is good enough."""
+    accelerator, shape, runtime = candidate.accelerator, candidate.shape, candidate.runtime
+    engine, demand, layout, fitted = runtime.engine.engine, runtime.demand, split.layout, split.fitted
+    hourly_cost, price_note = price_candidate(task, candidate)
+    return PlannedOption(
+        name=candidate.name,
+        accelerator=accelerator.id,
+        accelerator_label=accelerator.label,
+        resource_name=accelerator.resource,
+        machine_type=shape.machine_type,
+        devices=shape.total_devices,
+        consumption=candidate.wish.consumption,
+        zones=zones_of(task, candidate),
+        engine=engine.id,
+        engine_version=engine.version,
+        image=candidate.runtime.engine.image,
+        precision=demand.precision,
+        kv_cache_precision=demand.kv_cache_precision,
+        tensor_parallel=layout.tensor_parallel,
+        pipeline_parallel=layout.pipeline_parallel,
+        context_length=fitted.context_length,
+        max_context_length=fitted.max_context_length,
+        max_concurrency=fitted.max_concurrency * layout.data_parallel,
+        kv_cache_tokens=fitted.kv_cache_tokens * layout.data_parallel,
+        max_batched_tokens=fitted.max_batched_tokens,
+        gpu_memory_utilization=str(engine.utilization),
+        memory=fitted.memory,
+        host_cpu=str(host.cpu),
+        host_memory=f"{host.memory_gib}Gi",
+        shm_bytes=host.shared_memory_bytes,
+        startup=_estimate_startup(candidate, fitted),
+        hourly_cost=hourly_cost,
+        price_note=price_note,
+        tier=verdict.tier,
+        evidence=verdict.evidence,
+        notes=tuple(_notes(task, candidate, split)),
+        topology=shape.topology,
+        hosts=shape.hosts,
+        max_prompt_tokens=engine.slots.prompt_tokens(fitted.context_length) if engine.slots else 0,
+        data_parallel=layout.data_parallel,
+        expert_parallel=layout.expert_parallel,
+        throughput=split.throughput,
+    )
+
+
+def _estimate_startup(candidate: Candidate, fitted: Fit) -> StartupEstimate:
+    runtime = candidate.runtime
+    bucket = bool(runtime.weights.bucket and runtime.engine.engine.converted_checkpoint)
+    weights_bytes = fitted.memory.weights_bytes
+    engine = runtime.engine.engine
+    return estimate_startup(engine, candidate.accelerator, runtime.checkpoint_bytes, weights_bytes, bucket=bucket)
+
+
+def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
+    engine, demand, fitted = candidate.runtime.engine.engine, candidate.runtime.demand, split.fitted
+    usual = usual_context(task.model, engine)
+    if demand.context_length is None and fitted.context_length < usual:
+        yield (
+            f"context lowered from the recommended {tokens_text(usual)} to {tokens_text(fitted.context_length)},"
+            f" so that {engine.memory.full_sequences} full sequences fit; spec.engine.contextLength fixes it"
+        )
+    if candidate.shape.hosts > 1:
+        yield (
+            f"a replica is a slice of {candidate.shape.hosts} machines, which come and go together: a lost one starts"
+            " the whole replica anew, and the LeaderWorkerSet controller has to be in the cluster"
+        )
+    if engine.slots:
+        prompt = engine.slots.prompt_tokens(fitted.context_length)
+        yield (
+            f"of the {tokens_text(fitted.context_length)} of context a prompt may take {prompt:,}; the server samples"
+            " greedily, whatever a request asks for"
+        )
+    if is_weight_only(candidate.accelerator, demand.precision):
+        word = demand.precision.upper()
+        yield f"{candidate.accelerator.name} stores {word} weights and computes in 16 bit: memory is saved, time is not"
+    if split.layout.data_parallel > 1:
+        yield (
+            f"a replica holds {split.layout.data_parallel} copies of the model, which share its requests; they start"
+            " and end together"
+        )
+    if candidate.wish.consumption is Consumption.SPOT:
+        yield "spot capacity can be taken back by Google at any time, with about 15 seconds for running requests"
