@@ -8,7 +8,7 @@ from typing import Final
 from mistral_operator.cli.report.markup import Html, tag
 from mistral_operator.cli.report.scale import Linear
 
-ROW_HEIGHT: Final = 36
+ROW_HEIGHT: Final = 44
 BAR_HEIGHT: Final = 20
 AXIS_HEIGHT: Final = 22
 

@@ -13,4 +13,4 @@ class Entry:
     model: MistralModel
     answer: Plan | PlanRefused
     feasible: tuple[PlannedOption, ...] = ()
-    """All options that would do, those beyond the ladder too; the ladder's are taken from the plan anyway."""
+    """All options that would do, those beyond the ladder too; empty where only the ladder is known."""

@@ -6,5 +6,7 @@ from mistral_operator.planning.types import PlannedOption
 
 def label_option(number: int, option: PlannedOption, quiet: str) -> Html:
     """The rung's number, the option's name, and something quiet below."""
-    name = tag("span", tag("span", str(number), class_="rung"), tag("span", option.name, class_="name"))
-    return join([name, tag("span", quiet, class_="quiet")])
+    texts = tag(
+        "span", tag("span", option.name, class_="name"), " ", tag("span", quiet, class_="quiet"), class_="texts"
+    )
+    return join([tag("span", str(number), class_="ordinal"), texts])

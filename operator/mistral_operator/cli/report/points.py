@@ -21,8 +21,8 @@ class Point:
 
     @property
     def latency_ms(self) -> float:
-        """Between two tokens of an answer."""
-        return self.speed.inter_token_latency_us / 1000
+        """Between two tokens of an answer to a request that is alone: under load, options hold different numbers."""
+        return self.speed.alone_inter_token_latency_us / 1000
 
 
 def find_points(feasible: Sequence[PlannedOption], ladder: Sequence[PlannedOption]) -> tuple[Point, ...]:
@@ -65,7 +65,14 @@ def word_workload(points: Sequence[Point]) -> str:
     answers = _span({point.speed.output_tokens for point in points})
     loads = {point.speed.concurrency for point in points}
     requests = count(loads.pop(), "request") if len(loads) == 1 else f"{_span(loads)} requests"
-    return f"Workload: {prompts} tokens in, {answers} out, {requests} at once in a replica."
+    return f"Workload: {prompts} tokens in, {answers} out; under load {requests} at once in a replica."
+
+
+def word_lines(points: Sequence[Point]) -> str:
+    """What the chart's lines are, those that are drawn."""
+    dashed = "The dashed line joins those that no other of them beats in both." if find_frontier(points)[1:] else ""
+    upright = "The upright line shows how far off the first one's estimate may be."
+    return " ".join(filter(None, (dashed, upright if any(point.rung == 1 for point in points) else "")))
 
 
 def _span(values: set[int]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _ROUND: Final = (1, 2, 5)
+_DIGITS: Final = (range(1, 10), (1, 2, 3, 5, 7), _ROUND, (1,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,19 @@ def linear(most: float, unit: float = 1, ticks: int = 5) -> Linear:
     return Linear(most, tuple(step * index for index in range(math.floor(most / step) + 1)))
 
 
-def logarithmic(values: Iterable[float], margin: float, ticks: int = 6) -> Logarithmic:
-    """An axis that reaches a factor of `margin` beyond the values, with its 1, 2 and 5 or just its powers of ten."""
+def logarithmic(values: Iterable[float], margin: float, ticks: int = 8) -> Logarithmic:
+    """An axis that reaches a factor of `margin` beyond the values, with the finest round values that are not too many.
+
+    `margin` is above 1, so that the axis has a length.
+    """
     known = tuple(values)
     start, end = min(known) / margin, max(known) * margin
     powers = range(math.floor(math.log10(start)), math.ceil(math.log10(end)) + 1)
-    fine = [digit * 10.0**power for power in powers for digit in _ROUND]
-    coarse = [10.0**power for power in powers]
-    inside = [[value for value in values if start <= value <= end] for values in (fine, coarse)]
-    chosen = inside[0] if len(inside[0]) <= ticks or len(inside[1]) < 2 else inside[1]
-    return Logarithmic(start, end, tuple(chosen))
+    finest: tuple[float, ...] = ()
+    for digits in _DIGITS:
+        finest = tuple(
+            digit * 10.0**power for power in powers for digit in digits if start <= digit * 10.0**power <= end
+        )
+        if len(finest) <= ticks:
+            break
+    return Logarithmic(start, end, finest)

@@ -37,7 +37,7 @@ def draw_scatter(points: Sequence[Point]) -> Html:
         height=HEIGHT,
         class_="plot",
     )
-    above = tag("p", "milliseconds between two tokens, estimated", class_="unit")
+    above = tag("p", "milliseconds between two tokens of a request that is alone, estimated", class_="unit")
     below = tag("p", "dollars an hour for one replica", class_="unit across")
     return tag("div", _draw_legend(points), above, drawing, below, class_="scatter")
 
@@ -104,9 +104,9 @@ class _Plot:
 def _draw_legend(points: Sequence[Point]) -> Html:
     kinds = [("chosen", "taken"), ("rung", "in the ladder, by number")]
     kinds += [("other", "would do as well")] if any(not point.rung for point in points) else []
-    shapes = {bool(point.option.topology) for point in points}
-    kinds += [("round", "GPU"), ("square", "TPU")] if len(shapes) > 1 else []
     items = [tag("li", tag("span", class_=f"swatch {kind}"), text) for kind, text in kinds]
+    shapes = {bool(point.option.topology) for point in points}
+    items += [tag("li", "round: GPUs, square: TPUs")] if len(shapes) > 1 else []
     return tag("ul", *items, class_="legend", aria_hidden="true")
 
 
@@ -127,8 +127,10 @@ def tabulate_points(points: Sequence[Point]) -> Html:
             for name in (
                 "rung",
                 "$/hour",
-                "first token, ms",
-                "between tokens, ms",
+                "first token alone, ms",
+                "between tokens alone, ms",
+                "first token under load, ms",
+                "between tokens under load, ms",
                 "output tokens/s",
                 "$/million output tokens",
                 "within a factor of",
@@ -146,8 +148,10 @@ def _row(point: Point) -> list[str]:
         point.option.name,
         str(point.rung) if point.rung else "",
         money(point.cost),
-        f"{speed.time_to_first_token_ms:,}",
+        f"{speed.alone_time_to_first_token_ms:,}",
         f"{point.latency_ms:,.1f}",
+        f"{speed.time_to_first_token_ms:,}",
+        f"{speed.inter_token_latency_us / 1000:,.1f}",
         f"{speed.output_tokens_per_s:,}",
         "unknown" if each is None else money(each),
         f"{speed.uncertainty:f}",

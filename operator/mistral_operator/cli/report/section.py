@@ -16,7 +16,7 @@ from mistral_operator.cli.profile import Assumption
 from mistral_operator.cli.report.entry import Entry
 from mistral_operator.cli.report.markup import Html, join, tag
 from mistral_operator.cli.report.memory import draw_memory, tabulate_memory
-from mistral_operator.cli.report.points import find_missing, find_points, word_uncertainty, word_workload
+from mistral_operator.cli.report.points import find_missing, find_points, word_lines, word_uncertainty, word_workload
 from mistral_operator.cli.report.scatter import draw_scatter, tabulate_points
 from mistral_operator.cli.report.startup import draw_startup, tabulate_startup
 from mistral_operator.cli.report.summary import draw_summary, draw_tier
@@ -57,15 +57,14 @@ def _draw_figure(kind: str, title: str, chart: Html, numbers: Html, *words: str)
 
 
 def _draw_costs(entry: Entry, plan: Plan) -> Html:
-    title = "Cost against latency of all that would do"
+    title = "Cost against latency of all that would do" if entry.feasible else "Cost against latency, by option"
     points = find_points(entry.feasible, plan.options)
     missing = find_missing(entry.feasible, plan.options)
     if not points:
         text = "No option has both a known price and an estimated speed, so there is nothing to compare."
         return tag("div", tag("h3", title), tag("p", text), class_="card costs")
     left_out = f"Not drawn, because price or speed are not known: {', '.join(missing)}." if missing else ""
-    frontier = "The dashed line joins those that no other beats in both; the upright one is the doubt about the first."
-    words = (f"{word_uncertainty(points)} {word_workload(points)} {frontier}", left_out)
+    words = (f"{word_uncertainty(points)} {word_workload(points)} {word_lines(points)}", left_out)
     return _draw_figure("costs", title, draw_scatter(points), tabulate_points(points), *words)
 
 
@@ -100,10 +99,12 @@ def _draw_sources(plan: Plan, assumption: Assumption) -> Html:
 
 
 def _draw_evidence(options: Iterable[PlannedOption]) -> Html:
-    columns = [Column("option"), Column("support"), Column("evidence"), Column("price"), Column("notes")]
-    rows = [
-        (option.name, option.tier.value, option.evidence, option.price_note, "; ".join(option.notes))
-        for option in options
-    ]
+    """Options of which the same is to be said share a row."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    for option in options:
+        words = (option.tier.value, option.evidence, option.price_note, "; ".join(option.notes))
+        said.setdefault(words, []).append(option.name)
+    columns = [Column("options"), Column("support"), Column("evidence"), Column("price"), Column("notes")]
+    rows = [(", ".join(names), *words) for words, names in said.items()]
     table = draw_table(columns, rows, "Evidence, price and notes of each option")
     return tag("details", tag("summary", "Each option's own"), table)

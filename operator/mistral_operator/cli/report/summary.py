@@ -1,7 +1,7 @@
 """A plan's first lines: its numbers at a glance, then each in a sentence."""
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.cli.output import seconds
+from mistral_operator.cli.output import count, seconds
 from mistral_operator.cli.plan_view import HOURS_PER_MONTH, TIER_STYLES, headline, money
 from mistral_operator.cli.report.markup import Html, tag
 from mistral_operator.planning.types import Plan, PlannedOption
@@ -34,8 +34,18 @@ def _draw_speed(option: PlannedOption) -> list[Html]:
     speed = option.throughput
     if speed is None:
         return []
-    latency = f"{speed.inter_token_latency_us / 1000:,.1f} ms"
-    return [_draw_tile(latency, f"between tokens, estimated within a factor of {speed.uncertainty:f}")]
+    doubt = f"estimated within a factor of {speed.uncertainty:f}"
+    latency = f"{speed.alone_inter_token_latency_us / 1000:,.1f} ms"
+    tiles = [_draw_tile(latency, f"between tokens of a request that is alone, {doubt}")]
+    each = speed.dollars_per_million_tokens
+    if each is not None:
+        tiles.append(
+            _draw_tile(
+                f"${money(each)}",
+                f"a million output tokens with {count(speed.concurrency, 'request')} at once, {doubt}",
+            )
+        )
+    return tiles
 
 
 def _word_cost(model: MistralModel, option: PlannedOption) -> tuple[str, str]:
