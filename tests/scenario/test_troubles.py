@@ -181,7 +181,6 @@ def test_leaving_out_scaling_removes_the_autoscaler() -> None:
     [
         ({"servingClassName": "gold"}, "spec.servingClassName"),
         ({"upgradePolicy": "Auto"}, "spec.upgradePolicy: Auto"),
-        ({"optimizeFor": "Latency"}, "spec.optimizeFor: Latency"),
         ({"weights": {"gcs": {"uri": "gs://models/x"}}}, "spec.weights.gcs"),
         ({"weights": {"cache": {"mode": "Node"}}}, "spec.weights.cache.mode: Node"),
         ({"engine": {"adapters": [{"name": "a", "repository": "o/a"}]}}, "spec.engine.adapters"),

@@ -45,6 +45,19 @@ class MemoryPlan(ApiType):
     kv_cache: Word | None = Field(None, description="What is left for the KV cache.")
 
 
+class SpeedPlan(ApiType):
+    """Estimated speed of one replica at a stated workload; a roofline, no measurement and no promise."""
+
+    input_tokens: Number | None = Field(None, description="Tokens of each request's prompt.")
+    output_tokens: Number | None = Field(None, description="Tokens of each answer.")
+    concurrency: Number | None = Field(None, description="Requests at once in one replica.")
+    output_tokens_per_second: Number | None = Field(None, description="Output tokens of all requests together.")
+    time_to_first_token: Word | None = Field(None, description="Such as `320ms`, with so many requests at once.")
+    inter_token_latency: Word | None = Field(None, description="Such as `24.5ms`, with so many requests at once.")
+    dollars_per_million_tokens: Cost | None = Field(None, description="US dollars for a million output tokens.")
+    uncertainty_factor: Word | None = Field(None, description="The truth is expected within it, either way.")
+
+
 class ChosenOption(ApiType):
     """The hardware, engine and layout that were chosen, complete enough to be checked."""
 
@@ -62,11 +75,14 @@ class ChosenOption(ApiType):
     kv_cache_precision: Word | None = Field(None, description="Number format of the KV cache.")
     tensor_parallel: Number | None = Field(None, description="Devices that share each layer.")
     pipeline_parallel: Number | None = Field(None, description="Groups of layers that are on devices of their own.")
+    data_parallel: Number | None = Field(None, description="Copies of the model in one replica.")
+    expert_parallel: bool | None = Field(None, description="Whether a device holds some experts whole.")
     context_length: Number | None = Field(None, description="Tokens that one request may use.")
     max_context_length: Number | None = Field(None, description="Tokens that would fit at most.")
     max_concurrency: Number | None = Field(None, description="Sequences that one replica works on at once.")
     kv_cache_tokens: Number | None = Field(None, description="Tokens of KV cache over all devices of a replica.")
     memory_per_device: MemoryPlan | None = Field(None, description="Memory of one device.")
+    estimated_speed: SpeedPlan | None = Field(None, description="How fast one replica is, by the planner's estimate.")
     startup_seconds: Number | None = Field(None, description="Estimated time from nothing to ready; no promise.")
     hourly_cost: Cost | None = Field(None, description="US dollars an hour for one replica, or `unknown`.")
     price_note: Text | None = Field(None, description="Date, region and source of the price.")

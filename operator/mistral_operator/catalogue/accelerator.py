@@ -96,7 +96,7 @@ class Accelerator:
     @property
     def usable_bytes(self) -> int:
         """Usable memory of one core in whole bytes."""
-        return int(Fraction(self.usable_memory_gib) * GIB / self.cores)
+        return int(self.usable_memory_gib * GIB) // self.cores
 
     @property
     def core_bytes(self) -> int:

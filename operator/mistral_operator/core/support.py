@@ -18,8 +18,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "servingClassName": "Leave it out; there are no serving classes yet.",
     "upgradePolicy=Window": "Use Manual.",
     "upgradePolicy=Auto": "Use Manual.",
-    "optimizeFor=Latency": "Use Cost.",
-    "optimizeFor=Availability": "Use Cost.",
     "weights.persistentVolumeClaim": "Use spec.weights.huggingFace.",
     "weights.image": "Use spec.weights.huggingFace.",
     "weights.cache.mode=Node": "Leave weights.cache out; each replica loads its own weights.",

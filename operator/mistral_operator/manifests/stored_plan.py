@@ -7,16 +7,23 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from mistral_operator.engines.registry import ENGINES
-from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, Refusal, StartupEstimate
+from mistral_operator.planning.types import (
+    MemoryBudget,
+    Plan,
+    PlannedOption,
+    Refusal,
+    StartupEstimate,
+    ThroughputEstimate,
+)
 
 _MOST: Final = 2**53
 """No count of bytes, tokens or seconds in a plan is larger."""
 _DEAREST: Final = Decimal(10) ** 6
 _CHEAPEST: Final = Decimal(10) ** -6
-"""US dollars an hour of one replica."""
+"""US dollars an hour of one replica, or for a million tokens; an uncertain estimate is no further off either."""
 _HINTS: Final = {
     kind: tuple((field.name, get_type_hints(kind)[field.name]) for field in fields(kind))
-    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, Refusal)
+    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, ThroughputEstimate, Refusal)
 }
 
 
@@ -38,6 +45,8 @@ def _records(plan: Plan) -> Iterable[Any]:
         yield option
         yield option.memory
         yield option.startup
+        if option.throughput is not None:
+            yield option.throughput
 
 
 def _find_mistyped(record: Any) -> str:
@@ -64,7 +73,13 @@ def _find_impossible(option: PlannedOption) -> str:
         return f"{option.engine:.80} is no engine of this version"
     if not 1 <= option.hosts <= option.devices:
         return f"{option.devices} devices can't be on {option.hosts} hosts"
-    cost = option.hourly_cost
-    if cost is not None and (not cost.is_finite() or (cost != 0 and not _CHEAPEST <= cost <= _DEAREST)):
-        return f"{cost} dollars an hour is no price"
-    return ""
+    if option.data_parallel < 1:
+        return f"{option.data_parallel} copies can't serve"
+    speed = option.throughput
+    amounts = (option.hourly_cost, *((speed.dollars_per_million_tokens, speed.uncertainty) if speed else ()))
+    wrong = next((amount for amount in amounts if amount is not None and not _is_amount(amount)), None)
+    return "" if wrong is None else f"{wrong} is no price, and no factor"
+
+
+def _is_amount(amount: Decimal) -> bool:
+    return amount.is_finite() and (amount == 0 or _CHEAPEST <= amount <= _DEAREST)

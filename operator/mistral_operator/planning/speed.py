@@ -7,21 +7,21 @@ come without pause, as many at once as the workload says; each prefill delays th
 Williams, Waterman, Patterson: Roofline (2009); Pope et al.: Efficiently Scaling Transformer Inference (2022).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 from typing import Final
 
 from mistral_operator.catalogue.accelerator import Accelerator
-from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.architecture import Architecture
+from mistral_operator.catalogue.engine import Efficiency, Engine
 from mistral_operator.catalogue.model import Model
 from mistral_operator.planning.fit import Fit, cache_bytes_per_token
 from mistral_operator.planning.formats import Demand, is_weight_only
 from mistral_operator.planning.layout import Layout
 from mistral_operator.planning.memory import SIXTEEN_BIT, cached_tokens, sequence_state_bytes
 from mistral_operator.planning.types import ThroughputEstimate
-from mistral_operator.planning.work import active_parameters, read_bytes
+from mistral_operator.planning.work import Reading, active_parameters, describe_reading
 
 TERA: Final = 1e12
 GIGA: Final = 1e9
@@ -50,14 +50,60 @@ USUAL: Final = Workload()
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One copy of the model on its devices, as far as speed goes."""
+    """One copy of the model on its devices, as far as speed goes: what a step does, and how fast it can be."""
 
-    model: Model
-    engine: Engine
-    accelerator: Accelerator
-    layout: Layout
-    demand: Demand
+    efficiency: Efficiency
+    copies: int
+    layers: int
+    stages: int
+    """Of the pipeline."""
     fitted: Fit
+    architecture: Architecture
+    token_operations: float
+    """Of one token, on one device."""
+    attention_operations: float
+    """Of one pair of tokens in a prompt, on one device."""
+    weights: Reading
+    cache_bytes: int
+    """Of one token, on one device of a stage."""
+    state_bytes: int
+    """Of one sequence, likewise."""
+    operations_per_s: float
+    """That one device reaches."""
+    bytes_per_s: float
+    link_bytes_per_s: float
+    reduced_bytes: float
+    """That each device sends to add up one token in one all-reduce; 0 where a layer is on one device."""
+    routed_bytes: float
+    """That one token takes on its way to its experts; 0 where they are on the same devices."""
+
+
+def describe_machine(
+    model: Model, engine: Engine, accelerator: Accelerator, layout: Layout, demand: Demand, fitted: Fit
+) -> Machine:
+    """Work out once what all estimates of one layout have in common."""
+    architecture, efficiency, tensor = model.architecture, engine.efficiency, layout.tensor_parallel
+    heads = 2 * architecture.layers * architecture.heads * architecture.head_dim
+    vector = architecture.hidden * SIXTEEN_BIT
+    link_gb_s = accelerator.interconnect_gb_s or SLOWEST_LINK_GB_S
+    return Machine(
+        efficiency=efficiency,
+        copies=layout.data_parallel,
+        layers=architecture.layers,
+        stages=layout.pipeline_parallel,
+        fitted=fitted,
+        architecture=architecture,
+        token_operations=2 * active_parameters(architecture) / tensor,
+        attention_operations=heads / tensor,
+        weights=describe_reading(architecture, demand.precision, layout, fitted.memory.weights_bytes),
+        cache_bytes=cache_bytes_per_token(model, layout, demand),
+        state_bytes=sequence_state_bytes(architecture, layout),
+        operations_per_s=_peak_operations_per_s(accelerator, demand) * float(efficiency.compute),
+        bytes_per_s=accelerator.bandwidth_gb_s * GIGA / accelerator.cores * float(efficiency.bandwidth),
+        link_bytes_per_s=link_gb_s * GIGA * float(efficiency.interconnect),
+        reduced_bytes=2 * (tensor - 1) / tensor * vector,
+        routed_bytes=_routed_bytes(architecture, layout, vector),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +116,21 @@ class Pace:
 
 def estimate_throughput(machine: Machine, workload: Workload, hourly_cost: Decimal | None) -> ThroughputEstimate:
     """Estimate one replica's speed at a workload. Never raises; all figures are of the order of their uncertainty."""
-    copies = machine.layout.data_parallel
-    concurrency = _choose_concurrency(machine, workload)
-    pace = measure_pace(machine, workload, concurrency)
-    alone = measure_pace(machine, workload, 1)
-    tokens_per_s = copies * concurrency / pace.token_s
+    prefill_s = _prefill_s(machine, workload.input_tokens)
+    concurrency = _choose_concurrency(machine, workload, prefill_s)
+    pace, alone = (_measure_pace(machine, workload, prefill_s, count) for count in (concurrency, 1))
+    tokens_per_s = machine.copies * concurrency / pace.token_s
     return ThroughputEstimate(
         input_tokens=workload.input_tokens,
         output_tokens=workload.output_tokens,
-        concurrency=copies * concurrency,
+        concurrency=machine.copies * concurrency,
         time_to_first_token_ms=ceil(pace.first_token_s * 1e3),
         inter_token_latency_us=ceil(pace.token_s * 1e6),
         alone_time_to_first_token_ms=ceil(alone.first_token_s * 1e3),
         alone_inter_token_latency_us=ceil(alone.token_s * 1e6),
         output_tokens_per_s=max(1, int(tokens_per_s)),
         dollars_per_million_tokens=_price_tokens(hourly_cost, tokens_per_s),
-        uncertainty=machine.engine.efficiency.uncertainty,
+        uncertainty=machine.efficiency.uncertainty,
     )
 
 
@@ -94,123 +139,87 @@ def count_replicas(estimate: ThroughputEstimate, requests_per_s: Decimal) -> int
     return max(1, ceil(requests_per_s * estimate.output_tokens / estimate.output_tokens_per_s))
 
 
-def measure_pace(machine: Machine, workload: Workload, concurrency: int) -> Pace:
+def _measure_pace(machine: Machine, workload: Workload, prefill_s: float, concurrency: int) -> Pace:
     """Time to the first token and between tokens with `concurrency` requests at once in one copy."""
-    prefill_s = _prefill_s(machine, workload.input_tokens)
     step_s = _decode_s(machine, workload.input_tokens + workload.output_tokens // 2, concurrency)
     # While one request makes all its tokens, each of the others' places is filled anew once.
-    token_s = step_s + concurrency * prefill_s / workload.output_tokens
+    token_s = step_s + (concurrency - 1) * prefill_s / workload.output_tokens
     return Pace(first_token_s=prefill_s + token_s, token_s=token_s)
 
 
-def _choose_concurrency(machine: Machine, workload: Workload) -> int:
+def _choose_concurrency(machine: Machine, workload: Workload, prefill_s: float) -> int:
     """The asked requests at once, or all that have room; lowered until the wished latencies are kept."""
     room = _count_room(machine, workload)
-    most = min(room, ceil(workload.concurrency / machine.layout.data_parallel)) if workload.concurrency else room
-    kept = _keeps(machine, workload)
+    most = min(room, ceil(workload.concurrency / machine.copies)) if workload.concurrency else room
+    if workload.time_to_first_token_ms is None and workload.inter_token_latency_ms is None:
+        return most
     low, high = 1, most
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if kept(middle) else (low, middle - 1)
+        kept = _is_kept(workload, _measure_pace(machine, workload, prefill_s, middle))
+        low, high = (middle, high) if kept else (low, middle - 1)
     return low
 
 
 def _count_room(machine: Machine, workload: Workload) -> int:
     """Requests of the workload's length that have room in the KV cache of one copy, and in the batch."""
-    fitted, architecture = machine.fitted, machine.model.architecture
+    fitted = machine.fitted
     length = min(workload.input_tokens + workload.output_tokens, fitted.context_length)
-    held = cached_tokens(architecture, length, fitted.max_batched_tokens)
+    held = cached_tokens(machine.architecture, length, fitted.max_batched_tokens)
     places = fitted.kv_cache_tokens // held if fitted.kv_cache_tokens else fitted.max_concurrency
     return max(1, min(places, fitted.max_concurrency))
 
 
-def _keeps(machine: Machine, workload: Workload) -> Callable[[int], bool]:
+def _is_kept(workload: Workload, pace: Pace) -> bool:
     first_ms, token_ms = workload.time_to_first_token_ms, workload.inter_token_latency_ms
-
-    def kept(concurrency: int) -> bool:
-        if first_ms is None and token_ms is None:
-            return True
-        pace = measure_pace(machine, workload, concurrency)
-        return (first_ms is None or pace.first_token_s * 1e3 <= first_ms) and (
-            token_ms is None or pace.token_s * 1e3 <= token_ms
-        )
-
-    return kept
+    first_kept = first_ms is None or pace.first_token_s * 1e3 <= first_ms
+    return first_kept and (token_ms is None or pace.token_s * 1e3 <= token_ms)
 
 
 def _prefill_s(machine: Machine, tokens: int) -> float:
     """One prompt alone, in steps of as many tokens as are batched; pipeline stages work on it one after the other."""
-    architecture, layout = machine.model.architecture, machine.layout
-    attention = 2 * architecture.layers * architecture.heads * architecture.head_dim * tokens * tokens
-    operations = 2 * active_parameters(architecture) * tokens + attention
-    compute_s = operations / layout.tensor_parallel / _operations_per_s(machine)
-    read_s = _weights_read_s(machine, tokens)
+    operations = machine.token_operations * tokens + machine.attention_operations * tokens * tokens
     steps = ceil(tokens / machine.fitted.max_batched_tokens)
-    return max(compute_s, read_s, _least_s(machine)) + _exchange_s(machine, tokens) + steps * _step_s(machine)
+    return _step_s(machine, operations, machine.weights.read_bytes(tokens), tokens) + (steps - 1) * _between_s(machine)
 
 
 def _decode_s(machine: Machine, context: int, concurrency: int) -> float:
     """One token for each of `concurrency` requests of `context` tokens."""
-    architecture, layout = machine.model.architecture, machine.layout
-    stages = layout.pipeline_parallel
     # In a pipeline the requests are in as many groups as there are stages, and each group passes all of them.
-    group = ceil(concurrency / stages)
-    operations = 2 * active_parameters(architecture) * group
-    compute_s = operations / layout.tensor_parallel / _operations_per_s(machine)
-    held = cached_tokens(architecture, context, machine.fitted.max_batched_tokens)
-    cached = held * cache_bytes_per_token(machine.model, layout, machine.demand)
+    group = ceil(concurrency / machine.stages)
+    held = cached_tokens(machine.architecture, context, machine.fitted.max_batched_tokens)
     # A state is read and written in each step.
-    state = 2 * sequence_state_bytes(architecture, layout)
-    read_s = _weights_read_s(machine, group) + group * stages * (cached + state) / _bytes_per_s(machine)
-    return max(compute_s, read_s, _least_s(machine)) + _exchange_s(machine, group) + _step_s(machine)
+    cached = group * machine.stages * (held * machine.cache_bytes + 2 * machine.state_bytes)
+    return _step_s(machine, machine.token_operations * group, machine.weights.read_bytes(group) + cached, group)
 
 
-def _weights_read_s(machine: Machine, tokens: int) -> float:
-    """Reading the weights that work on `tokens` tokens once, on all stages one after the other."""
-    size = read_bytes(machine.model.architecture, machine.demand.precision, machine.layout, tokens)
-    return size / _bytes_per_s(machine)
+def _step_s(machine: Machine, operations: float, read: float, tokens: int) -> float:
+    """A step over `tokens` tokens: the slower of computing and reading, what devices exchange, and the rest."""
+    least_s = machine.layers * machine.efficiency.layer_us / 1e6
+    work_s = max(operations / machine.operations_per_s, read / machine.bytes_per_s, least_s)
+    sent = (_transfer_s(machine, size * tokens) for size in (machine.reduced_bytes, machine.routed_bytes) if size)
+    return work_s + TRANSFERS_PER_LAYER * machine.layers * sum(sent) + _between_s(machine)
 
 
-def _exchange_s(machine: Machine, tokens: int) -> float:
-    """What devices say to each other in all layers about `tokens` tokens.
-
-    All-reduces in a ring over the devices that share a layer; and, where copies share experts, each token on its way to
-    its experts and back.
-    """
-    architecture, layout = machine.model.architecture, machine.layout
-    devices, experts = layout.tensor_parallel, architecture.experts
-    vector = tokens * architecture.hidden * SIXTEEN_BIT
-    reduced_s = _transfer_s(machine, 2 * (devices - 1) / devices * vector) if devices > 1 else 0.0
-    shared = experts is not None and layout.expert_parallel and layout.data_parallel > 1
-    sent_s = _transfer_s(machine, experts.active * vector) if experts and shared else 0.0
-    return TRANSFERS_PER_LAYER * architecture.layers * (reduced_s + sent_s)
+def _between_s(machine: Machine) -> float:
+    return machine.efficiency.step_us / 1e6
 
 
 def _transfer_s(machine: Machine, size: float) -> float:
-    efficiency = machine.engine.efficiency
-    link = (machine.accelerator.interconnect_gb_s or SLOWEST_LINK_GB_S) * GIGA * float(efficiency.interconnect)
-    return size / link + efficiency.collective_us / 1e6
+    return size / machine.link_bytes_per_s + machine.efficiency.collective_us / 1e6
 
 
-def _least_s(machine: Machine) -> float:
-    return machine.model.architecture.layers * machine.engine.efficiency.layer_us / 1e6
+def _routed_bytes(architecture: Architecture, layout: Layout, vector: int) -> float:
+    experts = architecture.experts
+    spread = experts and layout.expert_parallel and layout.data_parallel > 1
+    return experts.active * vector if experts and spread else 0
 
 
-def _step_s(machine: Machine) -> float:
-    return machine.engine.efficiency.step_us / 1e6
-
-
-def _operations_per_s(machine: Machine) -> float:
+def _peak_operations_per_s(accelerator: Accelerator, demand: Demand) -> float:
     """Of one device: in 8 bit only where both the weights and the device are."""
-    accelerator = machine.accelerator
-    eight_bit = machine.demand.precision in ("fp8", "nvfp4") and not is_weight_only(accelerator, "fp8")
+    eight_bit = demand.precision in ("fp8", "nvfp4") and not is_weight_only(accelerator, "fp8")
     peak = accelerator.fp8_tflops if eight_bit and accelerator.fp8_tflops else accelerator.bf16_tflops
-    return peak * TERA / accelerator.cores * float(machine.engine.efficiency.compute)
-
-
-def _bytes_per_s(machine: Machine) -> float:
-    accelerator = machine.accelerator
-    return accelerator.bandwidth_gb_s * GIGA / accelerator.cores * float(machine.engine.efficiency.bandwidth)
+    return peak * TERA / accelerator.cores
 
 
 def _price_tokens(hourly_cost: Decimal | None, tokens_per_s: float) -> Decimal | None:

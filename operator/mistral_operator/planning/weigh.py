@@ -7,7 +7,7 @@ from mistral_operator.planning.host import check_pod, plan_host
 from mistral_operator.planning.layout import Layout, Misfit, list_layouts
 from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
-from mistral_operator.planning.speed import Machine, estimate_throughput
+from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, judge
 from mistral_operator.planning.types import PlannedOption, Refusal, ThroughputEstimate, Tier
 from mistral_operator.planning.units import exact_dollars_text
@@ -57,7 +57,8 @@ def _choose_split(task: Task, candidate: Candidate) -> Split | Misfit:
 
 def _estimate(task: Task, candidate: Candidate, layout: Layout, fitted: Fit) -> ThroughputEstimate:
     runtime = candidate.runtime
-    machine = Machine(task.model, runtime.engine.engine, candidate.accelerator, layout, runtime.demand, fitted)
+    engine, demand = runtime.engine.engine, runtime.demand
+    machine = describe_machine(task.model, engine, candidate.accelerator, layout, demand, fitted)
     price, _ = price_candidate(task, candidate)
     return estimate_throughput(machine, task.workload, price)
 

@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import Final
 
-from mistral_operator.api.status import ChosenOption, MemoryPlan, PlanRefusal, PlanStatus
-from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, Refusal
+from mistral_operator.api.status import ChosenOption, MemoryPlan, PlanRefusal, PlanStatus, SpeedPlan
+from mistral_operator.planning.types import MemoryBudget, Plan, PlannedOption, Refusal, ThroughputEstimate
 
 MOST_REFUSALS: Final = 5
 LONGEST_WORD: Final = 256
@@ -57,11 +57,14 @@ def _describe_option(option: PlannedOption) -> ChosenOption:
         kv_cache_precision=word(option.kv_cache_precision),
         tensor_parallel=option.tensor_parallel,
         pipeline_parallel=option.pipeline_parallel,
+        data_parallel=option.data_parallel if option.data_parallel > 1 else None,
+        expert_parallel=option.expert_parallel or None,
         context_length=option.context_length,
         max_context_length=option.max_context_length,
         max_concurrency=option.max_concurrency,
         kv_cache_tokens=option.kv_cache_tokens,
         memory_per_device=_describe_memory(option.memory),
+        estimated_speed=_describe_speed(option.throughput) if option.throughput else None,
         startup_seconds=option.startup.total_s,
         hourly_cost=describe_money(option.hourly_cost),
         price_note=option.price_note[:LONGEST_TEXT],
@@ -78,6 +81,19 @@ def _describe_memory(memory: MemoryBudget) -> MemoryPlan:
         activations=_gibibytes(memory.activations_bytes),
         overhead=_gibibytes(memory.overhead_bytes),
         kv_cache=_gibibytes(memory.kv_cache_bytes),
+    )
+
+
+def _describe_speed(estimate: ThroughputEstimate) -> SpeedPlan:
+    return SpeedPlan(
+        input_tokens=estimate.input_tokens,
+        output_tokens=estimate.output_tokens,
+        concurrency=estimate.concurrency,
+        output_tokens_per_second=estimate.output_tokens_per_s,
+        time_to_first_token=f"{estimate.time_to_first_token_ms}ms",
+        inter_token_latency=f"{estimate.inter_token_latency_us / 1000:.1f}ms",
+        dollars_per_million_tokens=describe_money(estimate.dollars_per_million_tokens),
+        uncertainty_factor=str(estimate.uncertainty),
     )
 
 

@@ -80,7 +80,7 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ("model: mistral-7b, optimizeFor: Latency", "spec.optimizeFor: Latency"),
+        ("model: mistral-7b, upgradePolicy: Auto", "spec.upgradePolicy: Auto"),
         ("customModel: {base: mistral-7b}", "spec.customModel"),
         ("model: mistral-7b, engine: {adapters: [{name: a, repository: x/y}]}", "spec.engine.adapters"),
         ("model: mistral-7b, engine: {speculative: {method: NGram}}", "spec.engine.speculative"),
