@@ -94,8 +94,8 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     async def ask(self, script: str) -> Any:
-        """The value of an expression in the page."""
-        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """The value of an expression in the page, or what it promises."""
+        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")

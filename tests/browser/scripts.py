@@ -82,6 +82,24 @@ Object.fromEntries([...document.querySelectorAll('#model-%d .point')].map(point 
 """
 """Of one model's chart of costs: option → where its mark is, as shares of the plot, and what it says."""
 
+PLOT_TICKS: Final = """
+[...document.querySelectorAll('#model-%d .plot .tick')].map(tick => {
+  const plot = tick.parentElement.getBoundingClientRect(), at = tick.getBoundingClientRect();
+  return [tick.classList.contains('side'), Number(tick.textContent), tick.classList.contains('side')
+    ? (plot.bottom - at.top - at.height / 2) / plot.height : (at.left + at.width / 2 - plot.left) / plot.width];
+})
+"""
+"""Texts of both axes of the chart of costs: whether it is the upright one, the value, the place as a share."""
+
+FORBIDDEN: Final = """
+new Promise(resolve => {
+  document.addEventListener('securitypolicyviolation', event => resolve(event.effectiveDirective));
+  document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = true'}));
+  if (window.ran) resolve('it ran');
+})
+"""
+"""What the page's policy says of a script that is put into it."""
+
 TICKS: Final = """
 [...document.querySelectorAll('#model-%d .%s .tick')].map(tick => {
   const plot = tick.parentElement.getBoundingClientRect(), at = tick.getBoundingClientRect();

@@ -52,6 +52,11 @@ async def test_what_a_user_wrote_stays_text(page: Page, report: Report) -> None:
     assert await page.ask("document.title") == "Plans for 3 models"
 
 
+async def test_a_script_would_not_run(page: Page, report: Report) -> None:
+    await page.open(report.url)
+    assert await page.ask(scripts.FORBIDDEN) == "script-src-elem"
+
+
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 async def test_it_is_readable(page: Page, report: Report, width: int, scheme: str) -> None:
     await page.look(width, scheme)
@@ -127,8 +132,11 @@ async def test_points_lie_where_cost_and_latency_say(page: Page, report: Report)
     assert [drawn[option["name"]]["number"] for option in options] == [str(i + 1) for i in range(len(options))]
     costs = {option["name"]: float(option["hourly_cost"]) for option in options}
     latencies = {option["name"]: option["throughput"]["alone_inter_token_latency_us"] / 1000 for option in options}
-    _expect_logarithmic({name: (costs[name], drawn[name]["x"]) for name in drawn})
-    _expect_logarithmic({name: (latencies[name], drawn[name]["y"]) for name in drawn})
+    ticks = await page.ask(scripts.PLOT_TICKS % GPU)
+    for upright, values, axis in ((False, costs, "x"), (True, latencies, "y")):
+        marked = [(value, place) for side, value, place in ticks if side == upright]
+        assert len(marked) > 2
+        _expect_logarithmic([*marked, *((values[name], drawn[name][axis]) for name in drawn)])
     for name, point in drawn.items():
         assert f"${costs[name]:.2f} an hour, {latencies[name]:.1f} ms" in point["text"]
     uncertainty = options[0]["throughput"]["uncertainty"]
@@ -136,12 +144,12 @@ async def test_points_lie_where_cost_and_latency_say(page: Page, report: Report)
     assert f"within a factor of {uncertainty} either way" in words
 
 
-def _expect_logarithmic(values: dict[str, tuple[float, float]]) -> None:
-    """Check that places are a line over the values' logarithms: every point against the two farthest apart."""
-    low, high = min(values.values()), max(values.values())
+def _expect_logarithmic(values: list[tuple[float, float]]) -> None:
+    """Check that places are a line over the values' logarithms: each of them against the two farthest apart."""
+    low, high = min(values), max(values)
     slope = (high[1] - low[1]) / math.log(high[0] / low[0])
     assert slope > 0
-    for value, place in values.values():
+    for value, place in values:
         assert place == pytest.approx(low[1] + slope * math.log(value / low[0]), abs=0.005)
 
 
