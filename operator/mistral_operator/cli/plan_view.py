@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from mistral_operator.api.model import MistralModel
+from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.cli.output import Cell, Style, bar, facts, gib, paint, seconds, table, text_width, wrap
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.planning.types import Consumption, MemoryBudget, Plan, PlannedOption, PlanRefused, Refusal, Tier
@@ -47,7 +47,7 @@ def tell_plan_in_short(model: MistralModel, plan: Plan) -> list[str]:
         paint(f"Memory of each {option.accelerator}, {gib(option.memory.device_bytes)}", Style.TITLE),
         *_tell_memory(option),
         "",
-        paint(LADDER, Style.TITLE),
+        paint(word_ladder(model), Style.TITLE),
         *_tell_options(plan.options),
         *[paint(line, Style.QUIET) for line in wrap(FIRST_IS_TAKEN)],
     ]
@@ -116,13 +116,22 @@ def _word_price(model: MistralModel, option: PlannedOption) -> str:
     return f"${money(total)} an hour for {count}, ${money(total * HOURS_PER_MONTH, 0)} a month"
 
 
+def word_ladder(model: MistralModel) -> str:
+    """What the ladder is, and its order."""
+    return f"What would do, {_ORDERS[model.spec.optimize_for or OptimizeFor.COST]}"
+
+
 def money(amount: Decimal, places: int = 2) -> str:
     """Dollars without their sign."""
     return f"{amount:,.{places}f}"
 
 
-LADDER: Final = "What would do, cheapest first"
 FIRST_IS_TAKEN: Final = "The operator takes the first one; it does not move to another by itself yet."
+_ORDERS: Final = {
+    OptimizeFor.COST: "cheapest first",
+    OptimizeFor.LATENCY: "fastest first, the cheapest of those that are about as fast",
+    OptimizeFor.AVAILABILITY: "likeliest to be had first",
+}
 _SIGNS: Final = ("█", "▓", "▒", "·", "░")
 
 
@@ -236,7 +245,7 @@ def markdown_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> st
         "",
         *[f"- **{name}**: {value}" for name, value in headline(model, plan, option)],
         "",
-        f"{LADDER}:",
+        f"{word_ladder(model)}:",
         "",
         "| | Option | Hardware | Context | Sequences | Start | $/hour | Support |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",

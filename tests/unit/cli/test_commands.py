@@ -177,6 +177,18 @@ def test_the_table_claims_no_move_that_the_operator_does_not_make() -> None:
         assert "adder" not in text
 
 
+@pytest.mark.parametrize(
+    ("wish", "order"),
+    [("Cost", "cheapest first"), ("Latency", "fastest first"), ("Availability", "likeliest to be had")],
+)
+def test_the_table_says_what_it_is_ordered_by(wish: str, order: str, tmp_path: Path) -> None:
+    text = HEAD + f"spec: {{model: mistral-7b-v0.3, optimizeFor: {wish}}}"
+    for form in ("text", "markdown"):
+        assert f"What would do, {order}" in call("plan", "-f", "-", "-o", form, text=text).output
+    call("plan", "-f", "-", "--html", tmp_path / "report.html", text=text)
+    assert f"What would do, {order}" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("kind", ["List", "MistralModelList"])
 def test_a_list_is_read_item_by_item(kind: str) -> None:
     items = [yaml.safe_load(HEAD + "spec: {model: mistral-7b-v0.3}"), {"kind": "Service"}]

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
+from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import Cell
 from mistral_operator.cli.plan_view import (
     COLUMNS,
     FIRST_IS_TAKEN,
-    LADDER,
     assumptions,
     full_name,
     option_row,
     word_cluster,
+    word_ladder,
 )
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.cli.report.entry import Entry
@@ -44,7 +45,7 @@ def _draw_plan(entry: Entry, plan: Plan, assumption: Assumption) -> list[Html]:
         _draw_figure(
             "startup", "Start-up from nothing, estimated, by option", draw_startup(options), tabulate_startup(options)
         ),
-        _draw_ladder(options),
+        _draw_ladder(entry.model, options),
         *_draw_refusals(plan.refusals),
         _draw_sources(plan, assumption),
     ]
@@ -68,10 +69,10 @@ def _draw_costs(entry: Entry, plan: Plan) -> Html:
     return _draw_figure("costs", title, draw_scatter(points), tabulate_points(points), *words)
 
 
-def _draw_ladder(options: Sequence[PlannedOption]) -> Html:
+def _draw_ladder(model: MistralModel, options: Sequence[PlannedOption]) -> Html:
     cells = [option_row(number, option) for number, option in enumerate(options, 1)]
     columns = [Column(name or "rung", cell.right) for name, cell in zip(COLUMNS, cells[0], strict=True)]
-    table = draw_table(columns, [[_draw_cell(cell) for cell in row] for row in cells], LADDER)
+    table = draw_table(columns, [[_draw_cell(cell) for cell in row] for row in cells], word_ladder(model))
     return tag("div", tag("h3", "The ladder"), table, tag("p", FIRST_IS_TAKEN), class_="card ladder")
 
 
