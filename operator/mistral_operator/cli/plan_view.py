@@ -103,6 +103,7 @@ def _word_startup(option: PlannedOption) -> str:
         ("image", start.image_s),
         ("weights", start.weights_s),
         ("compile", start.compile_s),
+        ("ready", start.ready_s),
     )
     return ", ".join(f"{name} {seconds(value)}" for name, value in phases)
 

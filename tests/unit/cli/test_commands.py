@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.catalogue import list_support
 from mistral_operator.cli.main import COMMANDS, main
+from mistral_operator.cli.output import seconds
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "mistral-7b.yaml"
@@ -44,6 +45,14 @@ def test_plan_tells_hardware_arithmetic_and_price() -> None:
     assert "an hour for one replica" in result.output
     assert "assumed; give yours with --cluster-profile" in result.output
     assert "\033[" not in result.output
+
+
+def test_the_phases_of_the_start_add_up_to_the_whole() -> None:
+    startup = json.loads(call("plan", "-f", EXAMPLE, "-o", "json").output)["plan"]["options"][0]["startup"]
+    text = " ".join(call("plan", "-f", EXAMPLE).output.split())
+    phases = {name: startup[f"{name}_s"] for name in ("node", "image", "weights", "compile", "ready")}
+    told = ", ".join(f"{name} {seconds(value)}" for name, value in phases.items())
+    assert f"about {seconds(sum(phases.values()))}: {told}" in text
 
 
 def test_plan_reads_standard_input_and_writes_json() -> None:
