@@ -1,5 +1,6 @@
 # The whole interface for contributors. Every target sets up what it needs by itself: a machine with git, make,
-# Python >= 3.11 and Go is enough. Nothing here needs root, a container runtime or a cloud account.
+# Python >= 3.11 and Go is enough, and a browser for browser-test. Nothing here needs root, a container runtime or a
+# cloud account.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -28,7 +29,8 @@ HADOLINT := $(VENV)/bin/hadolint
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit bench lint format golden crds keep-release image-check sandbox plan lock binaries neighbours clean
+.PHONY: help demo test test-unit browser-test bench lint format golden crds keep-release image-check sandbox plan lock clean
+.PHONY: binaries neighbours
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
@@ -51,6 +53,10 @@ test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and clu
 
 test-unit: $(STAMP) ## the quick tests: no control plane
 	$(PYTEST) tests/unit tests/golden tests/released $(PYTEST_FLAGS)
+
+browser-test: $(STAMP) ## the page of `plan --html` in a real browser, which has to be there (Debian's chromium, CHROMIUM=PATH)
+	$(PYTEST) tests/browser $(PYTEST_FLAGS)
+	@echo "Look at it: $(CURDIR)/build/screenshots"
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
 	@$(RUN) -m tests.bench $(BENCH_FLAGS)

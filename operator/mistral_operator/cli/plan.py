@@ -36,9 +36,16 @@ class Planned(NamedTuple):
 @click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
 @click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
 @click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
 @click.pass_context
 def plan(
-    ctx: click.Context, file: Path, output: str, cluster_profile: Path | None, location: str | None, zones: str | None
+    ctx: click.Context,
+    file: Path,
+    output: str,
+    cluster_profile: Path | None,
+    location: str | None,
+    zones: str | None,
+    html: Path | None,
 ) -> None:
     """Say what a model would run on, why, and what it costs. Needs no cluster and asks nobody.
 
@@ -48,6 +55,8 @@ def plan(
     catalogue = load_catalogue()
     planned = [Planned(model, answer_for(model, catalogue, assumption)) for model in read_models(file)]
     say(_WRITERS[output](planned, assumption))
+    if html:
+        _save_report(html, planned, assumption)
     if any(isinstance(item.answer, PlanRefused) for item in planned):
         ctx.exit(1)
 
@@ -58,6 +67,17 @@ def answer_for(model: MistralModel, catalogue: Catalogue, assumption: Assumption
     if unsupported:
         return PlanRefused(unsupported.reason, unsupported.message)
     return plan_model(model, catalogue, assumption.profile, offline_settings())
+
+
+def _save_report(file: Path, planned: list[Planned], assumption: Assumption) -> None:
+    from mistral_operator.cli.report.entry import Entry
+    from mistral_operator.cli.report.page import write_report
+
+    page = write_report([Entry(item.model, item.answer) for item in planned], assumption)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"can't write the report: {error}") from None
 
 
 def _write_text(planned: list[Planned], assumption: Assumption) -> str:

@@ -6,20 +6,20 @@ from typing import Final
 
 import click
 
-from mistral_operator.api.model import MistralModel
+from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.cli.output import Cell, Style, bar, facts, gib, paint, seconds, table, text_width, wrap
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.planning.types import Consumption, MemoryBudget, Plan, PlannedOption, PlanRefused, Refusal, Tier
 
 HOURS_PER_MONTH: Final = 730
 _MODES: Final = {Consumption.ON_DEMAND: "on demand", Consumption.SPOT: "spot"}
-_TIER_WORDS: Final = {
+TIER_WORDS: Final = {
     Tier.VERIFIED: ", it has been run on this hardware",
     Tier.DOCUMENTED: ", a source says that it runs; this project has not run it",
     Tier.EXPERIMENTAL: ", no source says that it runs, and nobody has recorded a run",
     Tier.REFUSED: "",
 }
-_TIER_STYLES: Final = {
+TIER_STYLES: Final = {
     Tier.VERIFIED: Style.GOOD,
     Tier.DOCUMENTED: Style.GOOD,
     Tier.EXPERIMENTAL: Style.WAITING,
@@ -33,7 +33,7 @@ def tell_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> list[s
         *tell_plan_in_short(model, plan),
         *_tell_refusals(plan.refusals),
         "",
-        *[paint(line, Style.QUIET) for line in _assumptions(plan, assumption)],
+        *[paint(line, Style.QUIET) for line in _wrapped(assumptions(plan, assumption))],
     ]
 
 
@@ -41,30 +41,32 @@ def tell_plan_in_short(model: MistralModel, plan: Plan) -> list[str]:
     """What was chosen, how it fits, and what else would have done."""
     option = plan.chosen
     return [
-        f"{paint(plan.display_name, Style.TITLE)}  {paint(_full_name(model), Style.QUIET)}",
-        *facts(_headline(model, plan, option)),
+        f"{paint(plan.display_name, Style.TITLE)}  {paint(full_name(model), Style.QUIET)}",
+        *facts(headline(model, plan, option)),
         "",
         paint(f"Memory of each {option.accelerator}, {gib(option.memory.device_bytes)}", Style.TITLE),
         *_tell_memory(option),
         "",
-        paint("What would do, cheapest first", Style.TITLE),
+        paint(word_ladder(model), Style.TITLE),
         *_tell_options(plan.options),
-        *[paint(line, Style.QUIET) for line in wrap(_FIRST_IS_TAKEN)],
+        *[paint(line, Style.QUIET) for line in wrap(FIRST_IS_TAKEN)],
     ]
 
 
-def _headline(model: MistralModel, plan: Plan, option: PlannedOption) -> list[tuple[str, str]]:
+def headline(model: MistralModel, plan: Plan, option: PlannedOption) -> list[tuple[str, str]]:
+    """The option in six pairs of a name and what there is to say."""
     return [
         ("runs on", f"{word_hardware(option)}, {word_zones(option.zones)}"),
         ("engine", f"{option.engine} {option.engine_version}, {option.precision}, {_word_layout(option)}"),
         ("serves", f"{_word_batch(option)}, as {plan.served_name}"),
         ("starts in", f"about {seconds(option.startup.total_s)}: {_word_startup(option)}"),
         ("costs", _word_price(model, option)),
-        ("support", option.tier.value + _TIER_WORDS[option.tier]),
+        ("support", option.tier.value + TIER_WORDS[option.tier]),
     ]  # fmt: skip
 
 
-def _full_name(model: MistralModel) -> str:
+def full_name(model: MistralModel) -> str:
+    """Namespace and name, as kubectl users write them."""
     return f"{model.metadata.namespace}/{model.metadata.name}"
 
 
@@ -101,6 +103,7 @@ def _word_startup(option: PlannedOption) -> str:
         ("image", start.image_s),
         ("weights", start.weights_s),
         ("compile", start.compile_s),
+        ("ready", start.ready_s),
     )
     return ", ".join(f"{name} {seconds(value)}" for name, value in phases)
 
@@ -111,14 +114,25 @@ def _word_price(model: MistralModel, option: PlannedOption) -> str:
     replicas = max(1, model.spec.replicas)
     total = option.hourly_cost * replicas
     count = "one replica" if replicas == 1 else f"{replicas} replicas"
-    return f"${_money(total)} an hour for {count}, ${_money(total * HOURS_PER_MONTH, 0)} a month"
+    return f"${money(total)} an hour for {count}, ${money(total * HOURS_PER_MONTH, 0)} a month"
 
 
-def _money(amount: Decimal, places: int = 2) -> str:
+def word_ladder(model: MistralModel) -> str:
+    """What the ladder is, and its order."""
+    return f"What would do, {_ORDERS[model.spec.optimize_for or OptimizeFor.COST]}"
+
+
+def money(amount: Decimal, places: int = 2) -> str:
+    """Dollars without their sign."""
     return f"{amount:,.{places}f}"
 
 
-_FIRST_IS_TAKEN: Final = "The operator takes the first one; it does not move to another by itself yet."
+FIRST_IS_TAKEN: Final = "The operator takes the first one; it does not move to another by itself yet."
+_ORDERS: Final = {
+    OptimizeFor.COST: "cheapest first",
+    OptimizeFor.LATENCY: "fastest first, the cheapest of those that are about as fast",
+    OptimizeFor.AVAILABILITY: "likeliest to be had first",
+}
 _SIGNS: Final = ("█", "▓", "▒", "·", "░")
 
 
@@ -151,24 +165,25 @@ def _parts(memory: MemoryBudget) -> tuple[int, ...]:
     )
 
 
-_COLUMNS: Final = ("", "option", "hardware", "context", "sequences", "start", "$/hour", "support")
+COLUMNS: Final = ("", "option", "hardware", "context", "sequences", "start", "$/hour", "support")
 _EXPENDABLE: Final = ("start", "sequences", "support")
 """Columns that a narrow terminal does without, in this order."""
 
 
 def _tell_options(options: tuple[PlannedOption, ...]) -> list[str]:
-    rows = [_option_row(number, option) for number, option in enumerate(options, 1)]
-    names = list(_COLUMNS)
+    rows = [option_row(number, option) for number, option in enumerate(options, 1)]
+    names = list(COLUMNS)
     for expendable in ("", *_EXPENDABLE):
         names = [name for name in names if name != expendable or not name]
-        kept = [_COLUMNS.index(name) for name in names]
+        kept = [COLUMNS.index(name) for name in names]
         lines = table([[row[column] for column in kept] for row in rows], names)
         if max(len(click.unstyle(line)) for line in lines) <= text_width():
             break
     return lines
 
 
-def _option_row(number: int, option: PlannedOption) -> list[Cell]:
+def option_row(number: int, option: PlannedOption) -> list[Cell]:
+    """A rung of the ladder, under `COLUMNS`."""
     return [
         Cell(str(number), right=True),
         Cell(option.name, Style.NAME if number == 1 else Style.PLAIN),
@@ -176,8 +191,8 @@ def _option_row(number: int, option: PlannedOption) -> list[Cell]:
         Cell(f"{option.context_length:,}", right=True),
         Cell(str(option.max_concurrency), right=True),
         Cell(seconds(option.startup.total_s), right=True),
-        Cell("unknown" if option.hourly_cost is None else _money(option.hourly_cost), right=True),
-        Cell(option.tier.value, _TIER_STYLES[option.tier]),
+        Cell("unknown" if option.hourly_cost is None else money(option.hourly_cost), right=True),
+        Cell(option.tier.value, TIER_STYLES[option.tier]),
     ]
 
 
@@ -189,19 +204,25 @@ def _tell_refusals(refusals: Iterable[Refusal]) -> list[str]:
     return ["", paint("Considered and not chosen", Style.TITLE), *lines] if lines else []
 
 
-def _assumptions(plan: Plan, assumption: Assumption) -> list[str]:
+def assumptions(plan: Plan, assumption: Assumption) -> list[str]:
+    """Where the plan's facts are from and what it takes for granted, a paragraph each."""
     weights = f"{plan.repository}{'@' + plan.revision[:12] if plan.revision else ''}, {gib(plan.weights_bytes)}"
     return [
-        *wrap(_word_cluster(assumption), ""),
-        *wrap(f"Weights: {weights}, license {plan.license_id}.", ""),
-        *wrap(f"Price: {plan.chosen.price_note}.", ""),
-        *wrap(f"Support: {plan.chosen.evidence}.", ""),
-        *[line for note in (*plan.chosen.notes, *plan.notes) for line in wrap(f"Note: {note}.", "")],
-        *wrap("Times and costs are estimates; nothing was asked of Google and nothing was bought.", ""),
+        word_cluster(assumption),
+        f"Weights: {weights}, license {plan.license_id}.",
+        f"Price: {plan.chosen.price_note}.",
+        f"Support: {plan.chosen.evidence}.",
+        *[f"Note: {note}." for note in (*plan.chosen.notes, *plan.notes)],
+        "Times and costs are estimates; nothing was asked of Google and nothing was bought.",
     ]
 
 
-def _word_cluster(assumption: Assumption) -> str:
+def _wrapped(paragraphs: Iterable[str]) -> list[str]:
+    return [line for paragraph in paragraphs for line in wrap(paragraph, "")]
+
+
+def word_cluster(assumption: Assumption) -> str:
+    """What cluster was planned for, and who says so."""
     profile = assumption.profile
     return f"Cluster: {profile.provider} in {word_zones(profile.zones)} ({assumption.source})."
 
@@ -209,11 +230,11 @@ def _word_cluster(assumption: Assumption) -> str:
 def tell_refused(model: MistralModel, refused: PlanRefused, assumption: Assumption) -> list[str]:
     """Why a model can't be served as asked, and what to write instead."""
     return [
-        f"{paint('Refused', Style.BAD)}  {paint(refused.reason, Style.TITLE)}  {paint(_full_name(model), Style.QUIET)}",
+        f"{paint('Refused', Style.BAD)}  {paint(refused.reason, Style.TITLE)}  {paint(full_name(model), Style.QUIET)}",
         *wrap(refused.message),
         *_tell_refusals(refused.refusals),
         "",
-        *[paint(line, Style.QUIET) for line in wrap(_word_cluster(assumption), "")],
+        *[paint(line, Style.QUIET) for line in wrap(word_cluster(assumption), "")],
     ]
 
 
@@ -221,25 +242,25 @@ def markdown_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> st
     """The plan for a pull request's comment."""
     option = plan.chosen
     return "\n".join([
-        f"### {plan.display_name} (`{_full_name(model)}`)",
+        f"### {plan.display_name} (`{full_name(model)}`)",
         "",
-        *[f"- **{name}**: {value}" for name, value in _headline(model, plan, option)],
+        *[f"- **{name}**: {value}" for name, value in headline(model, plan, option)],
         "",
-        "What would do, cheapest first:",
+        f"{word_ladder(model)}:",
         "",
         "| | Option | Hardware | Context | Sequences | Start | $/hour | Support |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
         *[_markdown_row(number, option) for number, option in enumerate(plan.options, 1)],
         "",
-        _FIRST_IS_TAKEN,
+        FIRST_IS_TAKEN,
         "",
         *_markdown_refusals(plan.refusals),
-        *_assumptions(plan, assumption),
+        *_wrapped(assumptions(plan, assumption)),
     ])  # fmt: skip
 
 
 def _markdown_row(number: int, option: PlannedOption) -> str:
-    price = "unknown" if option.hourly_cost is None else _money(option.hourly_cost)
+    price = "unknown" if option.hourly_cost is None else money(option.hourly_cost)
     cells = (
         str(number),
         f"`{option.name}`",
@@ -256,12 +277,12 @@ def _markdown_row(number: int, option: PlannedOption) -> str:
 def markdown_refused(model: MistralModel, refused: PlanRefused, assumption: Assumption) -> str:
     """The refusal for a pull request's comment."""
     return "\n".join([
-        f"### Refused: `{_full_name(model)}`",
+        f"### Refused: `{full_name(model)}`",
         "",
         f"**{refused.reason}**: {refused.message}",
         "",
         *_markdown_refusals(refused.refusals),
-        _word_cluster(assumption),
+        word_cluster(assumption),
     ])  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.catalogue import ANYWHERE, list_support
 from mistral_operator.cli.main import COMMANDS, main
+from mistral_operator.cli.output import seconds
 from mistral_operator.cli.settings import offline_settings
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan
@@ -48,6 +49,14 @@ def test_plan_tells_hardware_arithmetic_and_price() -> None:
     assert "an hour for one replica" in result.output
     assert "assumed; give yours with --cluster-profile" in result.output
     assert "\033[" not in result.output
+
+
+def test_the_phases_of_the_start_add_up_to_the_whole() -> None:
+    startup = json.loads(call("plan", "-f", EXAMPLE, "-o", "json").output)["plan"]["options"][0]["startup"]
+    text = " ".join(call("plan", "-f", EXAMPLE).output.split())
+    phases = {name: startup[f"{name}_s"] for name in ("node", "image", "weights", "compile", "ready")}
+    told = ", ".join(f"{name} {seconds(value)}" for name, value in phases.items())
+    assert f"about {seconds(sum(phases.values()))}: {told}" in text
 
 
 def test_plan_reads_standard_input_and_writes_json() -> None:
@@ -179,6 +188,18 @@ def test_the_table_claims_no_move_that_the_operator_does_not_make() -> None:
         assert "What would do, cheapest first" in text
         assert "does not move to another by itself yet" in text
         assert "adder" not in text
+
+
+@pytest.mark.parametrize(
+    ("wish", "order"),
+    [("Cost", "cheapest first"), ("Latency", "fastest first"), ("Availability", "likeliest to be had")],
+)
+def test_the_table_says_what_it_is_ordered_by(wish: str, order: str, tmp_path: Path) -> None:
+    text = HEAD + f"spec: {{model: mistral-7b-v0.3, optimizeFor: {wish}}}"
+    for form in ("text", "markdown"):
+        assert f"What would do, {order}" in call("plan", "-f", "-", "-o", form, text=text).output
+    call("plan", "-f", "-", "--html", tmp_path / "report.html", text=text)
+    assert f"What would do, {order}" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["List", "MistralModelList"])
