@@ -72,6 +72,8 @@ lint: $(STAMP) ## format, style, types, layers, and that generated files are up 
 	$(RUN) tools/generate_wire.py --check
 	$(RUN) tools/stand_in_tokens.py --check
 	$(RUN) tools/gateway_page.py --check
+	$(RUN) tools/planner_page.py --check
+	$(RUN) tools/catalogue_pages.py --check
 	$(RUN) tools/rights.py --check
 	$(RUN) tools/chart.py --check
 	$(RUN) tools/image_lock.py --check
@@ -93,6 +95,8 @@ crds: $(STAMP) ## write what is generated: crds/, roles, the chart's parts, refe
 	$(RUN) tools/generate_wire.py --write
 	$(RUN) tools/stand_in_tokens.py --write
 	$(RUN) tools/gateway_page.py --write
+	$(RUN) tools/planner_page.py --write
+	$(RUN) tools/catalogue_pages.py --write
 	$(RUN) tools/rights.py --write
 	$(RUN) tools/chart.py --write
 

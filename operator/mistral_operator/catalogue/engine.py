@@ -110,7 +110,7 @@ class Efficiency:
     interconnect: Decimal
     """Share of the peak bandwidth between devices in an all-reduce."""
     layer_us: int
-    """Microseconds that one layer takes at least, however little it computes: launching kernels."""
+    """Microseconds that one layer takes beside computing and reading: starting its kernels."""
     collective_us: int
     """Microseconds that one all-reduce takes at least."""
     step_us: int

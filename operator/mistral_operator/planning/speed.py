@@ -1,8 +1,8 @@
 """How fast one replica is: a roofline model of prefill and decode. Estimates, for the engine's efficiencies are data.
 
 A step of the engine takes the longer of two times: the operations over the peak rate, and the bytes that are read
-(weights, KV cache) over the memory's bandwidth, each with the engine's share of the peak; never less than the kernels
-take to start; then what the devices say to each other. Prefill is bound by operations, decode by bytes. Requests
+(weights, KV cache) over the memory's bandwidth, each with the engine's share of the peak; then the time that
+kernels take to start, and what the devices say to each other. Prefill is bound by operations, decode by bytes. Requests
 come without pause, as many at once as the workload says; each prefill delays the others' next token.
 Williams, Waterman, Patterson: Roofline (2009); Pope et al.: Efficiently Scaling Transformer Inference (2022).
 """
@@ -192,8 +192,8 @@ def _decode_s(machine: Machine, context: int, concurrency: int) -> float:
 
 def _step_s(machine: Machine, operations: float, read: float, tokens: int) -> float:
     """A step over `tokens` tokens: the slower of computing and reading, what devices exchange, and the rest."""
-    least_s = machine.layers * machine.efficiency.layer_us / 1e6
-    work_s = max(operations / machine.operations_per_s, read / machine.bytes_per_s, least_s)
+    start_s = machine.layers * machine.efficiency.layer_us / 1e6
+    work_s = max(operations / machine.operations_per_s, read / machine.bytes_per_s) + start_s
     sent = (_transfer_s(machine, size * tokens) for size in (machine.reduced_bytes, machine.routed_bytes) if size)
     return work_s + TRANSFERS_PER_LAYER * machine.layers * sum(sent) + _between_s(machine)
 
