@@ -9,7 +9,7 @@ from mistral_operator.catalogue.parse_accelerator import parse_accelerator
 from mistral_operator.catalogue.parse_engine import parse_engine
 from mistral_operator.catalogue.parse_model import parse_model, parse_unserved
 from mistral_operator.catalogue.reader import CatalogueError, Reader
-from mistral_operator.catalogue.types import Catalogue, Support, SupportRule
+from mistral_operator.catalogue.types import ANY, Catalogue, Support, SupportRule
 
 TIERS = ("verified", "documented", "experimental", "refused")
 
@@ -65,8 +65,10 @@ def _support_rule(reader: Reader) -> SupportRule:
         accelerators=reader.texts("accelerators"),
         precisions=reader.texts("precisions"),
         enough_memory=reader.flag("enough_memory"),
+        latent=reader.optional(reader.flag, "latent", None),
         evidence=reader.text("evidence"),
         source=reader.text("source"),
+        date=reader.text("date"),
     )
     reader.done()
     return result
@@ -82,9 +84,9 @@ def _check_references(catalogue: Catalogue) -> None:
         _check_known(excluded, catalogue.accelerators, f"engines/{engine.id}.yaml: batching: except")
     for index, rule in enumerate(catalogue.support.rules):
         where = f"support.yaml: rules[{index}]"
-        _check_known(rule.models, catalogue.models, f"{where}: models")
-        _check_known(rule.engines, catalogue.engines, f"{where}: engines")
-        _check_known(rule.accelerators, catalogue.accelerators, f"{where}: accelerators")
+        _check_named(rule.models, catalogue.models, f"{where}: models")
+        _check_named(rule.engines, catalogue.engines, f"{where}: engines")
+        _check_named(rule.accelerators, catalogue.accelerators, f"{where}: accelerators")
     models = catalogue.models.values()
     unserved = catalogue.unserved.values()
     names = [name.lower() for model in models for name in {model.id, *model.aliases}]
@@ -97,6 +99,11 @@ def _check_references(catalogue: Catalogue) -> None:
         [f"{shape.machine_type} {shape.topology}" for item in accelerators for shape in item.machines],
         "accelerators: machine_type with its topology",
     )
+
+
+def _check_named(names: tuple[str, ...], known: Mapping[str, object], where: str) -> None:
+    if names != (ANY,):
+        _check_known(names, known, where)
 
 
 def _check_known(

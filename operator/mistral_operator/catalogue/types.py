@@ -11,6 +11,8 @@ from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.model import Model, UnservedModel
 
+ANY = "any"
+
 
 @dataclass(frozen=True, slots=True)
 class SupportRule:
@@ -18,13 +20,18 @@ class SupportRule:
 
     tier: str
     models: tuple[str, ...]
+    """Ids, or `any`; as the three below."""
     engines: tuple[str, ...]
     accelerators: tuple[str, ...]
     precisions: tuple[str, ...]
     enough_memory: bool
     """True when the rule holds only with the memory that the model's documentation asks for."""
+    latent: bool | None
+    """Only for models with latent attention, or only for those without; None for both."""
     evidence: str
     source: str
+    date: str
+    """Of the source, or of the day when it was read; ISO 8601, or `unknown`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,13 +106,21 @@ def list_support(known: Catalogue) -> list[Row]:
 
     Where nothing fits, the row is about the most devices, and says why.
     """
-    return [
-        row
-        for model in known.models.values()
-        for engine in known.engines.values()
-        if engine.id in model.engines
-        for row in _judge_engine(known, model, engine)
-    ]
+    rows: list[Row] = []
+    for model in known.models.values():
+        engines = [engine for engine in known.engines.values() if engine.id in model.engines]
+        mine = [row for engine in engines for row in _judge_engine(known, model, engine)]
+        rows += [row | {"instead": _name_nearest(mine) if row["tier"] == Tier.REFUSED else ""} for row in mine]
+    return rows
+
+
+def _name_nearest(rows: list[Row]) -> str:
+    """The best-evidenced pair of the same model with the fewest devices, for one that is refused."""
+    working = [row for row in rows if row["tier"] != Tier.REFUSED]
+    if not working:
+        return ""
+    best = min(working, key=lambda row: (_BEST_FIRST.index(Tier(row["tier"])), row["devices"], row["accelerator"]))
+    return f"{best['devices']} × {best['accelerator']}, {best['engine']}"
 
 
 def _judge_engine(known: Catalogue, model: Model, engine: Engine) -> list[Row]:

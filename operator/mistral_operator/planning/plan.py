@@ -15,7 +15,15 @@ from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
-from mistral_operator.planning.types import ClusterProfile, Plan, PlannedOption, PlanRefused, Refusal, Settings
+from mistral_operator.planning.types import (
+    ClusterProfile,
+    Consumption,
+    Plan,
+    PlannedOption,
+    PlanRefused,
+    Refusal,
+    Settings,
+)
 from mistral_operator.planning.units import dollars_text
 from mistral_operator.planning.weigh import NOT_ALLOWED
 from mistral_operator.planning.weights import PRECISIONS, resolve_weights
@@ -155,6 +163,7 @@ def _most_telling(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
 def _suggest(task: Task) -> str:
     """Name the cheapest hardware that would do without the user's limits, or say that there is none."""
     free = replace(task, max_hourly_cost=None)
+    spot = Wish(consumption=Consumption.SPOT)
     attempts: tuple[tuple[Task, str], ...] = (
         (free, ""),
         (replace(free, cluster=replace(task.cluster, location="", zones=())), " in another region"),
@@ -162,10 +171,11 @@ def _suggest(task: Task) -> str:
         (replace(free, allow_experimental=True), " with spec.allowExperimental: true"),
         (replace(free, pod_resources=PodResources()), " without spec.pod.resources"),
     )
-    for attempt, condition in attempts:
-        options, _ = choose(attempt, (Wish(),))
-        if options:
-            return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
+    for wish in (Wish(), spot):
+        for attempt, condition in attempts:
+            options, _ = choose(attempt, (wish,))
+            if options:
+                return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
     engines = ", ".join(dict.fromkeys(item.engine.engine.name for item in task.runtimes))
     precision = task.runtimes[0].demand.precision
     smaller = next((name.value for name, value in PRECISIONS.items() if _is_smaller(task, value, precision)), "")
@@ -186,10 +196,13 @@ def _is_smaller(task: Task, precision: str, than: str) -> bool:
 def _describe(option: PlannedOption, limit: Decimal | None) -> str:
     cost = option.hourly_cost
     price = "price unknown" if cost is None else dollars_text(cost)
+    on_demand = option.consumption is Consumption.ON_DEMAND
+    bought = "" if on_demand else f", consumption: {option.consumption.value}"
+    otherwise = ", or leave spec.capacity out" if on_demand else ""
     raised = "" if cost is None or limit is None or cost <= limit else f' with maxHourlyCost: "{_cents(cost)}" or more'
     return (
         f"{option.devices} × {option.accelerator} ({option.machine_type}, {price});"
-        f" write spec.capacity.options: [{{machineType: {option.machine_type}}}]{raised}, or leave spec.capacity out"
+        f" write spec.capacity.options: [{{machineType: {option.machine_type}{bought}}}]{raised}{otherwise}"
     )
 
 

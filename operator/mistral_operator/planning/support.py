@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.model import Model
-from mistral_operator.catalogue.types import Catalogue, SupportRule
+from mistral_operator.catalogue.types import ANY, Catalogue, SupportRule
 from mistral_operator.planning.types import Tier
 
 GIGABYTE = 10**9
@@ -29,18 +29,25 @@ def judge(
         if not _covers(rule, model, engine, accelerator, precision):
             continue
         if _enough(rule, model, precision, memory_bytes):
-            return Verdict(Tier(rule.tier), f"{rule.evidence} ({rule.source}){_memory_note(rule, model, precision)}")
+            note = _memory_note(rule, model, precision) + (missing if rule.tier == Tier.EXPERIMENTAL else "")
+            return Verdict(Tier(rule.tier), f"{rule.evidence} ({_cite(rule)}){note}")
         missing = missing or _shortage_note(model, precision, memory_bytes)
     return Verdict(Tier(catalogue.support.default_tier), catalogue.support.default_evidence + missing)
 
 
 def _covers(rule: SupportRule, model: Model, engine: Engine, accelerator: Accelerator, precision: str) -> bool:
-    return (
-        model.id in rule.models
-        and engine.id in rule.engines
-        and accelerator.id in rule.accelerators
-        and precision in rule.precisions
+    pairs = (
+        (model.id, rule.models),
+        (engine.id, rule.engines),
+        (accelerator.id, rule.accelerators),
+        (precision, rule.precisions),
     )
+    latent = model.architecture.latent is not None
+    return rule.latent in (None, latent) and all(name in names or names == (ANY,) for name, names in pairs)
+
+
+def _cite(rule: SupportRule) -> str:
+    return rule.source if rule.date in rule.source or rule.date == "unknown" else f"{rule.source}, {rule.date}"
 
 
 def _enough(rule: SupportRule, model: Model, precision: str, memory_bytes: int) -> bool:

@@ -1,6 +1,5 @@
 """vLLM on TPUs: one process for a host's chips, and a Ray cluster where a slice has several hosts."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,21 +64,19 @@ def test_every_variable_that_is_set_is_reserved_in_the_api(topology: str) -> Non
 
 
 def test_a_model_with_latent_attention_gets_what_it_does_not_start_without() -> None:
-    """Nothing in the catalogue has FP8, which its weights are in; on something that had, it would be launched so."""
-    v6e = replace(CATALOGUE.accelerators["v6e"], fp8="weight-only")
-    engine = replace(CATALOGUE.engines["vllm-tpu"], precisions=("bf16", "fp8"))
-    known = replace(
-        CATALOGUE,
-        accelerators={**CATALOGUE.accelerators, "v6e": v6e},
-        engines={**CATALOGUE.engines, "vllm-tpu": engine},
-    )
-    spec = {"model": "mistral-small-4", "allowExperimental": True, "capacity": {"options": [{"accelerator": "v6e"}]}}
-    model = MistralModel.model_validate(make_model(**spec))
-    refused = plan_model(model, CATALOGUE, CLUSTER, SETTINGS)
+    def plan_on(accelerator: str) -> tuple[MistralModel, Plan | PlanRefused]:
+        capacity = {"options": [{"accelerator": accelerator}]}
+        model = MistralModel.model_validate(make_model(model="mistral-small-4", capacity=capacity))
+        return model, plan_model(model, CATALOGUE, CLUSTER, SETTINGS)
+
+    _, refused = plan_on("v6e")
     assert isinstance(refused, PlanRefused)
     assert "fp8" in refused.message.lower()
-    plan = plan_model(model, known, CLUSTER, SETTINGS)
+    model, plan = plan_on("v7x")
     assert isinstance(plan, Plan), plan
+    # Each chip is two devices to the engine.
+    assert plan.chosen.tensor_parallel == 2 * plan.chosen.devices
+    assert plan.chosen.expert_parallel
     started = ENGINES["vllm-tpu"].launch(model.spec, plan, plan.chosen).engine
     assert started.env["NEW_MODEL_DESIGN"] == "1"
     sharding = {"sharding_strategy": {"enable_dp_attention": True}}

@@ -37,7 +37,8 @@ def test_a_value_of_another_type_does_not(kind: type, name: str, value: Any) -> 
 @pytest.mark.parametrize("name", CATALOGUE.models)
 def test_the_plan_of_each_model_is_as_it_should_be(name: str) -> None:
     model = CATALOGUE.models[name]
-    spec = {"model": name, "license": {"accept": model.license.id}, "allowExperimental": True}
+    spot = {"options": [{"consumption": "Spot"}]}
+    spec = {"model": name, "license": {"accept": model.license.id}, "allowExperimental": True, "capacity": spot}
     plan = plan_model(MistralModel.model_validate(make_model(**spec)), CATALOGUE, CLUSTER, SETTINGS)
     assert isinstance(plan, Plan)
     assert find_flaw(plan_from_dict(plan_to_dict(plan))) == ""

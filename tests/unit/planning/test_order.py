@@ -41,7 +41,8 @@ def test_latency_takes_faster_hardware_and_pays_no_more_than_needed() -> None:
     assert duration_ms(fastest) * SAME_LATENCY < duration_ms(cheapest)
     options = ladder(optimizeFor="Latency")
     same = [item for item in options if duration_ms(item) <= duration_ms(fastest)]
-    assert all((item.hourly_cost or 0) >= (fastest.hourly_cost or 0) for item in same)
+    assert fastest.hourly_cost is not None
+    assert all(item.hourly_cost is None or item.hourly_cost >= fastest.hourly_cost for item in same)
 
 
 def test_availability_takes_what_more_zones_list() -> None:

@@ -150,7 +150,9 @@ def test_experimental_pairs_need_consent() -> None:
 
 
 def test_pairs_known_not_to_work_stay_refused() -> None:
-    rule = SupportRule("refused", ("mistral-7b-v0.3",), ("vllm-gpu",), ("l4",), ("bf16",), False, "crashes", "a test")
+    rule = SupportRule(
+        "refused", ("mistral-7b-v0.3",), ("vllm-gpu",), ("l4",), ("bf16",), False, None, "crashes", "a test", "unknown"
+    )
     catalogue = replace(CATALOGUE, support=replace(CATALOGUE.support, rules=(rule, *CATALOGUE.support.rules)))
     model = MistralModel.model_validate(
         {"metadata": {"name": "chat"}, "spec": {"model": "mistral-7b-v0.3", "allowExperimental": True}}
