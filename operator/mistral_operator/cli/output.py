@@ -3,13 +3,15 @@
 Styling is done by ANSI codes in the strings; `say` leaves them out where they don't belong (no terminal, NO_COLOR).
 """
 
+import json
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import click
 
@@ -181,3 +183,19 @@ def count(number: int, noun: str) -> str:
 def gib(size_bytes: int) -> str:
     """Bytes as GiB with one decimal."""
     return f"{size_bytes / 2**30:.1f} GiB"
+
+
+def write_rows(
+    output: str, rows: Sequence[Mapping[str, Any]], header: Sequence[str], cells: Sequence[Sequence[str]]
+) -> str:
+    """Rows as `text` or `markdown` by their cells, or as data: `json` or `yaml`."""
+    if output == "json":
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    if output == "yaml":
+        import yaml
+
+        return str(yaml.safe_dump(list(rows), sort_keys=False, allow_unicode=True)).rstrip()
+    if output == "markdown":
+        lines = [list(header), ["---"] * len(header), *cells]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(table(cells, header, indent=""))

@@ -9,6 +9,7 @@ import click
 from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.cli.output import Cell, Style, bar, facts, gib, paint, seconds, table, text_width, wrap
 from mistral_operator.cli.profile import Assumption
+from mistral_operator.planning.speed import count_replicas
 from mistral_operator.planning.types import Consumption, MemoryBudget, Plan, PlannedOption, PlanRefused, Refusal, Tier
 
 HOURS_PER_MONTH: Final = 730
@@ -57,8 +58,9 @@ def headline(model: MistralModel, plan: Plan, option: PlannedOption) -> list[tup
     """The option in six pairs of a name and what there is to say."""
     return [
         ("runs on", f"{word_hardware(option)}, {word_zones(option.zones)}"),
-        ("engine", f"{option.engine} {option.engine_version}, {option.precision}, {_word_layout(option)}"),
+        ("engine", f"{option.engine} {option.engine_version}, {option.precision}, {word_layout(option)}"),
         ("serves", f"{_word_batch(option)}, as {plan.served_name}"),
+        *_word_speed(option),
         ("starts in", f"about {seconds(option.startup.total_s)}: {_word_startup(option)}"),
         ("costs", _word_price(model, option)),
         ("support", option.tier.value + TIER_WORDS[option.tier]),
@@ -90,10 +92,30 @@ def word_zones(zones: tuple[str, ...]) -> str:
     return f"{regions.pop()} {' '.join(zone.rpartition('-')[2] for zone in zones)}"
 
 
-def _word_layout(option: PlannedOption) -> str:
-    if option.tensor_parallel * option.pipeline_parallel == 1:
-        return "on one device"
-    return f"tensor parallel {option.tensor_parallel}, pipeline parallel {option.pipeline_parallel}"
+def word_layout(option: PlannedOption) -> str:
+    """Such as `tensor parallel 4, pipeline parallel 2`; for copies of a model, that of one."""
+    stages, copies = option.pipeline_parallel, option.data_parallel
+    parts = [f"tensor parallel {option.tensor_parallel}"] if option.tensor_parallel * stages > 1 else []
+    parts += [f"pipeline parallel {stages}"] if stages > 1 else []
+    parts += ["whole experts on each device"] if option.expert_parallel else []
+    split = ", ".join(parts) or "on one device"
+    return split if copies == 1 else f"{copies} copies, each {split}"
+
+
+def _word_speed(option: PlannedOption) -> list[tuple[str, str]]:
+    """The estimate in a sentence, with the workload that it is for; nothing for a plan that has none."""
+    speed = option.throughput
+    if speed is None:
+        return []
+    first, between = speed.time_to_first_token_ms, speed.inter_token_latency_us / 1000
+    requests = "1 request" if speed.concurrency == 1 else f"{speed.concurrency:,} requests"
+    alone_first, alone_between = speed.alone_time_to_first_token_ms, speed.alone_inter_token_latency_us / 1000
+    sentence = (
+        f"{speed.output_tokens_per_s:,} output tokens/s with {requests} at once of {speed.input_tokens:,} tokens in and"
+        f" {speed.output_tokens:,} out: the first after {first:,} ms, then one in {between:,.0f} ms; alone"
+        f" {alone_first:,} ms and {alone_between:,.0f} ms; within a factor of {speed.uncertainty}"
+    )
+    return [("estimate", sentence)]
 
 
 def _word_startup(option: PlannedOption) -> str:
@@ -114,7 +136,23 @@ def _word_price(model: MistralModel, option: PlannedOption) -> str:
     replicas = max(1, model.spec.replicas)
     total = option.hourly_cost * replicas
     count = "one replica" if replicas == 1 else f"{replicas} replicas"
-    return f"${money(total)} an hour for {count}, ${money(total * HOURS_PER_MONTH, 0)} a month"
+    tokens = option.throughput.dollars_per_million_tokens if option.throughput else None
+    busy = "" if tokens is None else f", ${money(tokens)} a million output tokens when busy"
+    return f"${money(total)} an hour for {count}, ${money(total * HOURS_PER_MONTH, 0)} a month{busy}"
+
+
+def tell_replicas(option: PlannedOption, requests_per_s: float) -> str:
+    """How many replicas a rate of such requests needs, by the estimate, and what they cost."""
+    speed = option.throughput
+    if speed is None:
+        return "no speed is estimated"
+    replicas = count_replicas(speed, Decimal(str(requests_per_s)))
+    cost = "unknown" if option.hourly_cost is None else f"${money(option.hourly_cost * replicas)} an hour"
+    return (
+        f"{requests_per_s:g} requests a second of {speed.input_tokens:,} tokens in and {speed.output_tokens:,} out need"
+        f" {replicas} replica{'' if replicas == 1 else 's'} by the estimate, within a factor of {speed.uncertainty}:"
+        f" {cost}"
+    )
 
 
 def word_ladder(model: MistralModel) -> str:
