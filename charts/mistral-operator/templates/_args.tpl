@@ -7,6 +7,7 @@
 - --workers={{ .Values.workers }}
 - --resync-s={{ .Values.resyncSeconds }}
 - --claim-idle-after-s={{ .Values.claimIdleAfterSeconds }}
+- --catalogue-directory=/etc/mistral-operator/catalogue
 {{- range $name := list "project" "location" "cluster" }}
 {{- with get $.Values $name }}
 - {{ printf "--%s=%s" $name . | quote }}

@@ -52,6 +52,8 @@ class Catalogue:
     engines: Mapping[str, Engine]
     support: Support
     unserved: Mapping[str, UnservedModel] = field(default_factory=dict)
+    fault: str = ""
+    """Why an extension of it could not be read, for those who miss what is in it."""
 
     @cached_property
     def model_names(self) -> Mapping[str, tuple[str, str]]:

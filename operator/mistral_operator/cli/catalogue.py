@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -10,11 +11,10 @@ import yaml
 from mistral_operator.api.engine import EngineType
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.engine import Engine
-from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.output import Cell, say, table, wrap
-from mistral_operator.cli.settings import offline_settings
+from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge, offline_settings
 from mistral_operator.planning.runtimes import ENGINE_IDS
 from mistral_operator.planning.survey import Weighed, survey
 from mistral_operator.planning.types import ClusterProfile, PlannedOption, PlanRefused, Refusal, Tier
@@ -27,9 +27,10 @@ _BEST_FIRST: Final = (Tier.VERIFIED, Tier.DOCUMENTED, Tier.EXPERIMENTAL, Tier.RE
 @click.command()
 @click.argument("what", type=click.Choice(["models", "accelerators", "engines", "support"]))
 @click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
-def catalogue(what: str, output: str) -> None:
+@CATALOGUE_OPTION
+def catalogue(what: str, output: str, catalogue_directory: Path | None) -> None:
     """List the models, accelerators or engines that the planner knows, or how sure it is of their pairs."""
-    rows = _LISTS[what](load_catalogue())
+    rows = _LISTS[what](load_knowledge(catalogue_directory)[0])
     if output == "json":
         say(json.dumps(rows, indent=2, ensure_ascii=False))
     elif output == "yaml":
@@ -64,8 +65,21 @@ def list_models(known: Catalogue) -> list[Row]:
             "precision": model.precision,
             "license": model.license.id,
             "aliases": list(model.aliases),
+            "unserved": "",
         }
         for model in known.models.values()
+    ] + [
+        {
+            "model": model.id,
+            "name": model.name,
+            "parameters": "",
+            "context": "",
+            "precision": "",
+            "license": model.license.id if model.license else "unknown",
+            "aliases": list(model.aliases),
+            "unserved": model.reason,
+        }
+        for model in known.unserved.values()
     ]
 
 

@@ -55,6 +55,7 @@ def inputs_to_dict(inputs: Inputs) -> dict[str, Any]:
                 machine: {how: str(price) for how, price in prices.items()}
                 for machine, prices in settings.prices.items()
             },
+            "priceNote": settings.price_note,
             "claimIdleAfterSeconds": settings.claim_idle_after_s,
         },
         "model": dict(inputs.model),
@@ -80,6 +81,7 @@ def inputs_from_dict(content: Mapping[str, Any]) -> Inputs:
                 machine: {how: Decimal(price) for how, price in prices.items()}
                 for machine, prices in (settings.get("prices") or {}).items()
             },
+            price_note=settings.get("priceNote", ""),
             claim_idle_after_s=settings.get("claimIdleAfterSeconds", 0),
         ),
         now=datetime.fromisoformat(content["now"]),

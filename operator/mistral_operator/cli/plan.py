@@ -8,17 +8,16 @@ from typing import Any, Final, NamedTuple
 import click
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.documents import read_models
 from mistral_operator.cli.output import say, write_rows
 from mistral_operator.cli.plan_view import markdown_plan, markdown_refused, tell_plan, tell_refused
 from mistral_operator.cli.profile import Assumption, assume_profile, profile_to_dict
-from mistral_operator.cli.settings import offline_settings
+from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.serialize import plan_to_dict
-from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
+from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Settings
 
 
 class Planned(NamedTuple):
@@ -44,6 +43,7 @@ class Planned(NamedTuple):
 @click.option("--devices", type=click.IntRange(1), help="With --all: devices of one replica.")
 @click.option("--optimize-for", type=click.Choice(["Cost", "Latency", "Availability"]), help="With --all: the order.")
 @click.option("--allow-experimental", is_flag=True, help="With --all: pairs without evidence, too.")
+@CATALOGUE_OPTION
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
 @click.pass_context
 def plan(
@@ -57,6 +57,7 @@ def plan(
     changes: tuple[str, ...],
     requests_per_s: float | None,
     hf_config: Path | None,
+    catalogue_directory: Path | None,
     html: Path | None,
     **ranking: Any,
 ) -> None:
@@ -65,32 +66,34 @@ def plan(
     Exits with 1 when a model is refused; the answer then says what to write instead.
     """
     assumption = assume_profile(cluster_profile, location, zones)
-    catalogue = load_catalogue()
+    catalogue, settings = load_knowledge(catalogue_directory)
     if sum((file is not None, hf_config is not None, ranking["ranks_all"])) != 1:
         raise click.UsageError("say what to plan: one of --file, --hf-config and --all")
     if ranking["ranks_all"]:
-        say(_tell_ranking(output, catalogue, assumption, ranking))
+        say(_tell_ranking(output, catalogue, assumption, settings, ranking))
         return
     models, catalogue = _read(file, hf_config, catalogue)
-    planned = [Planned(model, answer_for(model, catalogue, assumption)) for model in models]
+    planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
     if changes:
-        say(_tell_variations(output, planned, changes, catalogue, assumption))
+        say(_tell_variations(output, planned, changes, catalogue, assumption, settings))
     else:
         say(_WRITERS[output](planned, assumption))
         if requests_per_s and output == "text":
             say(_tell_replicas(planned, requests_per_s))
     if html:
-        _save_report(html, planned, catalogue, assumption)
+        _save_report(html, planned, catalogue, assumption, settings)
     if any(isinstance(item.answer, PlanRefused) for item in planned):
         ctx.exit(1)
 
 
-def answer_for(model: MistralModel, catalogue: Catalogue, assumption: Assumption) -> Plan | PlanRefused:
+def answer_for(
+    model: MistralModel, catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> Plan | PlanRefused:
     """The same answer that the operator would give to a model that it sees for the first time."""
     unsupported = find_unsupported(model)
     if unsupported:
         return PlanRefused(unsupported.reason, unsupported.message)
-    return plan_model(model, catalogue, assumption.profile, offline_settings())
+    return plan_model(model, catalogue, assumption.profile, settings)
 
 
 def _read(file: Path | None, hf_config: Path | None, catalogue: Catalogue) -> tuple[Iterable[MistralModel], Catalogue]:
@@ -103,19 +106,26 @@ def _read(file: Path | None, hf_config: Path | None, catalogue: Catalogue) -> tu
     return [model], catalogue
 
 
-def _tell_ranking(output: str, catalogue: Catalogue, assumption: Assumption, asked: Mapping[str, Any]) -> str:
+def _tell_ranking(
+    output: str, catalogue: Catalogue, assumption: Assumption, settings: Settings, asked: Mapping[str, Any]
+) -> str:
     from mistral_operator.cli.ranking import HEAD, rank, to_cells, to_rows
 
     option = {key: asked[key] for key in ("accelerator", "devices") if asked[key]}
     common = {"allowExperimental": asked["allow_experimental"]}
     common |= {"optimizeFor": asked["optimize_for"]} if asked["optimize_for"] else {}
     common |= {"capacity": {"options": [option]}} if option else {}
-    rows = to_rows(catalogue, rank(catalogue, assumption.profile, offline_settings(), common))
+    rows = to_rows(catalogue, rank(catalogue, assumption.profile, settings, common))
     return write_rows(output, rows, HEAD, to_cells(rows))
 
 
 def _tell_variations(
-    output: str, planned: list[Planned], changes: tuple[str, ...], catalogue: Catalogue, assumption: Assumption
+    output: str,
+    planned: list[Planned],
+    changes: tuple[str, ...],
+    catalogue: Catalogue,
+    assumption: Assumption,
+    settings: Settings,
 ) -> str:
     from mistral_operator.cli.what_if import Variation, compare, explain_refusals, vary
 
@@ -123,7 +133,8 @@ def _tell_variations(
     for item in planned:
         variations = [Variation("as asked", item.answer)]
         variations += [
-            Variation(change, answer_for(vary(item.model, change), catalogue, assumption)) for change in changes
+            Variation(change, answer_for(vary(item.model, change), catalogue, assumption, settings))
+            for change in changes
         ]
         titles, cells = compare(variations)
         rows = [dict(zip(("", *titles), row, strict=True)) for row in cells]
@@ -140,11 +151,15 @@ def _tell_replicas(planned: list[Planned], requests_per_s: float) -> str:
     return "\n".join(tell_replicas(answer.chosen, requests_per_s) for answer in answers)
 
 
-def _save_report(file: Path, planned: list[Planned], catalogue: Catalogue, assumption: Assumption) -> None:
+def _save_report(
+    file: Path, planned: list[Planned], catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> None:
     from mistral_operator.cli.report.entry import Entry
     from mistral_operator.cli.report.page import write_report
 
-    entries = [Entry(item.model, item.answer, _feasible(item.model, catalogue, assumption)) for item in planned]
+    entries = [
+        Entry(item.model, item.answer, _feasible(item.model, catalogue, assumption, settings)) for item in planned
+    ]
     page = write_report(entries, assumption)
     try:
         file.write_text(page, encoding="utf-8")
@@ -152,11 +167,13 @@ def _save_report(file: Path, planned: list[Planned], catalogue: Catalogue, assum
         raise click.ClickException(f"can't write the report: {error}") from None
 
 
-def _feasible(model: MistralModel, catalogue: Catalogue, assumption: Assumption) -> tuple[PlannedOption, ...]:
+def _feasible(
+    model: MistralModel, catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> tuple[PlannedOption, ...]:
     """Everything that would do where the spec doesn't say on what, not only the ladder."""
     from mistral_operator.planning.survey import survey
 
-    found = survey(model.spec, catalogue, assumption.profile, offline_settings())
+    found = survey(model.spec, catalogue, assumption.profile, settings)
     answers = [] if isinstance(found, PlanRefused) else [item.answer for item in found]
     return tuple(answer for answer in answers if isinstance(answer, PlannedOption))
 

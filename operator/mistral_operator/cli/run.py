@@ -55,6 +55,11 @@ _DEFAULT = RunOptions()
     show_default=True,
     help="Seconds for which a node pool without models is kept.",
 )
+@click.option(
+    "--catalogue-directory",
+    type=click.Path(path_type=Path),
+    help="Models, accelerators, engines, support rules and prices beside the built-in ones: a mounted ConfigMap.",
+)
 @click.option("--verbose", is_flag=True, help="Also log what is only of use to developers.")
 def run(zones: str, images: tuple[str, ...], claim_idle_after_s: int, **given: object) -> None:
     """Run the operator until SIGTERM or SIGINT."""

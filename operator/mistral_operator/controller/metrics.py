@@ -53,9 +53,18 @@ class Metrics:
             "By how much the event loop was late when last measured.",
             registry=self._registry,
         )
+        self._catalogue_valid = Gauge(
+            "mistral_operator_catalogue_valid",
+            "1 when the extension of the catalogue could be read, or there is none; 0 when it is not valid.",
+            registry=self._registry,
+        )
         self.leading = Gauge(
             "mistral_operator_leading", "1 while this process may write, 0 on a standby.", registry=self._registry
         )
+
+    def tell_catalogue(self, valid: bool) -> None:
+        """Say whether the extension of the catalogue is valid."""
+        self._catalogue_valid.set(int(valid))
 
     def watch_queue(self, queue: str, depth: Callable[[], int], running: Callable[[], int]) -> None:
         """Reports a queue's length and the number of its running workers."""

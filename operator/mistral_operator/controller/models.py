@@ -13,19 +13,19 @@ from weakref import WeakValueDictionary
 from pydantic import ValidationError
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cluster.apply import Applier, NameTaken
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound
 from mistral_operator.cluster.kinds import MODEL, REVISION, SERVICE, WORKLOADS, find_kind, kind_of
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.observation import observe
 from mistral_operator.core.failure import add_failure
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Manifest, ObjectRef, Outcome
 from mistral_operator.planning.remember import PlanMemory
-from mistral_operator.planning.types import ClusterProfile, Settings
+from mistral_operator.planning.types import ClusterProfile
 
 Json = dict[str, Any]
 
@@ -48,8 +48,7 @@ class ModelReconciler:
         store: Store,
         recorder: Recorder,
         *,
-        catalogue: Catalogue,
-        settings: Settings,
+        knowledge: Knowledge,
         cluster: Callable[[], ClusterProfile],
         failures: Callable[[Key], int],
         others_wait: Callable[[], bool],
@@ -61,8 +60,7 @@ class ModelReconciler:
         self._client = client
         self._store = store
         self._recorder = recorder
-        self._catalogue = catalogue
-        self._settings = settings
+        self._knowledge = knowledge
         self._cluster = cluster
         self._failures = failures
         self._others_wait = others_wait
@@ -91,7 +89,8 @@ class ModelReconciler:
 
     async def _sync(self, model: MistralModel, body: Json, key: Key) -> float | None:
         observed = observe(self._store, body, self._cluster())
-        outcome = sync(model, observed, self._catalogue, self._settings, datetime.now(UTC), self._plans.plan)
+        known = self._knowledge
+        outcome = sync(model, observed, known.catalogue, known.settings, datetime.now(UTC), self._plans.plan)
         if body.get("status") and self._misses_any(outcome.manifests) and not await self._is_alive(body):
             self._on_ghost()
             return None

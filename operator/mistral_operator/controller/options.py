@@ -40,6 +40,8 @@ class RunOptions:
     """Models that are reconciled at once."""
     resync_s: float = 600.0
     """How often everything is listed, compared and looked at again."""
+    catalogue_directory: Path | None = None
+    """An extension of the catalogue, such as a mounted ConfigMap; looked at again and again."""
     leader_elect: bool = False
     lease_namespace: str = "mistral-operator-system"
     lease_name: str = "mistral-operator"

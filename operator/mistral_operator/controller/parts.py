@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
@@ -11,7 +10,6 @@ from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.node_facts import find_node_facts
 from mistral_operator.capacity.port import NodePools
-from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, Kind
 from mistral_operator.cluster.reflector import Reflector
@@ -20,6 +18,7 @@ from mistral_operator.controller.claims import ClaimReconciler
 from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import AUTOSCALER_EVENTS, RULES
@@ -46,6 +45,7 @@ class Parts:
     """Everything that runs."""
 
     store: Store
+    knowledge: Knowledge
     router: Router
     profile: LiveProfile
     recorder: Recorder
@@ -75,13 +75,12 @@ def assemble(
     comparison = Comparison(
         client, store, (MODEL, CLAIM), interval_s=options.resync_s, metrics=metrics, on_resync=_resync(router, watch)
     )
-    catalogue = load_catalogue()
+    knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
     models = ModelReconciler(
         client,
         store,
         recorder,
-        catalogue=catalogue,
-        settings=options.settings,
+        knowledge=knowledge,
         cluster=lambda: profile.current,
         failures=model_queue.failures,
         others_wait=lambda: len(model_queue) > 0,
@@ -93,10 +92,11 @@ def assemble(
         store=store,
         cloud=cloud,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
-        facts=partial(find_node_facts, catalogue, options.settings.prices),
+        facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
     )
     return Parts(
         store=store,
+        knowledge=knowledge,
         router=router,
         profile=profile,
         recorder=recorder,

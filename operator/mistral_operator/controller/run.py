@@ -34,6 +34,8 @@ _SILENT_S: Final = 600.0
 _STUCK_S: Final = 900.0
 """No reconcile takes so long: each of its requests has a time-out."""
 _KOPF_STOP_S: Final = 3.0
+_CATALOGUE_S: Final = 10.0
+"""How often the directory of the catalogue's extension is looked at."""
 _EVENTS_S: Final = 1.0
 """For the last Events before the Lease is handed over."""
 
@@ -153,6 +155,7 @@ def _readers(parts: Parts, options: RunOptions) -> list[Coroutine[Any, Any, None
         parts.comparison.run(),
         parts.recorder.run(),
         _follow_capabilities(parts, options.resync_s),
+        _follow_catalogue(parts),
     ]
 
 
@@ -162,6 +165,15 @@ async def _follow_capabilities(parts: Parts, interval_s: float) -> None:
         await asyncio.sleep(interval_s)
         if await parts.profile.refresh():
             log.info("What the cluster serves has changed: %s", parts.profile.current)
+            parts.router.look_at_everything()
+
+
+async def _follow_catalogue(parts: Parts) -> None:
+    """A ConfigMap's files are swapped while the operator runs; plans that are pinned stay."""
+    while True:
+        await asyncio.sleep(_CATALOGUE_S)
+        if parts.knowledge.refresh():
+            log.info("The catalogue has changed: %d models", len(parts.knowledge.catalogue.models))
             parts.router.look_at_everything()
 
 

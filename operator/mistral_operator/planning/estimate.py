@@ -35,7 +35,7 @@ def price_machine(
     """US dollars an hour for one machine, None when no price is known, and a note on where the price comes from."""
     own = settings.prices.get(shape.machine_type, {}).get(consumption.value)
     if own is not None:
-        return own, "from the operator's settings"
+        return own, "from the operator's settings" + (f" ({settings.price_note})" if settings.price_note else "")
     listed = shape.prices.get(consumption.value)
     if listed is None:
         return None, f"no price known for {shape.machine_type} as {consumption.value}"

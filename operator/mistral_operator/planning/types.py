@@ -49,6 +49,8 @@ class Settings:
     """Engine id → image that replaces the catalogue's default."""
     prices: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     """Machine type → consumption → US dollars an hour, replacing the catalogue's list prices."""
+    price_note: str = ""
+    """Where those prices come from: region, date, source."""
     claim_idle_after_s: int = 0
     """How long a claim without users is kept before its node pool is deleted."""
 

@@ -17,6 +17,7 @@ from mistral_operator.cli.plan import answer_for
 from mistral_operator.cli.profile import DEFAULT, Assumption
 from mistral_operator.cli.report.entry import Entry
 from mistral_operator.cli.report.page import POLICY, write_report
+from mistral_operator.cli.settings import offline_settings
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Refusal
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -62,7 +63,7 @@ def model_of(spec: dict[str, Any]) -> MistralModel:
 
 def plan_of(spec: dict[str, Any]) -> tuple[MistralModel, Plan]:
     model = model_of(spec)
-    answer = answer_for(model, load_catalogue(), ASSUMPTION)
+    answer = answer_for(model, load_catalogue(), ASSUMPTION, offline_settings())
     assert isinstance(answer, Plan), answer
     return model, answer
 

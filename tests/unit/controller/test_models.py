@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from tests.support.world import CLUSTER, SETTINGS, make_model
 
-from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import MODEL, SERVICE, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import RULES
 
@@ -59,8 +59,7 @@ def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
         client,
         store,
         Recorder(client),
-        catalogue=load_catalogue(),
-        settings=SETTINGS,
+        knowledge=Knowledge(SETTINGS, None, lambda _valid: None),
         cluster=lambda: CLUSTER,
         failures=lambda _key: 0,
         others_wait=lambda: others_wait,
