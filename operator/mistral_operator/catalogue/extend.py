@@ -13,7 +13,7 @@ from mistral_operator.catalogue.parse import parse_catalogue
 from mistral_operator.catalogue.reader import CatalogueError, Reader
 from mistral_operator.catalogue.types import Catalogue
 
-FOLDERS: Final = {"model": "models", "accelerator": "accelerators", "engine": "engines"}
+FOLDERS: Final = {"model": "models", "accelerator": "accelerators", "engine": "engines", "evidence": "evidence"}
 SUPPORT: Final = "support.yaml"
 PRICES: Final = "prices.yaml"
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.evidence import Evidence, parse_evidence
 from mistral_operator.catalogue.model import Model, UnservedModel
 from mistral_operator.catalogue.parse_accelerator import parse_accelerator
 from mistral_operator.catalogue.parse_engine import parse_engine
@@ -23,9 +24,13 @@ def parse_catalogue(data: Mapping[str, object]) -> Catalogue:
     accelerators: dict[str, Accelerator] = {}
     engines: dict[str, Engine] = {}
     unserved: dict[str, UnservedModel] = {}
+    evidence: dict[str, Evidence] = {}
     for path in sorted(path for path in data if path != "support.yaml"):
         folder, _, name = path.partition("/")
         reader = Reader(data[path], path)
+        if folder == "evidence":
+            evidence[name.removesuffix(".yaml")] = parse_evidence(reader)
+            continue
         if reader.text("id") != name.removesuffix(".yaml"):
             raise reader.error("id", "the file's name", reader.text("id"))
         if folder == "models" and reader.has("unserved"):
@@ -39,7 +44,14 @@ def parse_catalogue(data: Mapping[str, object]) -> Catalogue:
         else:
             raise CatalogueError(f"{path}: expected a file below models, accelerators or engines")
     support = parse_support(Reader(data.get("support.yaml"), "support.yaml"))
-    catalogue = Catalogue(models=models, accelerators=accelerators, engines=engines, support=support, unserved=unserved)
+    catalogue = Catalogue(
+        models=models,
+        accelerators=accelerators,
+        engines=engines,
+        support=support,
+        unserved=unserved,
+        evidence=evidence,
+    )
     _check_references(catalogue)
     return catalogue
 
@@ -87,6 +99,11 @@ def _check_references(catalogue: Catalogue) -> None:
         _check_named(rule.models, catalogue.models, f"{where}: models")
         _check_named(rule.engines, catalogue.engines, f"{where}: engines")
         _check_named(rule.accelerators, catalogue.accelerators, f"{where}: accelerators")
+    for name, record in catalogue.evidence.items():
+        where = f"evidence/{name}.yaml: run"
+        _check_known([record.model], catalogue.models, where)
+        _check_known([record.engine], catalogue.engines, where)
+        _check_known([record.accelerator], catalogue.accelerators, where)
     models = catalogue.models.values()
     unserved = catalogue.unserved.values()
     names = [name.lower() for model in models for name in {model.id, *model.aliases}]

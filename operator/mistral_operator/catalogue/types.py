@@ -9,6 +9,7 @@ from functools import cached_property
 
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.evidence import Evidence
 from mistral_operator.catalogue.model import Model, UnservedModel
 
 ANY = "any"
@@ -52,6 +53,8 @@ class Catalogue:
     engines: Mapping[str, Engine]
     support: Support
     unserved: Mapping[str, UnservedModel] = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    """Records of runs on hardware, by the name of their file."""
     fault: str = ""
     """Why an extension of it could not be read, for those who miss what is in it."""
 

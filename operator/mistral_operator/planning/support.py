@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.evidence import Evidence
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import ANY, Catalogue, SupportRule
 from mistral_operator.planning.types import Tier
@@ -23,6 +24,9 @@ def judge(
     catalogue: Catalogue, model: Model, engine: Engine, accelerator: Accelerator, devices: int, precision: str
 ) -> Verdict:
     """Apply the first support rule that matches one replica on `devices` devices."""
+    proven = _find_evidence(catalogue, model, engine, accelerator, devices, precision)
+    if proven:
+        return Verdict(Tier.VERIFIED, f"{proven.by} ran it on {proven.date} ({proven.machine_type}): {proven.summary}")
     memory_bytes = devices * accelerator.usable_bytes
     missing = ""
     for rule in catalogue.support.rules:
@@ -33,6 +37,20 @@ def judge(
             return Verdict(Tier(rule.tier), f"{rule.evidence} ({_cite(rule)}){note}")
         missing = missing or _shortage_note(model, precision, memory_bytes)
     return Verdict(Tier(catalogue.support.default_tier), catalogue.support.default_evidence + missing)
+
+
+def _find_evidence(
+    catalogue: Catalogue, model: Model, engine: Engine, accelerator: Accelerator, devices: int, precision: str
+) -> Evidence | None:
+    """The newest record of just this combination: another version of an engine, or a device more, proves nothing."""
+    wanted = (model.id, engine.id, engine.version, accelerator.id, precision)
+    found = [
+        record
+        for record in catalogue.evidence.values()
+        if (record.model, record.engine, record.engine_version, record.accelerator, record.precision) == wanted
+        and record.tensor_parallel * record.pipeline_parallel == devices
+    ]
+    return max(found, key=lambda record: (record.date, record.by), default=None)
 
 
 def _covers(rule: SupportRule, model: Model, engine: Engine, accelerator: Accelerator, precision: str) -> bool:
