@@ -96,14 +96,20 @@ async def _run(
     subject = read_subject(model, requests)
     if isinstance(subject, str):
         raise click.ClickException(f"MistralModel {name}: {subject}")
-    entry = load_catalogue().models.get(subject.model)
-    tools = any(engine.tool_calling for engine in entry.engines.values()) if entry else False
+    tools = calls_tools(subject.model, subject.run["engine"])
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
         url, is_vllm = endpoint or subject.url, str(subject.run["engine"]).startswith("vllm")
         served = Endpoint(session, url, subject.served_name, request_timeout_s, ignores_end=is_vllm)
         results = await run_checks(served, subject.served_name, subject.context_length, subject.workload, tools=tools)
     return subject, results, version
+
+
+def calls_tools(model: str, engine: str) -> bool:
+    """Whether the catalogue has the model call tools on this engine."""
+    entry = load_catalogue().models.get(model)
+    served = entry.engines.get(engine) if entry else None
+    return bool(served and served.tool_calling)
 
 
 async def _wait_for(client: ApiClient, name: str, namespace: str, timeout_s: float) -> dict[str, Any]:

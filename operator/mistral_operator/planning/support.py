@@ -48,7 +48,7 @@ def _find_evidence(
         record
         for record in catalogue.evidence.values()
         if (record.model, record.engine, record.engine_version, record.accelerator, record.precision) == wanted
-        and record.tensor_parallel * record.pipeline_parallel == devices
+        and record.coupled_devices == devices
     ]
     return max(found, key=lambda record: (record.date, record.by), default=None)
 

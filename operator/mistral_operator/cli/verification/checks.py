@@ -1,12 +1,14 @@
 """The checks of one served model: names, an answer that is known, tools, a long prompt, many requests at once."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from statistics import mean, median
 from typing import Any, Final
 
-from mistral_operator.cli.verification.client import CheckError, Endpoint, Timing
+from mistral_operator.cli.verification.client import Endpoint
+from mistral_operator.cli.verification.load import Measured, Workload, measure
+from mistral_operator.cli.verification.prompts import count_prompt_tokens, fit_words, write_prompt
+from mistral_operator.cli.verification.reading import CheckError
 
 STAND_IN: Final = "stand-in"
 """Every stand-in says in its answers that it is one."""
@@ -15,7 +17,8 @@ KNOWN_ANSWER: Final = "paris"
 LONG_SHARE: Final = 0.9
 """Of the planned context that the long prompt fills."""
 LEAST_SHARE: Final = 0.75
-SAMPLE_WORDS: Final = 400
+LONGEST_ANSWER: Final = 1024
+"""Tokens: a model that reasons does so before it answers."""
 TOOL: Final = {
     "type": "function",
     "function": {
@@ -36,25 +39,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """What the plan's estimate is stated for."""
-
-    input_tokens: int
-    output_tokens: int
-    concurrency: int
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """All requests at once, as they went."""
-
-    concurrency: int
-    output_tokens_per_s: float
-    time_to_first_token_ms: float
-    inter_token_latency_ms: float
-
-
-@dataclass(frozen=True, slots=True)
 class Results:
     """Everything that was found out."""
 
@@ -67,11 +51,12 @@ async def run_checks(
     endpoint: Endpoint, served_name: str, context_length: int, workload: Workload, *, tools: bool
 ) -> Results:
     """Run all checks, one after the other; one that fails doesn't keep the others from running."""
+    room = min(LONGEST_ANSWER, context_length // 2)
     spoken: list[str] = []
     measured: list[Measured] = []
 
     async def answer() -> str:
-        message = await endpoint.chat(QUESTION, max_tokens=64)
+        message = await endpoint.chat(QUESTION, max_tokens=room)
         text = str(message.get("content") or "")
         spoken.append(text)
         if STAND_IN in text.lower():
@@ -81,8 +66,7 @@ async def run_checks(
         return f"it says: {text[:100]}"
 
     async def load() -> str:
-        words = await _words_for(endpoint, workload.input_tokens)
-        measured.append(await _measure(endpoint, words, workload))
+        measured.append(await measure(endpoint, workload))
         found = measured[0]
         return f"{found.output_tokens_per_s:.0f} output tokens/s with {found.concurrency} at once"
 
@@ -92,7 +76,7 @@ async def run_checks(
     ]
     stand_in = any(STAND_IN in text.lower() for text in spoken)
     if tools and not stand_in:
-        checks.append(await _check("tools", lambda: _check_tools(endpoint)))
+        checks.append(await _check("tools", lambda: _check_tools(endpoint, room)))
     checks.append(await _check("long prompt", lambda: _check_long(endpoint, context_length)))
     checks.append(await _check("load", load))
     return Results(tuple(checks), stand_in, measured[0] if measured else None)
@@ -112,60 +96,29 @@ async def _check_names(endpoint: Endpoint, served_name: str) -> str:
     return f"serves {served_name}"
 
 
-async def _check_tools(endpoint: Endpoint) -> str:
-    message = await endpoint.chat("What is the weather in Paris? Use the tool.", tools=[TOOL], max_tokens=128)
+async def _check_tools(endpoint: Endpoint, room: int) -> str:
+    message = await endpoint.chat("What is the weather in Paris? Use the tool.", tools=[TOOL], max_tokens=room)
     calls = message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
         raise CheckError(f"it calls no tool, but says: {str(message.get('content'))[:200]}")
-    return f"it calls {_name_of(calls[0])}"
+    if not _asks_for_paris(calls[0]):
+        raise CheckError(f"it calls no get_weather for Paris: {str(calls[0])[:200]}")
+    return "it calls get_weather for Paris"
 
 
-def _name_of(call: Any) -> str:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    return str(function.get("name")) if isinstance(function, Mapping) else "something without a name"
+def _asks_for_paris(call: Any) -> bool:
+    """Whether a parser of tool calls has found the name, and arguments that are JSON."""
+    try:
+        function = call["function"]
+        city = json.loads(function["arguments"])["city"]
+    except (KeyError, TypeError, ValueError):
+        return False
+    return bool(function.get("name") == "get_weather" and "paris" in str(city).lower())
 
 
 async def _check_long(endpoint: Endpoint, context_length: int) -> str:
-    words = await _words_for(endpoint, int(context_length * LONG_SHARE) - 64)
-    message = await endpoint.chat(_prompt(words), max_tokens=16)
-    tokens = _prompt_tokens(message)
+    words = await fit_words(endpoint, int(context_length * LONG_SHARE) - 64)
+    tokens = count_prompt_tokens(await endpoint.chat(write_prompt(words), max_tokens=16))
     if tokens < context_length * LEAST_SHARE:
         raise CheckError(f"a prompt of {tokens:,} tokens, too few for a context of {context_length:,}")
     return f"a prompt of {tokens:,} tokens in a context of {context_length:,}"
-
-
-async def _words_for(endpoint: Endpoint, tokens: int) -> int:
-    """Words that make about so many tokens, after what a sample takes."""
-    sample = _prompt_tokens(await endpoint.chat(_prompt(SAMPLE_WORDS), max_tokens=1))
-    return max(1, int(tokens * SAMPLE_WORDS / max(1, sample)))
-
-
-def _prompt(words: int) -> str:
-    return "Count the words: " + " ".join(["word"] * words)
-
-
-def _prompt_tokens(message: Mapping[str, Any]) -> int:
-    tokens = message["usage"].get("prompt_tokens")
-    if not isinstance(tokens, int):
-        raise CheckError("an answer without usage.prompt_tokens")
-    return tokens
-
-
-async def _measure(endpoint: Endpoint, words: int, workload: Workload) -> Measured:
-    """Each request twice, so that the second half runs among others that started at other times."""
-    results = await asyncio.gather(
-        *(_twice(endpoint, words, workload.output_tokens) for _ in range(workload.concurrency))
-    )
-    timings = [timing for pair in results for timing in pair]
-    longest = max(sum(timing.total_s for timing in pair) for pair in results)
-    between = [(timing.total_s - timing.first_token_s) / max(1, timing.tokens - 1) for timing in timings]
-    return Measured(
-        concurrency=workload.concurrency,
-        output_tokens_per_s=sum(timing.tokens for timing in timings) / longest,
-        time_to_first_token_ms=1000 * median(timing.first_token_s for timing in timings),
-        inter_token_latency_ms=1000 * mean(between),
-    )
-
-
-async def _twice(endpoint: Endpoint, words: int, tokens: int) -> tuple[Timing, Timing]:
-    return await endpoint.stream(_prompt(words), tokens), await endpoint.stream(_prompt(words), tokens)

@@ -1,21 +1,17 @@
 """Questions to an OpenAI-compatible endpoint, with a bound on time and on what is read."""
 
 import asyncio
+import errno
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""No answer to a check is larger."""
-
-
-class CheckError(Exception):
-    """The endpoint did not answer as it should; the message says how."""
+from mistral_operator.cli.verification.reading import CheckError, completion_tokens, events, has_text, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +47,40 @@ class Endpoint:
         body = {"model": self._name, "messages": [{"role": "user", "content": text}], "temperature": 0, **more}
         answer = await self._read("POST", "/chat/completions", body)
         try:
-            return {**answer["choices"][0]["message"], "usage": answer.get("usage") or {}}
+            message = dict(answer["choices"][0]["message"])
         except (KeyError, IndexError, TypeError):
             raise CheckError(f"an answer without a message: {str(answer)[:200]}") from None
+        except ValueError:
+            raise CheckError(f"a message that is no object: {str(answer)[:200]}") from None
+        usage = answer.get("usage")
+        return {**message, "usage": usage if isinstance(usage, dict) else {}}
 
     async def stream(self, text: str, tokens: int) -> Timing:
-        """Stream one answer of `tokens` tokens; every piece counts as one token."""
+        """Stream one answer of `tokens` tokens to its end; they are as the engine counts them, else pieces of text."""
         body = {
-            "model": self._name, "messages": [{"role": "user", "content": text}], "temperature": 0, "stream": True,
-            "max_tokens": tokens, **({"ignore_eos": True} if self._ignores_end else {}),
+            "model": self._name, "messages": [{"role": "user", "content": text}], "temperature": 0,
+            "max_tokens": tokens, "stream": True, "stream_options": {"include_usage": True},
+            **({"ignore_eos": True} if self._ignores_end else {}),
         }  # fmt: skip
         start = time.monotonic()
-        first, pieces = 0.0, 0
+        first, last, pieces, counted = 0.0, 0.0, 0, 0
         async with self._bounded(), self._session.post(f"{self._url}/chat/completions", json=body) as response:
             if response.status != HTTPStatus.OK:
                 raise CheckError(
                     f"status {response.status}: {(await response.content.read(300)).decode(errors='replace')}"
                 )
-            async for line in response.content:
-                if _has_text(line):
-                    pieces += 1
-                    first = first or time.monotonic() - start
+            async for event in events(response.content):
+                counted = completion_tokens(event) or counted
+                if has_text(event):
+                    last = time.monotonic() - start
+                    first, pieces = first or last, pieces + 1
         if not pieces:
             raise CheckError("a stream without a token")
-        return Timing(first, time.monotonic() - start, pieces)
+        return Timing(first, last, counted or pieces)
 
     async def _read(self, method: str, path: str, body: Any) -> Mapping[str, Any]:
         async with self._bounded(), self._session.request(method, f"{self._url}{path}", json=body) as response:
-            data = await response.content.read(MOST_BYTES)
+            data = await read_all(response.content)
             if response.status != HTTPStatus.OK:
                 raise CheckError(f"{path}: status {response.status}: {data[:300].decode(errors='replace')}")
         try:
@@ -109,15 +111,11 @@ class _Bounded:
         except TimeoutError:
             raise CheckError(f"no answer within {self._timeout_s:.0f} s") from None
         if isinstance(error, aiohttp.ClientError | OSError):
-            raise CheckError(f"{type(error).__name__}: {error}") from None
+            raise CheckError(_name_fault(error)) from None
 
 
-def _has_text(line: bytes) -> bool:
-    """Whether a line of a stream brings a piece of the answer."""
-    if not line.startswith(b"data:") or b"[DONE]" in line:
-        return False
-    try:
-        delta = json.loads(line[5:])["choices"][0]["delta"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return False
-    return bool(delta.get("content") or delta.get("reasoning_content"))
+def _name_fault(error: BaseException) -> str:
+    """Its kind alone: its words may hold an address, which is no part of a record."""
+    number = getattr(error, "errno", None)
+    code = errno.errorcode.get(number) if isinstance(number, int) else None
+    return type(error).__name__ + (f" ({code})" if code else "")

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mistral_operator.cli.verification.checks import Results, Workload
+from mistral_operator.cli.verification.checks import Results
+from mistral_operator.cli.verification.load import Measured, Workload
 
 Json = Mapping[str, Any]
 
@@ -21,6 +22,8 @@ class Subject:
     run: Json
     """What ran where: part of the record."""
     estimate: Json
+    """Of one replica."""
+    replicas: int
 
 
 def read_subject(model: Json, most_requests: int) -> Subject | str:
@@ -49,18 +52,21 @@ def read_subject(model: Json, most_requests: int) -> Subject | str:
             "engine": engine,
             "engine_version": version,
             "image": chosen.get("image", ""),
+            "option": chosen.get("name", ""),
             "accelerator": chosen.get("accelerator", ""),
             "machine_type": chosen.get("machineType", ""),
             "devices": chosen.get("devices", 1),
             "tensor_parallel": chosen.get("tensorParallel", 1),
             "pipeline_parallel": chosen.get("pipelineParallel", 1),
             "data_parallel": chosen.get("dataParallel", 1),
+            "expert_parallel": bool(chosen.get("expertParallel")),
             "precision": chosen.get("precision", ""),
             "kv_cache_precision": chosen.get("kvCachePrecision", ""),
             "context_length": chosen["contextLength"],
             "planner_version": plan.get("plannerVersion", ""),
         },
         estimate=speed,
+        replicas=int(status.get("readyReplicas") or 1),
     )
 
 
@@ -76,11 +82,24 @@ def write_record(subject: Subject, results: Results, *, by: str, date: str, clus
         "by": by,
         "cluster_version": cluster_version,
         "run": dict(subject.run),
+        "replicas": subject.replicas,
         "checks": [asdict(check) for check in results.checks],
         "workload": asdict(subject.workload),
         "measured": measured,
         "estimated": dict(subject.estimate),
+        "measured_to_estimated": _compare(subject, results.measured),
     }
+
+
+def _compare(subject: Subject, measured: Measured | None) -> float | None:
+    """Output tokens/s by the estimate's; None where one replica was not measured at what its estimate is stated for."""
+    workload, estimate = subject.workload, subject.estimate
+    asked = (workload.input_tokens, workload.output_tokens, workload.concurrency)
+    stated = tuple(estimate.get(name) for name in ("inputTokens", "outputTokens", "concurrency"))
+    estimated = estimate.get("outputTokensPerSecond")
+    if measured is None or not estimated or asked != stated or subject.replicas != 1:
+        return None
+    return round(measured.output_tokens_per_s / int(estimated), 2)
 
 
 def _summarize(subject: Subject, results: Results, *, passed: bool) -> str:
