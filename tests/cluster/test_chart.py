@@ -14,6 +14,7 @@ from tests.released.releases import RELEASES
 from tests.support.helm import IMAGE, Helm, only
 from tests.support.kubectl import kubectl
 from tests.support.light_stack import light_stack
+from tests.support.mounted_config_map import EXAMPLE_FILES
 from tests.support.polling import eventually
 from tests.support.stack import Operator, Stack, make_namespace
 
@@ -43,6 +44,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "cluster": "a-cluster",
         "zones": ["us-central1-a", "us-central1-b"],
         "images": {"vllm-gpu": "registry.example/vllm:v1", "gateway": "registry.example/gateway@sha256:1"},
+        "catalogue": {"configMap": "our-models", "files": EXAMPLE_FILES},
         "logLevel": "debug",
         "replicas": 1,
         "serviceAccount": {
@@ -156,6 +158,41 @@ async def test_values_reach_the_operator(helm: Helm, tmp_path: Path) -> None:
     assert notes["iam.gke.io/gcp-service-account"] == "mistral-operator@a-project.iam.gserviceaccount.com"
 
 
+async def test_the_catalogues_files_become_the_config_map_that_is_mounted(helm: Helm, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(VALUES["everything"]))
+    rendered = await helm.render("mo", "system", "-f", file)
+    made = only(rendered, "ConfigMap")
+    assert (made["metadata"]["name"], made["metadata"]["namespace"]) == ("our-models", "system")
+    assert made["data"] == EXAMPLE_FILES
+    assert _mounted_at(rendered, "our-models") == _catalogue_directory(rendered)
+
+
+async def test_a_config_map_of_ones_own_is_mounted_and_may_be_absent(helm: Helm, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump({"catalogue": {"configMap": "1234"}}))
+    rendered = await helm.render("mo", "system", "-f", file)
+    assert not [document for document in rendered if document["kind"] == "ConfigMap"]
+    assert _mounted_at(rendered, "1234") == _catalogue_directory(rendered)
+
+
+def _mounted_at(rendered: list[dict[str, Any]], name: str) -> str:
+    """Where the ConfigMap is mounted, as one that may be absent."""
+    pod = only(rendered, "Deployment")["spec"]["template"]["spec"]
+    (volume,) = [item for item in pod["volumes"] if item.get("configMap") == {"name": name, "optional": True}]
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == volume["name"]]
+    # The kubelet never changes a file that is mounted by itself.
+    assert "subPath" not in mount
+    return str(mount["mountPath"])
+
+
+def _catalogue_directory(rendered: list[dict[str, Any]]) -> str:
+    """Where the operator looks."""
+    args = only(rendered, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    (found,) = [arg for arg in args if arg.startswith("--catalogue-directory=")]
+    return str(found).partition("=")[2]
+
+
 async def test_the_gateway_is_the_operators_own_image(helm: Helm) -> None:
     (container,) = only(await helm.render("mo", "system"), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert f"--image=gateway={container['image']}" in container["args"]
@@ -199,6 +236,9 @@ async def test_cluster_wide_names_hold_release_and_namespace(helm: Helm) -> None
         ({"image.digest": "sha256:1"}, "/image/digest"),
         ({"zones[0]": "us-central1"}, "/zones/0"),
         ({"images.vllm-gpu": "a b"}, "/images/vllm-gpu"),
+        ({"catalogue.files.prices\\.yml": "a"}, "support|prices"),
+        ({"catalogue.files.prices\\.yaml.region": "a"}, "/catalogue/files"),
+        ({"catalogue.configMap": ""}, "/catalogue/configMap"),
         ({"serviceAccount.googleServiceAccount": "somebody@example.com"}, "/serviceAccount/googleServiceAccount"),
         ({"serviceAccount.create": "false"}, "serviceAccount.name"),
         ({"monitoring.kind": "ServiceMonitor"}, "/monitoring/kind"),

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.mounted_config_map import EXAMPLE, EXAMPLE_FILES
 
+from mistral_operator.catalogue.extend import FOLDERS, PRICES, SUPPORT
 from mistral_operator.controller import health
 from mistral_operator.controller.options import RunOptions
 
@@ -82,6 +84,16 @@ def test_defaults_are_the_operators_own() -> None:
     assert values["workers"] == options.workers
     assert values["resyncSeconds"] == options.resync_s
     assert values["claimIdleAfterSeconds"] == options.settings.claim_idle_after_s
+
+
+def test_the_chart_takes_just_the_files_that_the_operator_reads() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["catalogue"]["properties"]
+    taken = re.compile(schema["files"]["propertyNames"]["pattern"])
+    names = [*(f"{kind}.acme-7b-v0.3.yaml" for kind in FOLDERS), PRICES, SUPPORT]
+    assert all(taken.search(name) for name in names)
+    assert not any(taken.search(name) for name in ("prices.yml", "models.x.yaml", "model..yaml", "model.A.yaml", "x"))
+    assert all(taken.search(name) for name in EXAMPLE_FILES)
+    assert yaml.safe_load(EXAMPLE.read_text())["metadata"]["name"] == schema["configMap"]["default"]
 
 
 def test_probes_and_scrapes_ask_for_what_is_served() -> None:

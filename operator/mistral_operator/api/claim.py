@@ -129,7 +129,13 @@ class NodePoolClaimStatus(ApiType):
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
     nodes: ClaimNodes | None = Field(None, description="Size of the pool.")
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
-    hourly_cost: Money | None = Field(None, description="Cost of the nodes that are there, in US dollars an hour.")
+    hourly_cost: Money | None = Field(
+        None,
+        description=(
+            "Cost of the nodes that are there, in US dollars an hour: at list prices, which are unverified, unless the"
+            " operator was given others."
+        ),
+    )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=LIST_MAP_BY_TYPE)] = Field(
         (), description="Findings, such as Ready and Degraded; they quote the cloud's own errors."
     )

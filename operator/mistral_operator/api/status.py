@@ -29,7 +29,11 @@ class Summary(ApiType):
     )
     hardware: Word | None = Field(None, description="What runs, such as `1 × L4 (g2-standard-8, Spot)`.")
     hourly_cost: Cost | None = Field(
-        None, description="Cost of what runs, in US dollars an hour, such as `0.85`, or `unknown`."
+        None,
+        description=(
+            "Cost of what runs, in US dollars an hour, such as `0.85`, or `unknown`; `cost.note` says whose prices"
+            " these are."
+        ),
     )
     reason: Word | None = Field(None, description="The reason that matters most now.")
 

@@ -96,7 +96,7 @@ def _check_references(catalogue: Catalogue) -> None:
         _check_known(excluded, catalogue.accelerators, f"engines/{engine.id}.yaml: batching: except")
     for index, rule in enumerate(catalogue.support.rules):
         where = f"support.yaml: rules[{index}]"
-        _check_named(rule.models, catalogue.models, f"{where}: models")
+        _check_named(rule.models, {**catalogue.models, **catalogue.unserved}, f"{where}: models")
         _check_named(rule.engines, catalogue.engines, f"{where}: engines")
         _check_named(rule.accelerators, catalogue.accelerators, f"{where}: accelerators")
     for name, record in catalogue.evidence.items():
@@ -104,18 +104,23 @@ def _check_references(catalogue: Catalogue) -> None:
         _check_known([record.model], catalogue.models, where)
         _check_known([record.engine], catalogue.engines, where)
         _check_known([record.accelerator], catalogue.accelerators, where)
-    models = catalogue.models.values()
-    unserved = catalogue.unserved.values()
-    names = [name.lower() for model in models for name in {model.id, *model.aliases}]
-    names += [name.lower() for entry in unserved for name in {entry.id, *entry.aliases}]
-    repositories = [item.repository.lower() for model in models for item in model.checkpoints]
-    repositories += [item.repository.lower() for model in models for item in model.drafts]
-    repositories += [name.lower() for entry in unserved for name in entry.repositories]
-    _check_unique([*names, *repositories], "models: a model's name")
+    _check_unique(_named_models(catalogue), "a model's name")
+    shapes = [(item, shape) for item in accelerators for shape in item.machines]
     _check_unique(
-        [f"{shape.machine_type} {shape.topology}" for item in accelerators for shape in item.machines],
-        "accelerators: machine_type with its topology",
+        [(f"{shape.machine_type} {shape.topology}", f"accelerators/{item.id}.yaml") for item, shape in shapes],
+        "a machine_type with its topology",
     )
+
+
+def _named_models(catalogue: Catalogue) -> list[tuple[str, str]]:
+    """Each name of a model in lower case, with the file that gives it."""
+    names: list[tuple[str, str]] = []
+    for model in catalogue.models.values():
+        repositories = [item.repository for item in model.checkpoints] + [item.repository for item in model.drafts]
+        names += [(name, model.id) for name in (*{model.id, *model.aliases}, *repositories)]
+    for entry in catalogue.unserved.values():
+        names += [(name, entry.id) for name in (*{entry.id, *entry.aliases}, *entry.repositories)]
+    return [(name.lower(), f"models/{id_}.yaml") for name, id_ in names]
 
 
 def _check_named(names: tuple[str, ...], known: Mapping[str, object], where: str) -> None:
@@ -131,9 +136,10 @@ def _check_known(
             raise CatalogueError(f"{where}: {name} is not in the catalogue; known are {', '.join(known)}")
 
 
-def _check_unique(names: list[str], what: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise CatalogueError(f"{what} is used twice: {name}")
-        seen.add(name)
+def _check_unique(names: list[tuple[str, str]], what: str) -> None:
+    """Check names with their files; of two the second is at fault."""
+    first: dict[str, str] = {}
+    for name, file in names:
+        if name in first:
+            raise CatalogueError(f"{file}: {name.strip()} is {what} in {first[name]} already")
+        first[name] = file

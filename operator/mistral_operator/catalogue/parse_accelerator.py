@@ -5,15 +5,22 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from math import prod
+from typing import Final
 
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape, PriceList
 from mistral_operator.catalogue.provenance import read_provenance
-from mistral_operator.catalogue.reader import Reader
+from mistral_operator.catalogue.reader import Reader, is_count
 
 KINDS = ("gpu", "tpu")
 ARCHITECTURES = ("amd64", "arm64")
 CONSUMPTIONS = ("OnDemand", "Spot", "FlexStart", "Reservation")
 POLICIES = ("never", "slices", "always")
+_MOST_DEVICES: Final = 10_000
+"""In one machine or slice; layouts are tried for every divisor."""
+_MOST_MEMORY_GIB: Final = 10_000
+"""Of one device."""
+_DEAREST: Final = 1000
+"""US dollars an hour for one machine; more is most likely a slip, such as the price of a month."""
 
 
 def parse_accelerator(reader: Reader) -> Accelerator:
@@ -29,7 +36,7 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         resource=reader.text("resource"),
         architecture=reader.text("architecture"),
         compute_capability=reader.optional(reader.decimal, "compute_capability", Decimal(0)),
-        memory_gib=reader.whole("memory_gib"),
+        memory_gib=reader.whole("memory_gib", most=_MOST_MEMORY_GIB),
         usable_memory_gib=reader.decimal("usable_memory_gib"),
         bandwidth_gb_s=reader.whole("bandwidth_gb_s"),
         bf16_tflops=reader.whole("bf16_tflops"),
@@ -59,34 +66,49 @@ def parse_accelerator(reader: Reader) -> Accelerator:
 
 def _machine_shapes(reader: Reader, regions: tuple[str, ...], consumption: tuple[str, ...]) -> tuple[MachineShape, ...]:
     """One machine by itself, and every multi-host slice that is made of such machines."""
-    prices = reader.inner("prices")
     machine = MachineShape(
         machine_type=reader.text("machine_type"),
-        devices=reader.whole("devices"),
+        devices=reader.whole("devices", most=_MOST_DEVICES),
         cpu=reader.whole("cpu"),
         memory_gib=reader.whole("memory_gib"),
         regions=reader.optional(reader.texts, "regions", regions),
         consumption=reader.optional(reader.texts, "consumption", consumption),
-        prices={name: prices.decimal(name) for name in prices.keys()},  # noqa: SIM118
+        prices=read_prices(reader.inner("prices")),
         topology=reader.optional(reader.text, "topology", ""),
         share=reader.optional(reader.share, "share", Fraction(1)),
     )
     slices = reader.optional(reader.texts, "slices", ())
     policy = reader.optional(partial(reader.one_of, choices=POLICIES), "placement_policy", "never")
     reader.done()
-    for name in (*machine.consumption, *machine.prices):
-        if name not in CONSUMPTIONS:
-            raise reader.error("consumption", f"one of {', '.join(CONSUMPTIONS)}", name)
+    for name in machine.consumption:
+        _check_consumption(reader, "consumption", name)
     _check_chips(reader, "topology", machine.topology, machine.devices)
     alone, sliced = (replace(machine, placement_policy=policy in cases) for cases in (("always",), POLICIES[1:]))
     return (alone, *(_slice(reader, sliced, topology) for topology in slices))
 
 
+def read_prices(reader: Reader) -> dict[str, Decimal]:
+    """What one machine costs: way of buying → US dollars an hour."""
+    prices: dict[str, Decimal] = {}
+    for name in reader.keys():  # noqa: SIM118  a Reader is no dict
+        _check_consumption(reader, "", name)
+        prices[name] = reader.decimal(name)
+        if prices[name] > _DEAREST:
+            raise reader.error(name, f"at most {_DEAREST} dollars an hour", prices[name])
+    return prices
+
+
+def _check_consumption(reader: Reader, key: str, name: str) -> None:
+    if name not in CONSUMPTIONS:
+        raise reader.error(key, f"one of {', '.join(CONSUMPTIONS)}", name)
+
+
 def _slice(reader: Reader, machine: MachineShape, topology: str) -> MachineShape:
     hosts = count_chips(topology) // machine.devices
     _check_chips(reader, "slices", topology, hosts * machine.devices)
-    if hosts < 2:
-        raise reader.error("slices", f"topologies of more than {machine.devices} chips", topology)
+    if hosts < 2 or hosts * machine.devices > _MOST_DEVICES:
+        expected = f"topologies of more than {machine.devices} chips, and at most {_MOST_DEVICES}"
+        raise reader.error("slices", expected, topology)
     return replace(machine, topology=topology, hosts=hosts)
 
 
@@ -98,4 +120,4 @@ def _check_chips(reader: Reader, key: str, topology: str, chips: int) -> None:
 def count_chips(topology: str) -> int:
     """Chips of a topology such as `2x4`; 0 for what isn't one."""
     sides = topology.split("x")
-    return prod(int(side) for side in sides) if all(side.isdecimal() for side in sides) else 0
+    return prod(int(side) for side in sides) if all(map(is_count, sides)) else 0

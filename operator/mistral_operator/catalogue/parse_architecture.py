@@ -10,7 +10,7 @@ from mistral_operator.catalogue.architecture import (
     StateSpace,
     VisionTower,
 )
-from mistral_operator.catalogue.reader import Reader
+from mistral_operator.catalogue.reader import MOST_PARAMETERS, Reader
 
 KINDS = ("dense", "moe", "mamba")
 
@@ -48,6 +48,8 @@ def _check_architecture(reader: Reader, result: Architecture) -> None:
         raise reader.error("state_space", "a state space exactly where kind is mamba", result.kind)
     if result.kv_heads and result.heads % result.kv_heads:
         raise reader.error("kv_heads", f"a divisor of heads = {result.heads}", result.kv_heads)
+    if result.experts and result.experts.active > result.experts.count:
+        raise reader.error("experts: active", f"at most count = {result.experts.count}", result.experts.active)
     if result.experts and result.experts.dense_layers >= result.layers:
         raise reader.error("experts: dense_layers", f"fewer than layers = {result.layers}", result.experts.dense_layers)
 
@@ -86,7 +88,7 @@ def _latent(reader: Reader) -> LatentAttention:
 def _vision(reader: Reader) -> VisionTower:
     result = VisionTower(
         encoder=reader.text("encoder"),
-        parameters=reader.whole("parameters"),
+        parameters=reader.whole("parameters", most=MOST_PARAMETERS),
         layers=reader.optional(reader.whole, "layers", None),
         hidden=reader.optional(reader.whole, "hidden", None),
         patch=reader.optional(reader.whole, "patch", None),
@@ -99,7 +101,7 @@ def _vision(reader: Reader) -> VisionTower:
 def _audio(reader: Reader) -> AudioTower:
     result = AudioTower(
         encoder=reader.text("encoder"),
-        parameters=reader.whole("parameters"),
+        parameters=reader.whole("parameters", most=MOST_PARAMETERS),
         layers=reader.whole("layers"),
         hidden=reader.whole("hidden"),
     )

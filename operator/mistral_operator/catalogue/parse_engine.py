@@ -41,8 +41,8 @@ def parse_engine(reader: Reader) -> Engine:
         raise reader.error("utilization", "a share above 0 and at most 1", result.utilization)
     if bool(result.image) == bool(result.recipe):
         raise reader.error("image, recipe", "one of the two", (result.image, result.recipe))
-    if not set(result.parallelism) <= set(PARALLELISMS):
-        raise reader.error("parallelism", f"some of {', '.join(PARALLELISMS)}", result.parallelism)
+    if not {"tensor"} <= set(result.parallelism) <= set(PARALLELISMS):
+        raise reader.error("parallelism", f"tensor, and some of {', '.join(PARALLELISMS)}", result.parallelism)
     if not result.batching or result.batching[-1].at_least_gib:
         raise reader.error("batching", "a last class from 0 GiB for every device", "none")
     return result
@@ -133,6 +133,6 @@ def _efficiency(reader: Reader) -> Efficiency:
     ):
         if not 0 < share <= 1:
             raise reader.error(name, "a share above 0 and at most 1", share)
-    if result.uncertainty < 1:
-        raise reader.error("uncertainty", "a factor of 1 or more", result.uncertainty)
+    if not 1 <= result.uncertainty <= 1000:
+        raise reader.error("uncertainty", "a factor from 1 to 1000", result.uncertainty)
     return result

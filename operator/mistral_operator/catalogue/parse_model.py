@@ -3,7 +3,7 @@
 from mistral_operator.catalogue.model import Checkpoint, Draft, License, Model, ModelEngine, UnservedModel
 from mistral_operator.catalogue.parse_architecture import read_architecture
 from mistral_operator.catalogue.provenance import read_provenance
-from mistral_operator.catalogue.reader import Reader
+from mistral_operator.catalogue.reader import MOST_PARAMETERS, Reader
 
 PRECISIONS = ("bf16", "fp8", "nvfp4")
 """Of published weights."""
@@ -21,7 +21,7 @@ def parse_model(reader: Reader) -> Model:
         released=reader.text("released"),
         aliases=reader.texts("aliases"),
         license=_license(reader.inner("license")),
-        parameters=reader.whole("parameters"),
+        parameters=reader.whole("parameters", most=MOST_PARAMETERS),
         architecture=read_architecture(reader.inner("architecture")),
         max_context=context.whole("maximum"),
         recommended_context=context.whole("recommended"),

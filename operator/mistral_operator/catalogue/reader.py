@@ -1,12 +1,20 @@
 """Reading of untyped data with errors that name the place: `models/x.yaml: architecture.layers: …`."""
 
+import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+MOST: Final = 10**8
+MOST_PARAMETERS: Final = 10**14
+"""No count is larger, so that what is computed with it stays a number that a status holds."""
+_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_SHOWN: Final = 100
+"""Characters of a wrong value that an error shows."""
 
 
 class CatalogueError(ValueError):
@@ -20,13 +28,18 @@ class Reader:
         self._where = where
         if not isinstance(data, Mapping):
             raise self.error("", "a mapping", data)
+        strange = next((key for key in data if not isinstance(key, str)), None)
+        if strange is not None:
+            raise self.error("", "texts as keys, in quotes", strange)
         self._data: Mapping[str, Any] = data
         self._read: set[str] = set()
 
     def error(self, key: str, expected: str, found: object) -> CatalogueError:
         """Say that something else was expected at `key`."""
         place = ": ".join(part for part in (self._where, key) if part)
-        return CatalogueError(f"{place}: expected {expected}, found {found!r}")
+        shown = repr(found)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+        return CatalogueError(f"{place}: expected {expected}, found {shown}")
 
     def done(self) -> None:
         """Check that every key was read."""
@@ -47,7 +60,7 @@ class Reader:
         """Return a non-empty string."""
         value = self._value(key)
         if not isinstance(value, str) or not value:
-            raise self.error(key, "a text", value)
+            raise self.error(key, "a text in quotes", value)
         return value
 
     def one_of(self, key: str, choices: tuple[str, ...]) -> str:
@@ -57,29 +70,25 @@ class Reader:
             raise self.error(key, f"one of {', '.join(choices)}", value)
         return value
 
-    def whole(self, key: str, least: int = 1) -> int:
-        """Return a whole number that is not smaller than `least`."""
+    def whole(self, key: str, least: int = 1, most: int = MOST) -> int:
+        """Return a whole number from `least` to `most`."""
         value = self._value(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.error(key, f"a whole number from {least}", value)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.error(key, f"a whole number from {least} to {most}", value)
         return value
 
     def decimal(self, key: str) -> Decimal:
-        """Return an exact number that is not negative, written as a string."""
+        """Return an exact number that is not negative, written as a string: at most 9 digits and 6 places."""
         value = self._value(key)
-        try:
-            number = Decimal(value) if isinstance(value, str) else Decimal("NaN")
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite() or number < 0:
+        if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
             raise self.error(key, "a decimal number in quotes", value)
-        return number
+        return Decimal(value)
 
     def share(self, key: str) -> Fraction:
         """Return a part of one, written as a fraction, such as `1/8`."""
         value = self._value(key)
         numbers = value.split("/") if isinstance(value, str) else []
-        if len(numbers) != 2 or not all(number.isdecimal() for number in numbers) or not int(numbers[1]):
+        if len(numbers) != 2 or not all(is_count(number) for number in numbers) or not int(numbers[1]):
             raise self.error(key, "a fraction, such as '1/8'", value)
         result = Fraction(int(numbers[0]), int(numbers[1]))
         if not 0 < result <= 1:
@@ -120,3 +129,8 @@ class Reader:
         if key not in self._data:
             raise CatalogueError(f"{self._where}: {key} is missing")
         return self._data[key]
+
+
+def is_count(text: str) -> bool:
+    """True for a whole number of at most nine digits."""
+    return text.isdecimal() and len(text) <= 9

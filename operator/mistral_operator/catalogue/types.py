@@ -71,6 +71,11 @@ class Catalogue:
         entries = self.unserved.values()
         return {name.lower(): entry for entry in entries for name in (entry.id, *entry.aliases, *entry.repositories)}
 
+    @property
+    def fault_text(self) -> str:
+        """What to add where something is not in the catalogue: it may be in an extension that could not be read."""
+        return f". The operator's extension of the catalogue is not valid: {self.fault}" if self.fault else ""
+
     def accelerator_id(self, name: str) -> str | None:
         """Find an accelerator by its id or by GKE's name for it, such as `nvidia-l4`; None where there is none."""
         if name in self.accelerators:

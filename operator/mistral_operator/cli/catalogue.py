@@ -10,17 +10,29 @@ import yaml
 
 from mistral_operator.api.engine import EngineType
 from mistral_operator.api.model import MistralModelSpec
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.output import Cell, say, table, wrap
 from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge, offline_settings
+from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.runtimes import ENGINE_IDS
 from mistral_operator.planning.survey import Weighed, survey
-from mistral_operator.planning.types import ClusterProfile, PlannedOption, PlanRefused, Refusal, Tier
+from mistral_operator.planning.types import (
+    ClusterProfile,
+    Consumption,
+    PlannedOption,
+    PlanRefused,
+    Refusal,
+    Settings,
+    Tier,
+)
 
 Row = dict[str, Any]
 ANYWHERE: Final = ClusterProfile(provider="GKE", project="", location="", cluster="", zones=(), leader_worker_set=True)
+_BELOW: Final = {"evidence": "tier", "prices from": "accelerator"}
+"""Column that is told below the table → the one that it is about."""
 _BEST_FIRST: Final = (Tier.VERIFIED, Tier.DOCUMENTED, Tier.EXPERIMENTAL, Tier.REFUSED)
 
 
@@ -30,7 +42,7 @@ _BEST_FIRST: Final = (Tier.VERIFIED, Tier.DOCUMENTED, Tier.EXPERIMENTAL, Tier.RE
 @CATALOGUE_OPTION
 def catalogue(what: str, output: str, catalogue_directory: Path | None) -> None:
     """List the models, accelerators or engines that the planner knows, or how sure it is of their pairs."""
-    rows = _LISTS[what](load_knowledge(catalogue_directory)[0])
+    rows = _LISTS[what](*load_knowledge(catalogue_directory))
     if output == "json":
         say(json.dumps(rows, indent=2, ensure_ascii=False))
     elif output == "yaml":
@@ -41,10 +53,12 @@ def catalogue(what: str, output: str, catalogue_directory: Path | None) -> None:
 
 
 def _tabulate(rows: list[Row]) -> list[str]:
-    """The rows in columns; evidence, long and often the same, below them."""
-    shown = [{name: value for name, value in row.items() if name != "evidence"} for row in rows]
+    """The rows in columns; what is long and often the same below them."""
+    shown = [{name: value for name, value in row.items() if name not in _BELOW} for row in rows]
     cells = [[Cell(_word(value), right=isinstance(value, int)) for value in row.values()] for row in shown]
-    notes = dict.fromkeys(f"{row['tier']}: {row['evidence']}" for row in rows if "evidence" in row)
+    notes = dict.fromkeys(
+        f"{row[about]}: {row[name]}" for row in rows for name, about in _BELOW.items() if row.get(name)
+    )
     return table(cells, tuple(shown[0]), indent="") + [line for note in notes for line in ("", *wrap(note, ""))]
 
 
@@ -83,7 +97,7 @@ def list_models(known: Catalogue) -> list[Row]:
     ]
 
 
-def list_accelerators(known: Catalogue) -> list[Row]:
+def list_accelerators(known: Catalogue, settings: Settings) -> list[Row]:
     """One row a machine type."""
     return [
         {
@@ -94,11 +108,21 @@ def list_accelerators(known: Catalogue) -> list[Row]:
             "hosts": shape.hosts,
             "devices": shape.total_devices,
             "GiB each": accelerator.memory_gib,
-            "$ an hour": [f"{how} {price}" for how, price in shape.prices.items()],
+            **_tell_prices(accelerator, shape, settings),
         }
         for accelerator in known.accelerators.values()
         for shape in accelerator.machines
     ]
+
+
+def _tell_prices(accelerator: Accelerator, shape: MachineShape, settings: Settings) -> Row:
+    """The prices of one machine by way of buying, and where they are from."""
+    known = [(how, *price_machine(accelerator, shape, how, "", settings)) for how in Consumption]
+    priced = [(how, price, note) for how, price, note in known if price is not None]
+    return {
+        "$ an hour a machine": [f"{how.value} {price}" for how, price, _ in priced],
+        "prices from": "; ".join(dict.fromkeys(note for _, _, note in priced)),
+    }
 
 
 def list_engines(known: Catalogue) -> list[Row]:
@@ -188,9 +212,9 @@ def _ask_for(model: Model, engine: Engine) -> MistralModelSpec:
     return MistralModelSpec.model_validate(spec)
 
 
-_LISTS: Final[Mapping[str, Callable[[Catalogue], list[Row]]]] = {
-    "models": list_models,
+_LISTS: Final[Mapping[str, Callable[[Catalogue, Settings], list[Row]]]] = {
+    "models": lambda known, _: list_models(known),
     "accelerators": list_accelerators,
-    "engines": list_engines,
-    "support": list_support,
+    "engines": lambda known, _: list_engines(known),
+    "support": lambda known, _: list_support(known),
 }

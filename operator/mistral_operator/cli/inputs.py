@@ -11,9 +11,9 @@ import click
 import yaml
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.documents import LOADER, read_model
 from mistral_operator.cli.profile import profile_from_dict, profile_to_dict
+from mistral_operator.cli.settings import load_knowledge
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Manifest, Observed, Outcome
 from mistral_operator.planning.types import Settings
@@ -32,9 +32,10 @@ class Inputs:
     settings: Settings
     now: datetime
 
-    def sync(self) -> Outcome:
-        """What the operator does with them."""
-        return sync(self.parse(), self.observed, load_catalogue(), self.settings, self.now)
+    def sync(self, catalogue_directory: Path | None = None) -> Outcome:
+        """What the operator does with them, and with the extension of its catalogue in a directory."""
+        catalogue, settings = load_knowledge(catalogue_directory, self.settings)
+        return sync(self.parse(), self.observed, catalogue, settings, self.now)
 
     def parse(self) -> MistralModel:
         """The model as a type."""

@@ -11,7 +11,7 @@ from mistral_operator.cli.inputs import Inputs, ordered_manifests, read_inputs, 
 from mistral_operator.cli.output import complain, say
 from mistral_operator.cli.plan_view import tell_refused
 from mistral_operator.cli.profile import assume_profile
-from mistral_operator.cli.settings import offline_settings
+from mistral_operator.cli.settings import CATALOGUE_OPTION, offline_settings
 from mistral_operator.core.types import Observed, Outcome
 from mistral_operator.planning.types import ClusterProfile, PlanRefused
 
@@ -24,6 +24,7 @@ from mistral_operator.planning.types import ClusterProfile, PlanRefused
 @click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
 @click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
 @click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
+@CATALOGUE_OPTION
 @click.option("--with-status", is_flag=True, help="Also print the status that the operator would write.")
 def render(
     file: Path | None,
@@ -31,21 +32,22 @@ def render(
     cluster_profile: Path | None,
     location: str | None,
     zones: str | None,
+    catalogue_directory: Path | None,
     with_status: bool,
 ) -> None:
     """Print what the operator would apply, as YAML, in an order in which it can be applied.
 
-    With --inputs it is exactly what the operator applied. With --file it is for a model that is new, in a cluster that
-    is assumed or described, and owner references carry a uid of zeros.
+    With --inputs it is exactly what the operator applied, given what extends its catalogue. With --file it is for a
+    model that is new, in a cluster that is assumed or described, and owner references carry a uid of zeros.
     """
     if (file is None) == (inputs is None):
         raise click.UsageError("give either --file or --inputs")
     if inputs:
-        print_outcome(read_inputs(inputs).sync(), with_status=with_status)
+        print_outcome(read_inputs(inputs).sync(catalogue_directory), with_status=with_status)
         return
     assumption = assume_profile(cluster_profile, location, zones)
     for model in read_models(file or Path("-")):
-        outcome = offline_inputs(model, assumption.profile).sync()
+        outcome = offline_inputs(model, assumption.profile).sync(catalogue_directory)
         if not outcome.manifests:
             accepted = next(c for c in outcome.status["conditions"] if c["type"] == "Accepted")
             refused = PlanRefused(accepted["reason"], accepted["message"])

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from mistral_operator.cli.observe import Belongings, last_seen
 from mistral_operator.cli.output import Cell, Style, count, facts, paint, seconds, table, text_width, wrap
+from mistral_operator.planning.estimate import mark_price
 
 # Conditions whose normal state is False.
 _TROUBLES: Final = frozenset({"Degraded", "Reconciling", "Stalled"})
@@ -67,6 +68,7 @@ def _summary(status: Mapping[str, Any]) -> list[str]:
         ("replicas", f"{summary['ready']} ready" if "ready" in summary else ""),
         ("endpoint", f"{endpoint['url']}, model {endpoint.get('servedName')}" if "url" in endpoint else ""),
         ("cost", word_cost(status)),
+        ("price", (status.get("cost") or {}).get("note", "")),
     ])  # fmt: skip
 
 
@@ -79,12 +81,13 @@ def _engine(chosen: Mapping[str, Any]) -> str:
 
 def word_cost(status: Mapping[str, Any]) -> str:
     """What the model costs now, and what one replica costs."""
-    hourly = (status.get("cost") or {}).get("hourly")
+    cost = status.get("cost") or {}
+    hourly, doubt = cost.get("hourly"), mark_price(cost.get("note", ""))
     each = ((status.get("plan") or {}).get("chosen") or {}).get("hourlyCost")
     if hourly is None:
         return ""
     now = f"{_dollars(hourly)} an hour now"
-    return now if each in (None, "unknown") else f"{now} ({_dollars(each)} for one replica)"
+    return (now if each in (None, "unknown") else f"{now} ({_dollars(each)} for one replica)") + doubt
 
 
 def _dollars(amount: str) -> str:

@@ -34,7 +34,7 @@ _SILENT_S: Final = 600.0
 _STUCK_S: Final = 900.0
 """No reconcile takes so long: each of its requests has a time-out."""
 _KOPF_STOP_S: Final = 3.0
-_CATALOGUE_S: Final = 10.0
+_CATALOGUE_S: Final = 5.0
 """How often the directory of the catalogue's extension is looked at."""
 _EVENTS_S: Final = 1.0
 """For the last Events before the Lease is handed over."""
@@ -172,7 +172,7 @@ async def _follow_catalogue(parts: Parts) -> None:
     """A ConfigMap's files are swapped while the operator runs; plans that are pinned stay."""
     while True:
         await asyncio.sleep(_CATALOGUE_S)
-        if parts.knowledge.refresh():
+        if await parts.knowledge.refresh_aside():
             log.info("The catalogue has changed: %d models", len(parts.knowledge.catalogue.models))
             parts.router.look_at_everything()
 

@@ -1,12 +1,17 @@
 """Estimates of start-up time and cost: no promises, for their constants are data with an `unverified` mark."""
 
+from dataclasses import replace
 from decimal import Decimal
 from math import ceil
+from typing import Final
 
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.engine import Engine
+from mistral_operator.catalogue.extend import Prices
 from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.types import Consumption, Settings, StartupEstimate
+
+UNVERIFIED: Final = "unverified"
 
 
 def estimate_startup(
@@ -41,4 +46,16 @@ def price_machine(
         return None, f"no price known for {shape.machine_type} as {consumption.value}"
     price = accelerator.price
     elsewhere = f"; not the price of {region}" if region and region != price.region else ""
-    return listed, f"list price of {price.region} on {price.date} ({price.source}), unverified{elsewhere}"
+    return listed, f"list price of {price.region} on {price.date} ({price.source}), {UNVERIFIED}{elsewhere}"
+
+
+def mark_price(note: str) -> str:
+    """What follows a price whose note says that nobody confirmed it."""
+    return f", {UNVERIFIED}" if UNVERIFIED in note else ""
+
+
+def override_prices(settings: Settings, own: Prices) -> Settings:
+    """The settings with prices of one's own in the place of those that they had for the same machine types."""
+    if not own.machines:
+        return settings
+    return replace(settings, prices={**settings.prices, **own.machines}, price_note=own.note)

@@ -11,6 +11,7 @@ from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Task
 from mistral_operator.planning.choose import choose
+from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import check_license, resolve_model
@@ -195,7 +196,7 @@ def _is_smaller(task: Task, precision: str, than: str) -> bool:
 
 def _describe(option: PlannedOption, limit: Decimal | None) -> str:
     cost = option.hourly_cost
-    price = "price unknown" if cost is None else dollars_text(cost)
+    price = "price unknown" if cost is None else f"{dollars_text(cost)}{mark_price(option.price_note)}"
     on_demand = option.consumption is Consumption.ON_DEMAND
     bought = "" if on_demand else f", consumption: {option.consumption.value}"
     otherwise = ", or leave spec.capacity out" if on_demand else ""

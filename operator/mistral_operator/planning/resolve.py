@@ -23,10 +23,10 @@ def resolve_model(name: str, catalogue: Catalogue) -> tuple[Model, str] | PlanRe
     near = get_close_matches(name.lower(), list(catalogue.model_names), n=6, cutoff=0.5)
     offered = list(dict.fromkeys(catalogue.model_names[item][0] for item in near))[:3] or known
     phrase = "the nearest are" if near else "known are"
-    broken = f". The operator's extension of the catalogue is not valid: {catalogue.fault}" if catalogue.fault else ""
     return PlanRefused(
         "UnknownModel",
-        f"spec.model: {name} is not in the catalogue; {phrase} {', '.join(offered)}; write one of them{broken}",
+        f"spec.model: {name} is not in the catalogue; {phrase} {', '.join(offered)}; write one of them"
+        f"{catalogue.fault_text}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
+from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.fit import Fit, batch_for, fit
 from mistral_operator.planning.hardware import read_version
 from mistral_operator.planning.host import check_pod, plan_host
@@ -186,6 +187,7 @@ def _check_cost(task: Task, candidate: Candidate) -> Misfit | None:
     if price > limit:
         return Misfit(
             "ExceedsHourlyCost",
-            f"one replica costs {exact_dollars_text(price)}, more than {field}: {exact_dollars_text(limit)}",
+            f"one replica costs {exact_dollars_text(price)}{mark_price(note)},"
+            f" more than {field}: {exact_dollars_text(limit)}",
         )
     return None

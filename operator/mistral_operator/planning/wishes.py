@@ -67,7 +67,8 @@ def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
     if option.accelerator and catalogue.accelerator_id(option.accelerator) is None:
         offered = _offer(option.accelerator.removeprefix("nvidia-"), list(catalogue.accelerators))
         return PlanRefused(
-            "UnknownAccelerator", f"{field}.accelerator: {option.accelerator} is not in the catalogue; write {offered}"
+            "UnknownAccelerator",
+            f"{field}.accelerator: {option.accelerator} is not in the catalogue; write {offered}{catalogue.fault_text}",
         )
     accelerator = catalogue.accelerators.get(catalogue.accelerator_id(option.accelerator or "") or "")
     if accelerator and not accelerator.machines:
@@ -80,7 +81,9 @@ def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
         machine_types = [shape.machine_type for item in catalogue.accelerators.values() for shape in item.machines]
         offered = _offer(option.machine_type, machine_types)
         return PlanRefused(
-            "UnknownMachineType", f"{field}.machineType: {option.machine_type} is not in the catalogue; write {offered}"
+            "UnknownMachineType",
+            f"{field}.machineType: {option.machine_type} is not in the catalogue; write {offered}"
+            f"{catalogue.fault_text}",
         )
     return None
 

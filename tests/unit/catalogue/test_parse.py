@@ -33,6 +33,11 @@ def _forget(data: Data) -> None:
     del data[MODEL]["architecture"]["heads"]
 
 
+def _widen(data: Data) -> None:
+    (machine,) = [item for item in data["accelerators/v5e.yaml"]["machines"] if "slices" in item]
+    machine["slices"] = ["400x400"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -47,7 +52,10 @@ def _forget(data: Data) -> None:
         (_set(MODEL, "id", "other"), f"{MODEL}: id: expected the file's name"),
         (_set(MODEL, "checkpoints", []), "checkpoints: expected at least one repository"),
         (_set(MODEL, "checkpoints", ["x"]), "checkpoints[0]: expected a mapping"),
-        (_set(MODEL, "aliases", ["mixtral-8x7b"]), "a model's name is used twice: mixtral-8x7b"),
+        (
+            _set(MODEL, "aliases", ["mixtral-8x7b"]),
+            "mixtral-8x7b is a model's name in models/mistral-7b-v0.3.yaml already",
+        ),
         (_set(MODEL, "aliases", "mixtral"), "aliases: expected a list of texts"),
         (_set(MODEL, "engines", {"sglang": {"since": "1", "flags": [], "tool_calling": []}}), "engines: sglang is not"),
         (_set(L4, "usable_memory_gib", "25"), "usable_memory_gib: expected at most memory_gib = 24"),
@@ -55,10 +63,19 @@ def _forget(data: Data) -> None:
         (_set(L4, "fp8", "maybe"), "fp8: expected one of native, weight-only, none"),
         (_set(L4, "machines", {}), "machines: expected a list"),
         (_set(L4, "consumption", ["Barter"]), "consumption: expected one of OnDemand, Spot"),
+        (_set(L4, "memory_gib", 10_001), "memory_gib: expected a whole number from 1 to 10000"),
+        (_set(L4, "usable_memory_gib", "1e1"), "usable_memory_gib: expected a decimal number in quotes"),
+        (_set(MODEL, "vocabulary", 10**9, "architecture"), "vocabulary: expected a whole number from 1 to 100000000"),
+        (_widen, "slices: expected topologies of more than 4 chips, and at most 10000, found '400x400'"),
         (_set("engines/vllm-gpu.yaml", "utilization", "1.2"), "utilization: expected a share above 0"),
         (_set("engines/vllm-gpu.yaml", "batching", []), "batching: expected a last class from 0 GiB"),
         (_set("engines/vllm-gpu.yaml", "context_margin", "1", "memory"), "context_margin: expected a share below 1"),
         (_set("engines/vllm-gpu.yaml", "image_gib_s", "0", "startup"), "expected speeds above 0"),
+        (
+            _set("engines/vllm-gpu.yaml", "parallelism", []),
+            "parallelism: expected tensor, and some of tensor, pipeline",
+        ),
+        (_set("models/mixtral-8x7b.yaml", "active", 9, "architecture", "experts"), "experts: active: expected at most"),
         (_set("support.yaml", "tier", "sure", "default"), "support.yaml: default: tier: expected one of verified"),
         (_move, "recipes/x.yaml: expected a file below models, accelerators or engines"),
     ],

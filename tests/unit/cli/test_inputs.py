@@ -27,7 +27,7 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("m*.yaml"))
 def make_inputs(file: Path) -> Inputs:
     model = read_models(file)[0].model_dump(by_alias=True, exclude_none=True, mode="json")
     images = {"vllm-gpu": "example/vllm:1", "gateway": "example/operator:9.9"}
-    settings = Settings("9.9", images, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, 30)
+    settings = Settings("9.9", images, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, "our contract", 30)
     pods = ({"kind": "Pod", "metadata": {"name": "p", "uid": "1"}},)
     observed = Observed(cluster=DEFAULT, pods=pods, nodes={"n": "a-claim"})
     return Inputs(model=model, observed=observed, settings=settings, now=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))

@@ -59,7 +59,7 @@ def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
         ready,
         waiting,
         summary={"ready": "0/1", "hardware": "1x nvidia-l4"},
-        cost={"hourly": "0.85", "currency": "USD"},
+        cost={"hourly": "0.85", "currency": "USD", "note": "list price of us-central1, unverified"},
         timeline=[
             {"time": "2026-05-04T12:00:00Z", "reason": "Planned"},
             {"time": "2026-05-04T12:01:05Z", "reason": "NodePoolReady"},
@@ -73,7 +73,8 @@ def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
         "1 of at most 2",
         "chat-1",
         "node-1",
-        "$0.85 an hour now",
+        "$0.85 an hour now, unverified",
+        "list price of us-central1, unverified",
         "+1 min 5 s",
         "10 min",
     ):

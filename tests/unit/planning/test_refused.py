@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.catalogue.extend import Prices
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import SupportRule
+from mistral_operator.planning.estimate import override_prices
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
 
@@ -71,15 +73,31 @@ def test_hardware_that_is_too_small_names_what_would_do() -> None:
     assert isinstance(result, PlanRefused)
     assert result.reason == "NothingFits"
     assert "weights 44.7 GiB" in result.message
-    assert "The cheapest that would do: 4 × l4 (g2-standard-48, $4.00/h)" in result.message
+    assert "The cheapest that would do: 4 × l4 (g2-standard-48, $4.00/h, unverified)" in result.message
     assert result.refusals[0].reason == "WeightsExceedMemory"
 
 
 def test_a_small_budget_names_the_price() -> None:
     result = answer({"model": "mixtral-8x7b", "capacity": {"maxHourlyCost": "10"}})
     assert isinstance(result, PlanRefused)
-    assert "one replica costs $10.1376/h, more than spec.capacity.maxHourlyCost: $10.00/h" in result.message
+    assert "one replica costs $10.1376/h, unverified, more than spec.capacity.maxHourlyCost: $10.00/h" in result.message
     assert 'with maxHourlyCost: "10.14" or more' in result.message
+
+
+def test_a_price_of_ones_own_is_not_called_unverified() -> None:
+    model = MistralModel.model_validate(
+        {"metadata": {"name": "chat"}, "spec": {"model": "mistral-7b-v0.3", "capacity": {"maxHourlyCost": "0.10"}}}
+    )
+    prices = {
+        shape.machine_type: {"OnDemand": Decimal("7.5")}
+        for accelerator in CATALOGUE.accelerators.values()
+        for shape in accelerator.machines
+    }
+    settings = override_prices(Settings(operator_version="0"), Prices(prices, "us-central1, today, our contract"))
+    result = plan_model(model, CATALOGUE, CLUSTER, settings)
+    assert isinstance(result, PlanRefused)
+    assert "one replica costs $7.50/h, more than spec.capacity.maxHourlyCost: $0.10/h" in result.message
+    assert "unverified" not in result.message
 
 
 @pytest.mark.parametrize("limit", ["0.10", "0.85", "0.8535"])
