@@ -37,6 +37,7 @@ _RANKING: Final = {
 @click.option("--requests-per-s", type=click.FloatRange(min=0, min_open=True), help="Tell the replicas for this rate.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
 @click.option("--hf-config", type=click.Path(path_type=Path), help="A checkpoint's config.json or params.json.")
+@click.option("--model-name", help="With --hf-config: what the checkpoint is called.  [default: checkpoint]")
 @click.option("--all", "ranks_all", is_flag=True, help="Rank every model of the catalogue instead of reading a file.")
 @click.option("--accelerator", "accelerators", multiple=True, help="With --all: hardware, such as l4; repeatable.")
 @click.option("--devices", type=click.IntRange(1, 1024), help="With --all: devices of one replica.")
@@ -72,14 +73,17 @@ def plan(
     """
     if sum((file is not None, hf_config is not None, ranks_all)) != 1:
         raise click.UsageError("say what to plan: one of --file, --hf-config and --all")
-    _check_asked(ranks_all, asked)
+    _check_asked(asked, ranks_all=ranks_all, reads_checkpoint=hf_config is not None)
     assumption = assume_profile(cluster_profile, location, zones)
     catalogue, settings = load_knowledge(catalogue_directory)
     if ranks_all:
         say(_tell_ranking(output, catalogue, assumption, settings, asked))
         return
-    models, catalogue = _read(file, hf_config, catalogue)
-    planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
+    if hf_config:
+        planned, catalogue = _plan_checkpoint(hf_config, asked["model_name"], catalogue, assumption, settings)
+    else:
+        models = read_models(file or Path("-"))
+        planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
     if asked["changes"]:
         say(_tell_variations(output, planned, asked["changes"], catalogue, assumption, settings))
     else:
@@ -100,7 +104,7 @@ def answer_for(
     return plan_model(model, catalogue, assumption.profile, settings)
 
 
-def _check_asked(ranks_all: bool, asked: Mapping[str, Any]) -> None:
+def _check_asked(asked: Mapping[str, Any], *, ranks_all: bool, reads_checkpoint: bool) -> None:
     """Nothing that was asked for is passed over."""
     single = {"changes": "--what-if", "requests_per_s": "--requests-per-s", "html": "--html"}
     other = next((option for key, option in (single if ranks_all else _RANKING).items() if asked[key]), None)
@@ -108,18 +112,20 @@ def _check_asked(ranks_all: bool, asked: Mapping[str, Any]) -> None:
         raise click.UsageError(f"{other} is about one plan; write --file or --hf-config instead of --all")
     if other:
         raise click.UsageError(f"{other} is for --all; write it into the file's spec, or try it with --what-if")
+    if asked["model_name"] is not None and not reads_checkpoint:
+        raise click.UsageError("--model-name is for --hf-config; write the model's name into the file's spec")
     if asked["changes"] and asked["requests_per_s"]:
         raise click.UsageError("--requests-per-s is about one plan; leave out --what-if")
 
 
-def _read(file: Path | None, hf_config: Path | None, catalogue: Catalogue) -> tuple[Sequence[MistralModel], Catalogue]:
-    """The models to plan, and the catalogue that knows them."""
-    if hf_config is None:
-        return read_models(file or Path("-")), catalogue
-    from mistral_operator.cli.checkpoint import model_of_checkpoint
+def _plan_checkpoint(
+    file: Path, name: str | None, catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> tuple[list[Planned], Catalogue]:
+    """The checkpoint with its answer, and the catalogue that knows it."""
+    from mistral_operator.cli.checkpoint import NAME, model_of_checkpoint, note_checkpoint
 
-    model, catalogue = model_of_checkpoint(hf_config, catalogue)
-    return [model], catalogue
+    model, known = model_of_checkpoint(file, NAME if name is None else name, catalogue)
+    return [Planned(model, note_checkpoint(answer_for(model, known, assumption, settings), known))], known
 
 
 def _tell_ranking(
