@@ -3,15 +3,13 @@
 Styling is done by ANSI codes in the strings; `say` leaves them out where they don't belong (no terminal, NO_COLOR).
 """
 
-import json
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import click
 
@@ -185,17 +183,14 @@ def gib(size_bytes: int) -> str:
     return f"{size_bytes / 2**30:.1f} GiB"
 
 
-def write_rows(
-    output: str, rows: Sequence[Mapping[str, Any]], header: Sequence[str], cells: Sequence[Sequence[str]]
-) -> str:
-    """Rows as `text` or `markdown` by their cells, or as data: `json` or `yaml`."""
-    if output == "json":
-        return json.dumps(rows, indent=2, ensure_ascii=False)
-    if output == "yaml":
-        import yaml
+def markdown_table(rows: Iterable[Sequence[Cell | str]], header: Sequence[str]) -> list[str]:
+    """The lines of a Markdown table, with numbers on the right where the first row has them there."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    ends = [Cell("---:" if cell.right else "---") for cell in cells[0]] if cells else [Cell("---")] * len(header)
+    lines = [[Cell(name) for name in header], ends, *cells]
+    return ["| " + " | ".join(escape_markdown(cell.text).replace("|", "\\|") for cell in line) + " |" for line in lines]
 
-        return str(yaml.safe_dump(list(rows), sort_keys=False, allow_unicode=True)).rstrip()
-    if output == "markdown":
-        lines = [list(header), ["---"] * len(header), *cells]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return "\n".join(table(cells, header, indent=""))
+
+def escape_markdown(text: str) -> str:
+    """Text with nothing that Markdown would take for a tag and leave out, such as `<digest>`."""
+    return text.replace("<", "&lt;")

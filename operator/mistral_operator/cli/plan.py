@@ -1,50 +1,58 @@
 """`plan`: what a model would run on, why, and what it costs, before anything is spent."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
-from mistral_operator.api.model import MistralModel
+from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.documents import read_models
-from mistral_operator.cli.output import say, write_rows
-from mistral_operator.cli.plan_view import markdown_plan, markdown_refused, tell_plan, tell_refused
-from mistral_operator.cli.profile import Assumption, assume_profile, profile_to_dict
+from mistral_operator.cli.output import say
+from mistral_operator.cli.plan_output import FORMS, Planned, write_plans
+from mistral_operator.cli.profile import Assumption, assume_profile
 from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.serialize import plan_to_dict
-from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Settings
+from mistral_operator.planning.types import Consumption, Plan, PlannedOption, PlanRefused, Settings
 
-
-class Planned(NamedTuple):
-    """One model with its answer."""
-
-    model: MistralModel
-    answer: Plan | PlanRefused
+_RANKING: Final = {
+    "accelerators": "--accelerator",
+    "devices": "--devices",
+    "consumption": "--consumption",
+    "optimize_for": "--optimize-for",
+    "allow_experimental": "--allow-experimental",
+}
+"""What is said of the hardware of all models at once."""
 
 
 @click.command()
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="A file with MistralModels, or -.")
-@click.option(
-    "-o", "--output", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", show_default=True
-)
+@click.option("-o", "--output", type=click.Choice(FORMS), default="text", show_default=True)
 @click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
 @click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
 @click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
 @click.option("--what-if", "changes", multiple=True, metavar="KEY=VALUE,…", help="Compare with something else fixed.")
 @click.option("--requests-per-s", type=click.FloatRange(min=0, min_open=True), help="Tell the replicas for this rate.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
 @click.option("--hf-config", type=click.Path(path_type=Path), help="A checkpoint's config.json or params.json.")
+@click.option("--model-name", help="With --hf-config: what the checkpoint is called.  [default: checkpoint]")
 @click.option("--all", "ranks_all", is_flag=True, help="Rank every model of the catalogue instead of reading a file.")
-@click.option("--accelerator", help="With --all: the hardware, such as l4.")
-@click.option("--devices", type=click.IntRange(1), help="With --all: devices of one replica.")
-@click.option("--optimize-for", type=click.Choice(["Cost", "Latency", "Availability"]), help="With --all: the order.")
+@click.option("--accelerator", "accelerators", multiple=True, help="With --all: hardware, such as l4; repeatable.")
+@click.option("--devices", type=click.IntRange(1, 1024), help="With --all: devices of one replica.")
+@click.option(
+    "--consumption",
+    type=click.Choice([mode.value for mode in Consumption]),
+    help="With --all: how the hardware is bought.",
+)
+@click.option(
+    "--optimize-for",
+    type=click.Choice([wish.value for wish in OptimizeFor]),
+    help="With --all: the order.  [default: Cost]",
+)
 @click.option("--allow-experimental", is_flag=True, help="With --all: pairs without evidence, too.")
 @CATALOGUE_OPTION
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
 @click.pass_context
 def plan(
     ctx: click.Context,
@@ -54,34 +62,34 @@ def plan(
     cluster_profile: Path | None,
     location: str | None,
     zones: str | None,
-    changes: tuple[str, ...],
-    requests_per_s: float | None,
     hf_config: Path | None,
+    ranks_all: bool,
     catalogue_directory: Path | None,
-    html: Path | None,
-    **ranking: Any,
+    **asked: Any,
 ) -> None:
     """Say what a model would run on, why, and what it costs. Needs no cluster and asks nobody.
 
     Exits with 1 when a model is refused; the answer then says what to write instead.
     """
+    if sum((file is not None, hf_config is not None, ranks_all)) != 1:
+        raise click.UsageError("say what to plan: one of --file, --hf-config and --all")
+    _check_asked(asked, ranks_all=ranks_all, reads_checkpoint=hf_config is not None)
     assumption = assume_profile(cluster_profile, location, zones)
     catalogue, settings = load_knowledge(catalogue_directory)
-    if sum((file is not None, hf_config is not None, ranking["ranks_all"])) != 1:
-        raise click.UsageError("say what to plan: one of --file, --hf-config and --all")
-    if ranking["ranks_all"]:
-        say(_tell_ranking(output, catalogue, assumption, settings, ranking))
+    if ranks_all:
+        say(_tell_ranking(output, catalogue, assumption, settings, asked))
         return
-    models, catalogue = _read(file, hf_config, catalogue)
-    planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
-    if changes:
-        say(_tell_variations(output, planned, changes, catalogue, assumption, settings))
+    if hf_config:
+        planned, catalogue = _plan_checkpoint(hf_config, asked["model_name"], catalogue, assumption, settings)
     else:
-        say(_WRITERS[output](planned, assumption))
-        if requests_per_s and output == "text":
-            say(_tell_replicas(planned, requests_per_s))
-    if html:
-        _save_report(html, planned, catalogue, assumption, settings)
+        models = read_models(file or Path("-"))
+        planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
+    if asked["changes"]:
+        say(_tell_variations(output, planned, asked["changes"], catalogue, assumption, settings))
+    else:
+        say(write_plans(output, planned, assumption, asked["requests_per_s"]))
+    if asked["html"]:
+        _save_report(asked["html"], planned, catalogue, assumption, settings)
     if any(isinstance(item.answer, PlanRefused) for item in planned):
         ctx.exit(1)
 
@@ -96,63 +104,69 @@ def answer_for(
     return plan_model(model, catalogue, assumption.profile, settings)
 
 
-def _read(file: Path | None, hf_config: Path | None, catalogue: Catalogue) -> tuple[Iterable[MistralModel], Catalogue]:
-    """The models to plan, and the catalogue that knows them."""
-    if hf_config is None:
-        return read_models(file or Path("-")), catalogue
-    from mistral_operator.cli.checkpoint import model_of_checkpoint
+def _check_asked(asked: Mapping[str, Any], *, ranks_all: bool, reads_checkpoint: bool) -> None:
+    """Nothing that was asked for is passed over."""
+    single = {"changes": "--what-if", "requests_per_s": "--requests-per-s", "html": "--html"}
+    other = next((option for key, option in (single if ranks_all else _RANKING).items() if asked[key]), None)
+    if other and ranks_all:
+        raise click.UsageError(f"{other} is about one plan; write --file or --hf-config instead of --all")
+    if other:
+        raise click.UsageError(f"{other} is for --all; write it into the file's spec, or try it with --what-if")
+    if asked["model_name"] is not None and not reads_checkpoint:
+        raise click.UsageError("--model-name is for --hf-config; write the model's name into the file's spec")
+    if asked["changes"] and asked["requests_per_s"]:
+        raise click.UsageError("--requests-per-s is about one plan; leave out --what-if")
 
-    model, catalogue = model_of_checkpoint(hf_config, catalogue)
-    return [model], catalogue
+
+def _plan_checkpoint(
+    file: Path, name: str | None, catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> tuple[list[Planned], Catalogue]:
+    """The checkpoint with its answer, and the catalogue that knows it."""
+    from mistral_operator.cli.checkpoint import NAME, model_of_checkpoint, note_checkpoint
+
+    model, known = model_of_checkpoint(file, NAME if name is None else name, catalogue)
+    return [Planned(model, note_checkpoint(answer_for(model, known, assumption, settings), known))], known
 
 
 def _tell_ranking(
     output: str, catalogue: Catalogue, assumption: Assumption, settings: Settings, asked: Mapping[str, Any]
 ) -> str:
-    from mistral_operator.cli.ranking import HEAD, rank, to_cells, to_rows
+    from mistral_operator.cli.ranking import RankingOptions, rank
+    from mistral_operator.cli.ranking_view import write_ranking
 
-    option = {key: asked[key] for key in ("accelerator", "devices") if asked[key]}
-    common = {"allowExperimental": asked["allow_experimental"]}
-    common |= {"optimizeFor": asked["optimize_for"]} if asked["optimize_for"] else {}
-    common |= {"capacity": {"options": [option]}} if option else {}
-    rows = to_rows(catalogue, rank(catalogue, assumption.profile, settings, common))
-    return write_rows(output, rows, HEAD, to_cells(rows))
+    options = RankingOptions(
+        accelerators=asked["accelerators"],
+        devices=asked["devices"],
+        consumption=asked["consumption"],
+        optimize_for=OptimizeFor(asked["optimize_for"] or OptimizeFor.COST),
+        allow_experimental=asked["allow_experimental"],
+    )
+    return write_ranking(output, rank(options, catalogue, assumption, settings), options, assumption)
 
 
 def _tell_variations(
     output: str,
-    planned: list[Planned],
-    changes: tuple[str, ...],
+    planned: Sequence[Planned],
+    changes: Sequence[str],
     catalogue: Catalogue,
     assumption: Assumption,
     settings: Settings,
 ) -> str:
-    from mistral_operator.cli.what_if import Variation, compare, explain_refusals, vary
+    from mistral_operator.cli.what_if import vary
+    from mistral_operator.cli.what_if_view import AS_ASKED, Comparison, Variation, write_comparisons
 
-    parts = []
-    for item in planned:
-        variations = [Variation("as asked", item.answer)]
-        variations += [
-            Variation(change, answer_for(vary(item.model, change), catalogue, assumption, settings))
-            for change in changes
-        ]
-        titles, cells = compare(variations)
-        rows = [dict(zip(("", *titles), row, strict=True)) for row in cells]
-        parts.append(write_rows(output, rows, ("", *titles), cells))
-        if output in ("text", "markdown"):
-            parts += [f"\n{title}: {message}" for title, message in explain_refusals(variations)]
-    return "\n".join(parts)
+    def answer(model: MistralModel, change: str) -> Variation:
+        return Variation(change, answer_for(vary(model, change), catalogue, assumption, settings))
 
-
-def _tell_replicas(planned: list[Planned], requests_per_s: float) -> str:
-    from mistral_operator.cli.plan_view import tell_replicas
-
-    answers = [item.answer for item in planned if isinstance(item.answer, Plan)]
-    return "\n".join(tell_replicas(answer.chosen, requests_per_s) for answer in answers)
+    comparisons = [
+        Comparison(item.model, (Variation(AS_ASKED, item.answer), *(answer(item.model, change) for change in changes)))
+        for item in planned
+    ]
+    return write_comparisons(output, comparisons, assumption)
 
 
 def _save_report(
-    file: Path, planned: list[Planned], catalogue: Catalogue, assumption: Assumption, settings: Settings
+    file: Path, planned: Sequence[Planned], catalogue: Catalogue, assumption: Assumption, settings: Settings
 ) -> None:
     from mistral_operator.cli.report.entry import Entry
     from mistral_operator.cli.report.page import write_report
@@ -176,61 +190,3 @@ def _feasible(
     found = survey(model.spec, catalogue, assumption.profile, settings)
     answers = [] if isinstance(found, PlanRefused) else [item.answer for item in found]
     return tuple(answer for answer in answers if isinstance(answer, PlannedOption))
-
-
-def _write_text(planned: list[Planned], assumption: Assumption) -> str:
-    stories = [
-        tell_plan(item.model, item.answer, assumption)
-        if isinstance(item.answer, Plan)
-        else tell_refused(item.model, item.answer, assumption)
-        for item in planned
-    ]
-    return "\n\n".join("\n".join(lines) for lines in stories)
-
-
-def _write_markdown(planned: list[Planned], assumption: Assumption) -> str:
-    return "\n\n".join(
-        markdown_plan(item.model, item.answer, assumption)
-        if isinstance(item.answer, Plan)
-        else markdown_refused(item.model, item.answer, assumption)
-        for item in planned
-    )
-
-
-def _write_json(planned: list[Planned], assumption: Assumption) -> str:
-    documents = [_to_dict(item, assumption) for item in planned]
-    return json.dumps(documents[0] if len(documents) == 1 else documents, indent=2, ensure_ascii=False)
-
-
-def _write_yaml(planned: list[Planned], assumption: Assumption) -> str:
-    from mistral_operator.cli.inputs import to_yaml
-
-    return "---\n".join(to_yaml(_to_dict(item, assumption)) for item in planned).rstrip()
-
-
-def _to_dict(item: Planned, assumption: Assumption) -> Mapping[str, Any]:
-    metadata = item.model.metadata
-    head = {
-        "name": metadata.name,
-        "namespace": metadata.namespace,
-        "cluster": profile_to_dict(assumption.profile),
-        "clusterSource": assumption.source,
-    }
-    if isinstance(item.answer, Plan):
-        return {**head, "accepted": True, "plan": plan_to_dict(item.answer)}
-    refusals = [{"subject": r.subject, "reason": r.reason, "message": r.message} for r in item.answer.refusals]
-    return {
-        **head,
-        "accepted": False,
-        "reason": item.answer.reason,
-        "message": item.answer.message,
-        "refusals": refusals,
-    }
-
-
-_WRITERS: Final[Mapping[str, Callable[[list[Planned], Assumption], str]]] = {
-    "text": _write_text,
-    "json": _write_json,
-    "yaml": _write_yaml,
-    "markdown": _write_markdown,
-}

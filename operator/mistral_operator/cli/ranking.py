@@ -1,80 +1,109 @@
 """`plan --all`: every model of the catalogue on given hardware, the best first."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import click
+from pydantic import ValidationError
 
 from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue
-from mistral_operator.cli.plan_view import money, word_hardware
+from mistral_operator.cli.faults import word_fault
+from mistral_operator.cli.profile import Assumption
 from mistral_operator.planning.order import option_key
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
+from mistral_operator.planning.types import Plan, PlanRefused, Settings
+from mistral_operator.planning.wishes import read_wishes
 
-Row = dict[str, Any]
-HEAD: Final = (
-    "model", "hardware", "context", "at once", "$/h", "$/M tokens", "tokens/s", "support", "license",
-)  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class RankingOptions:
+    """What all models have in common. None or empty leaves it to the planner."""
+
+    accelerators: tuple[str, ...] = ()
+    devices: int | None = None
+    consumption: str | None = None
+    optimize_for: OptimizeFor = OptimizeFor.COST
+    allow_experimental: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One model with its best option, or why it has none."""
+
+    model: str
+    license_id: str
+    """`unknown` where the catalogue has none."""
+    needs_acceptance: bool
+    answer: Plan | PlanRefused
 
 
 def rank(
-    catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, common: Mapping[str, Any]
-) -> list[tuple[str, Plan | PlanRefused]]:
-    """Each model's answer with the parts of a spec that all have in common; options in their order, then refusals."""
-    answers = [(name, _answer(name, catalogue, cluster, settings, common)) for name in catalogue.models]
-    optimize_for = OptimizeFor(common.get("optimizeFor", OptimizeFor.COST))
-    planned = [(name, answer) for name, answer in answers if isinstance(answer, Plan)]
-    planned.sort(key=lambda item: (*option_key(optimize_for, item[1].chosen)[:-1], item[0]))
-    return [*planned, *((name, answer) for name, answer in answers if isinstance(answer, PlanRefused))]
+    options: RankingOptions, catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> tuple[Ranked, ...]:
+    """All models: those that can be served by their best options, then the others by name.
+
+    Licenses count as accepted. Raises UsageError where the catalogue doesn't have the hardware.
+    """
+    _check_hardware(options, catalogue, assumption)
+    ranked = [_rank_model(name, options, catalogue, assumption, settings) for name in catalogue.models]
+    unserved = [_rank_model(name, options, catalogue, assumption, settings) for name in catalogue.unserved]
+    return tuple(sorted([*ranked, *unserved], key=partial(_order, options.optimize_for)))
 
 
-def _answer(
-    name: str, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, common: Mapping[str, Any]
-) -> Plan | PlanRefused:
-    spec = {"model": name, "license": {"accept": catalogue.models[name].license.id}, **common}
-    model = MistralModel.model_validate({"metadata": {"name": "any"}, "spec": spec})
-    return plan_model(model, catalogue, cluster, settings)
+def _rank_model(
+    name: str, options: RankingOptions, catalogue: Catalogue, assumption: Assumption, settings: Settings
+) -> Ranked:
+    entry = catalogue.models.get(name) or catalogue.unserved[name]
+    license_id = entry.license.id if entry.license else None
+    answer = plan_model(_ask_for(name, license_id, options), catalogue, assumption.profile, settings)
+    if isinstance(answer, Plan):
+        answer = _put_best_first(answer, options.optimize_for)
+    needs_acceptance = entry.license is not None and entry.license.needs_acceptance
+    return Ranked(name, license_id or "unknown", needs_acceptance, answer)
 
 
-def to_rows(catalogue: Catalogue, ranked: Iterable[tuple[str, Plan | PlanRefused]]) -> list[Row]:
-    """As data: the chosen option's figures, or the refusal."""
-    return [{**_row(answer), "model": name, "license": _license(catalogue, name)} for name, answer in ranked]
+def _put_best_first(plan: Plan, optimize_for: OptimizeFor) -> Plan:
+    """A ladder keeps the order in which hardware was asked for; here all of it counts the same."""
+    return replace(plan, options=tuple(sorted(plan.options, key=partial(option_key, optimize_for))))
 
 
-def _row(answer: Plan | PlanRefused) -> Row:
-    if isinstance(answer, PlanRefused):
-        return {"accepted": False, "reason": answer.reason, "message": answer.message}
-    option, speed = answer.chosen, answer.chosen.throughput
-    price = speed.dollars_per_million_tokens if speed else None
-    return {
-        "accepted": True,
-        "hardware": word_hardware(option),
-        "context": option.context_length,
-        "at once": option.max_concurrency,
-        "$/h": None if option.hourly_cost is None else money(option.hourly_cost),
-        "$/M tokens": None if price is None else str(price),
-        "tokens/s": speed.output_tokens_per_s if speed else None,
-        "uncertainty factor": str(speed.uncertainty) if speed else None,
-        "support": option.tier.value,
-        "priceNote": option.price_note,
-    }
+def _order(optimize_for: OptimizeFor, ranked: Ranked) -> tuple[Any, ...]:
+    """By option, but for the option's name, then by the model's."""
+    if isinstance(ranked.answer, PlanRefused):
+        return (1, ranked.model)
+    return (0, *option_key(optimize_for, ranked.answer.chosen)[:-1], ranked.model)
 
 
-def _license(catalogue: Catalogue, name: str) -> str:
-    license_ = catalogue.models[name].license
-    return f"{license_.id}, to be accepted" if license_.needs_acceptance else license_.id
+def _ask_for(name: str, license_id: str | None, options: RankingOptions) -> MistralModel:
+    spec: dict[str, Any] = {"model": name, "optimizeFor": options.optimize_for.value, **_word_capacity(options)}
+    spec["allowExperimental"] = options.allow_experimental
+    if license_id:
+        spec["license"] = {"accept": license_id}
+    return MistralModel.model_validate({"metadata": {"name": "any"}, "spec": spec})
 
 
-def to_cells(rows: Iterable[Row]) -> list[list[str]]:
-    """As a table's cells: a refused model has its reason where the hardware would be."""
-    return [
-        [_word(row.get(name)) for name in HEAD]
-        if row["accepted"]
-        else [row["model"], row["reason"], *[""] * (len(HEAD) - 3), row["license"]]
-        for row in rows
-    ]
+def _word_capacity(options: RankingOptions) -> Mapping[str, Any]:
+    common = {"devices": options.devices, "consumption": options.consumption}
+    fixed = {key: value for key, value in common.items() if value is not None}
+    rungs = [{"accelerator": name, **fixed} for name in options.accelerators] or ([fixed] if fixed else [])
+    return {"capacity": {"options": rungs}} if rungs else {}
 
 
-def _word(value: object) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _check_hardware(options: RankingOptions, catalogue: Catalogue, assumption: Assumption) -> None:
+    """What no machine has would be told of each model again."""
+    try:
+        model = _ask_for(next(iter(catalogue.models)), None, options)
+    except ValidationError as error:
+        words = word_fault(error.errors(include_url=False)[0])
+        raise click.UsageError(f"--all: {_without_path(words)}") from None
+    refused = read_wishes(model.spec, catalogue, assumption.profile)
+    if isinstance(refused, PlanRefused):
+        raise click.UsageError(f"--all: {_without_path(refused.message)}")
+
+
+def _without_path(message: str) -> str:
+    """An option of the command has no place in a spec."""
+    return message.partition(": ")[2] or message

@@ -1,108 +1,78 @@
-"""`plan --what-if`: the plan as asked beside the same model with something else fixed."""
+"""`plan --what-if`: a model with something else fixed."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 from pydantic import ValidationError
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.cli.output import seconds
-from mistral_operator.cli.plan_view import money, word_hardware, word_layout
-from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
+from mistral_operator.api.rules import violations
+from mistral_operator.cli.faults import word_fault
 
-_OPTION_KEYS: Final = ("accelerator", "devices", "machineType", "topology", "consumption")
-_ENGINE_KEYS: Final = {
+_REPLACES: Final[Mapping[str, frozenset[str]]] = {
+    "accelerator": frozenset({"devices", "machineType", "topology"}),
+    "devices": frozenset({"machineType", "topology"}),
+    "machineType": frozenset({"accelerator", "devices", "topology"}),
+    "topology": frozenset({"devices", "machineType"}),
+    "consumption": frozenset(),
+}
+"""What a spec may say of its hardware that would contradict the other hardware; the rest of it stays."""
+_ENGINE: Final = {
     "engine": "type",
     "precision": "precision",
     "kvCachePrecision": "kvCachePrecision",
     "context": "contextLength",
     "concurrency": "maxConcurrency",
 }
-_SPEC_KEYS: Final = ("optimizeFor", "model", "variant")
-KNOWN: Final = (*_OPTION_KEYS, *_ENGINE_KEYS, *_SPEC_KEYS)
-
-
-class Variation(NamedTuple):
-    """What was changed, and the answer to it."""
-
-    title: str
-    answer: Plan | PlanRefused
+_SPEC: Final = ("optimizeFor", "model", "variant")
+KNOWN: Final = (*_REPLACES, *_ENGINE, *_SPEC)
+_NUMBERS: Final = ("devices", "context", "concurrency")
+_MOST_DIGITS: Final = 9
 
 
 def vary(model: MistralModel, change: str) -> MistralModel:
-    """The model with `key=value,…` fixed; raise UsageError that names what is known."""
+    """The model with `key=value,…` fixed; raise UsageError that says what to write instead."""
+    fixed = _read_change(change)
     data = model.model_dump(by_alias=True, exclude_defaults=True, mode="json")
     spec = data["spec"]
-    options: dict[str, Any] = {}
-    for word in change.split(","):
-        key, equals, text = (part.strip() for part in word.partition("="))
-        value = int(text) if text.isdecimal() else text
-        if not equals or key not in KNOWN:
-            raise click.UsageError(f"--what-if {word.strip()}: write some of {', '.join(f'{k}=…' for k in KNOWN)}")
-        if key in _OPTION_KEYS:
-            options[key] = value
-        elif key in _ENGINE_KEYS:
-            spec.setdefault("engine", {})[_ENGINE_KEYS[key]] = value
-        else:
-            spec[key] = value
-    if options:
-        # Other hardware is fixed anew: what the spec says of its own would contradict it.
-        spec.setdefault("capacity", {})["options"] = [options]
+    spec |= {key: value for key, value in fixed.items() if key in _SPEC}
+    engine = {_ENGINE[key]: value for key, value in fixed.items() if key in _ENGINE}
+    if engine:
+        spec["engine"] = {**(spec.get("engine") or {}), **engine}
+    hardware = {key: value for key, value in fixed.items() if key in _REPLACES}
+    if hardware:
+        spec["capacity"] = _change_hardware(spec.get("capacity") or {}, hardware)
     try:
-        return MistralModel.model_validate(data)
+        varied = MistralModel.model_validate(data)
     except ValidationError as error:
-        raise click.UsageError(f"--what-if {change}: {error.errors()[0]['msg']}") from None
+        raise click.UsageError(f"--what-if {change}: {word_fault(error.errors(include_url=False)[0])}") from None
+    broken = next(violations(varied), None)
+    if broken:
+        raise click.UsageError(f"--what-if {change}: {broken}")
+    return varied
 
 
-def compare(variations: Iterable[Variation]) -> tuple[list[str], list[list[str]]]:
-    """Titles, and a row for each figure with a cell for each variation; refused ones have their reason."""
-    items = list(variations)
-    rows = [[name, *(_cell(item.answer, word) for item in items)] for name, word in _FIGURES.items()]
-    rows.append(["refused", *(_refusal(item.answer) for item in items)])
-    return [item.title for item in items], [row for row in rows if any(row[1:])]
+def _change_hardware(capacity: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    asked = (capacity.get("options") or [{}])[0]
+    replaced = frozenset[str]().union(*(_REPLACES[key] for key in changed))
+    kept = {key: value for key, value in asked.items() if key not in replaced}
+    return {**capacity, "options": [{**kept, **changed}]}
 
 
-def explain_refusals(variations: Iterable[Variation]) -> list[tuple[str, str]]:
-    """Title and arithmetic of each variation that is refused."""
-    return [(item.title, item.answer.message) for item in variations if isinstance(item.answer, PlanRefused)]
+def _read_change(change: str) -> dict[str, str | int]:
+    fixed: dict[str, str | int] = {}
+    for word in change.split(","):
+        key, _, text = (part.strip() for part in word.partition("="))
+        if key not in KNOWN or not text:
+            raise click.UsageError(f"--what-if {word.strip()}: write some of {', '.join(f'{k}=…' for k in KNOWN)}")
+        if key in fixed:
+            raise click.UsageError(f"--what-if {change}: {key} is there twice; write --what-if once for each")
+        fixed[key] = _read_number(key, text) if key in _NUMBERS else text
+    return fixed
 
 
-def _cell(answer: Plan | PlanRefused, word: Callable[[PlannedOption], str]) -> str:
-    return word(answer.chosen) if isinstance(answer, Plan) else ""
-
-
-def _refusal(answer: Plan | PlanRefused) -> str:
-    return answer.reason if isinstance(answer, PlanRefused) else ""
-
-
-def _word_speed(option: PlannedOption, figure: str) -> str:
-    speed = option.throughput
-    if speed is None:
-        return "unknown"
-    between_ms, alone_ms = speed.inter_token_latency_us / 1000, speed.alone_inter_token_latency_us / 1000
-    words = {
-        "tokens": f"{speed.output_tokens_per_s:,} with {speed.concurrency} at once",
-        "first": f"{speed.time_to_first_token_ms:,} ms ({speed.alone_time_to_first_token_ms:,} alone)",
-        "between": f"{between_ms:.1f} ms ({alone_ms:.1f} alone)",
-        "price": "unknown" if speed.dollars_per_million_tokens is None else f"${speed.dollars_per_million_tokens}",
-        "factor": f"within a factor of {speed.uncertainty}",
-    }
-    return words[figure]
-
-
-_FIGURES: Final[Mapping[str, Callable[[PlannedOption], str]]] = {
-    "hardware": word_hardware,
-    "engine": lambda option: f"{option.engine} {option.precision}",
-    "layout": word_layout,
-    "context": lambda option: f"{option.context_length:,} of {option.max_context_length:,}",
-    "sequences at once": lambda option: f"{option.max_concurrency:,}",
-    "$ an hour": lambda option: "unknown" if option.hourly_cost is None else f"${money(option.hourly_cost)}",
-    "$ a million output tokens": lambda option: _word_speed(option, "price"),
-    "output tokens/s": lambda option: _word_speed(option, "tokens"),
-    "time to first token": lambda option: _word_speed(option, "first"),
-    "between tokens": lambda option: _word_speed(option, "between"),
-    "estimates": lambda option: _word_speed(option, "factor"),
-    "starts in": lambda option: seconds(option.startup.total_s),
-    "support": lambda option: option.tier.value,
-}
+def _read_number(key: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise click.UsageError(f"--what-if {key}={text}: write a whole number")
+    return int(text)

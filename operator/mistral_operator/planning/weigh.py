@@ -1,5 +1,7 @@
 """One candidate → an option, or a refusal with the first reason against it."""
 
+from dataclasses import replace
+
 from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.estimate import mark_price
@@ -42,18 +44,31 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
 
 def _choose_split(task: Task, candidate: Candidate) -> Split | Misfit:
     """The best of the layouts that fit, or why the most divided one doesn't."""
-    engine, demand = candidate.runtime.engine.engine, candidate.runtime.demand
-    batch = batch_for(engine, candidate.accelerator, demand.concurrency)
+    engine, asked = candidate.runtime.engine.engine, candidate.runtime.demand.concurrency
     splits: list[Split] = []
     misfits: list[Misfit] = []
     for layout in list_layouts(task.model.architecture, engine, candidate.accelerator, candidate.shape):
-        misfit = _check_interconnect(candidate, layout) or _check_sharing(candidate, layout)
-        fitted = misfit or fit(task.model, engine, candidate.accelerator, layout, demand, batch)
+        if asked and asked % layout.data_parallel:
+            # Copies of the model would have to share the sequences unevenly, which the engine can't.
+            continue
+        fitted = _fit_copy(task, candidate, layout)
         if isinstance(fitted, Misfit):
             misfits.append(fitted)
         else:
             splits.append(Split(layout, fitted, _estimate(task, candidate, layout, fitted)))
     return best_split(task.optimize_for, splits) if splits else misfits[0]
+
+
+def _fit_copy(task: Task, candidate: Candidate, layout: Layout) -> Fit | Misfit:
+    """Fit one of the copies that a layout makes, with its part of the sequences that were asked for."""
+    engine, demand = candidate.runtime.engine.engine, candidate.runtime.demand
+    misfit = _check_interconnect(candidate, layout) or _check_sharing(candidate, layout)
+    if misfit:
+        return misfit
+    if demand.concurrency:
+        demand = replace(demand, concurrency=demand.concurrency // layout.data_parallel)
+    batch = batch_for(engine, candidate.accelerator, demand.concurrency)
+    return fit(task.model, engine, candidate.accelerator, layout, demand, batch)
 
 
 def _estimate(task: Task, candidate: Candidate, layout: Layout, fitted: Fit) -> ThroughputEstimate:

@@ -256,6 +256,19 @@ def test_asked_context_and_concurrency_are_taken() -> None:
     assert (option.context_length, option.max_concurrency, option.notes) == (32768, 7, ())
 
 
+@pytest.mark.parametrize(("asked", "copies"), [(1024, 4), (1023, 1), (7, 1), (1, 1)])
+def test_copies_of_a_model_share_the_asked_concurrency(asked: int, copies: int) -> None:
+    spec = {
+        "model": "mistral-7b",
+        "engine": {"maxConcurrency": asked},
+        "capacity": {"options": [{"accelerator": "h100-80", "devices": 4, "consumption": "Spot"}]},
+    }
+    option = accept(spec).chosen
+    assert (option.max_concurrency, option.data_parallel) == (asked, copies)
+    assert option.throughput is not None
+    assert option.throughput.concurrency <= asked
+
+
 def test_a_lowered_context_is_said() -> None:
     assert "context lowered from the recommended 32,768" in accept({"model": "mistral-7b"}).chosen.notes[0]
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from mistral_operator import __version__
 from mistral_operator.cli.output import count
-from mistral_operator.cli.plan_view import full_name, money
+from mistral_operator.cli.plan_words import full_name, money
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.cli.report.entry import Entry
 from mistral_operator.cli.report.markup import Html, join, tag

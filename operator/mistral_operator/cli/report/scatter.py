@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from mistral_operator.cli.plan_view import money
+from mistral_operator.cli.plan_words import money
 from mistral_operator.cli.report.bars import percent
 from mistral_operator.cli.report.markup import Html, tag
 from mistral_operator.cli.report.points import Point, find_frontier

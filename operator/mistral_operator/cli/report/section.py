@@ -4,15 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import Cell
-from mistral_operator.cli.plan_view import (
-    COLUMNS,
-    FIRST_IS_TAKEN,
-    assumptions,
-    full_name,
-    option_row,
-    word_cluster,
-    word_ladder,
-)
+from mistral_operator.cli.plan_grounds import assumptions, word_cluster
+from mistral_operator.cli.plan_view import COLUMNS, option_row
+from mistral_operator.cli.plan_words import FIRST_IS_TAKEN, full_name, word_ladder
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.cli.report.entry import Entry
 from mistral_operator.cli.report.markup import Html, join, tag

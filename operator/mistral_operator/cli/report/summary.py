@@ -2,7 +2,7 @@
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import count, seconds
-from mistral_operator.cli.plan_view import HOURS_PER_MONTH, TIER_STYLES, headline, money
+from mistral_operator.cli.plan_words import HOURS_PER_MONTH, TIER_STYLES, headline, money
 from mistral_operator.cli.report.markup import Html, tag
 from mistral_operator.planning.types import Plan, PlannedOption
 
