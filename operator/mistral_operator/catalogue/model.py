@@ -27,7 +27,10 @@ class Checkpoint:
 
     repository: str
     variant: str
-    """`instruct`, `base` or `reasoning`."""
+    """`base`, `reasoning` for one that always reasons, or `instruct` for all others.
+
+    Those are also such as reason when they are asked to, fill in or act on code, write down speech, or moderate.
+    """
     precision: str
     """`bf16`, `fp8` or `nvfp4`."""
     revision: str | None
@@ -45,10 +48,12 @@ class Draft:
     repository: str
     precision: str
     layers: int
-    """Decoder layers of the draft, each of the model's own dimensions without experts."""
+    """Decoder layers of the draft, each of the model's own dimensions."""
     tokens: int
     """Guessed at each step."""
     max_context: int
+    experts: bool = False
+    """Whether its layers have the model's experts, or one feed-forward of the model's own width."""
 
 
 @dataclass(frozen=True, slots=True)

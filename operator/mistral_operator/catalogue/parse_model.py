@@ -51,6 +51,8 @@ def _check_model(reader: Reader, model: Model) -> None:
         raise reader.error("engines", "at least one engine, or `unserved` with the reason", [])
     if model.recommended_context > model.max_context:
         raise reader.error("context", f"recommended ≤ maximum = {model.max_context}", model.recommended_context)
+    if not model.architecture.experts and any(draft.experts for draft in model.drafts):
+        raise reader.error("drafts", "experts only where the model has them", True)
 
 
 def parse_unserved(reader: Reader) -> UnservedModel:
@@ -96,6 +98,7 @@ def _draft(reader: Reader) -> Draft:
         layers=reader.whole("layers"),
         tokens=reader.whole("tokens"),
         max_context=reader.whole("max_context"),
+        experts=reader.optional(reader.flag, "experts", False),
     )
     reader.done()
     return result

@@ -110,13 +110,15 @@ def adapter_bytes(architecture: Architecture, slots: int, rank: int, layout: Lay
 def draft_bytes(architecture: Architecture, draft: Draft | None, layout: Layout = WHOLE) -> int:
     """Bytes of a draft model on each device: its layers, and the layer that joins a token with a hidden state.
 
-    Embeddings and head are the model's own (vllm/v1/spec_decode/eagle.py).
+    Embeddings and head are the model's own, and all that it has is divided as the model's is
+    (vllm/model_executor/models/mistral_eagle.py and mistral_large_3_eagle.py).
     """
     if draft is None:
         return 0
     attention = _attention_parameters(architecture, layout.tensor_parallel)
-    feed_forward = ceil_div(3 * architecture.hidden * architecture.intermediate, layout.tensor_parallel)
-    joining = 2 * architecture.hidden * architecture.hidden
+    dense = ceil_div(3 * architecture.hidden * architecture.intermediate, layout.tensor_parallel)
+    feed_forward = _expert_parameters(architecture, layout) if draft.experts else dense
+    joining = ceil_div(2 * architecture.hidden * architecture.hidden, layout.tensor_parallel)
     return ceil_div((draft.layers * (attention + feed_forward) + joining) * SIXTEENTHS[draft.precision], 16)
 
 

@@ -11,7 +11,18 @@ from mistral_operator.catalogue.parse import parse_catalogue
 from mistral_operator.catalogue.reader import CatalogueError
 
 MODEL = "models/mistral-7b-v0.3.yaml"
+LARGE_3 = "models/mistral-large-3-675b-2512.yaml"
+MAMBA = "models/mamba-codestral-7b-v0.1.yaml"
+VOXTRAL = "models/voxtral-mini-3b-2507.yaml"
+UNSERVED = "models/voxtral-4b-tts-2603.yaml"
 L4 = "accelerators/l4.yaml"
+DRAFT = {
+    "repository": "mistralai/Mistral-Medium-3.5-128B-EAGLE",
+    "precision": "fp8",
+    "layers": 1,
+    "tokens": 3,
+    "max_context": 4096,
+}
 Data = dict[str, Any]
 
 
@@ -21,6 +32,15 @@ def _set(path: str, key: str, value: object, *inner: str) -> Callable[[Data], No
         for name in inner:
             target = target[name]
         target[key] = value
+
+    return change
+
+
+def _set_item(key: str, value: object) -> Callable[[Data], None]:
+    """In the first checkpoint."""
+
+    def change(data: Data) -> None:
+        data[MODEL]["checkpoints"][0][key] = value
 
     return change
 
@@ -58,6 +78,30 @@ def _widen(data: Data) -> None:
         ),
         (_set(MODEL, "aliases", "mixtral"), "aliases: expected a list of texts"),
         (_set(MODEL, "engines", {"sglang": {"since": "1", "flags": [], "tool_calling": []}}), "engines: sglang is not"),
+        (_set(MODEL, "engines", {}), "engines: expected at least one engine, or `unserved` with the reason"),
+        (_set(MODEL, "precision", "fp8"), "precision: expected that of the first checkpoint, bf16"),
+        (_set(MODEL, "adapters", "yes"), f"{MODEL}: adapters: expected true or false"),
+        (_set_item("precision", "int4"), "checkpoints[0]: precision: expected one of bf16, fp8, nvfp4"),
+        (_set_item("variant", "chat"), "checkpoints[0]: variant: expected one of instruct, base, reasoning"),
+        (_set_item("group", 0), "checkpoints[0]: group: expected a whole number from 1"),
+        (_set(MODEL, "drafts", [DRAFT | {"layers": 0}]), "drafts[0]: layers: expected a whole number from 1"),
+        (_set(MODEL, "drafts", [DRAFT | {"experts": True}]), "drafts: expected experts only where the model has them"),
+        (_set(MODEL, "drafts", [DRAFT | {"tokens": None}]), f"{MODEL}: drafts[0]: tokens: expected a whole number"),
+        (_set(LARGE_3, "dense_layers", 61, "architecture", "experts"), "dense_layers: expected fewer than layers = 61"),
+        (_set(LARGE_3, "rank", "512", "architecture", "latent"), f"{LARGE_3}: architecture: latent: rank: expected"),
+        (_set(VOXTRAL, "parameters", 0, "architecture", "audio"), f"{VOXTRAL}: architecture: audio: parameters: expec"),
+        (_set(MAMBA, "heads", 32, "architecture"), f"{MAMBA}: architecture: heads: expected nothing"),
+        (_set(MAMBA, "state_space", None, "architecture"), "expected a state space exactly where kind is mamba"),
+        (_set(MAMBA, "groups", 7, "architecture", "state_space"), "state_space: groups: expected a divisor of heads"),
+        (_set(MODEL, "heads", 0, "architecture"), "architecture: heads: expected a whole number from 1"),
+        (_set(UNSERVED, "unserved", 3), f"{UNSERVED}: unserved: expected a text"),
+        (_set(UNSERVED, "engines", {}), f"{UNSERVED}: unknown key engines"),
+        (_set(UNSERVED, "aliases", ["mixtral-8x7b"]), "mixtral-8x7b is a model's name in"),
+        (
+            _set(UNSERVED, "repositories", [DRAFT["repository"]]),
+            "-3.5-128b-eagle is a model's name in",
+        ),
+        (_set(MODEL, "drafts", [DRAFT]), "-3.5-128b-eagle is a model's name in"),
         (_set(L4, "usable_memory_gib", "25"), "usable_memory_gib: expected at most memory_gib = 24"),
         (_set(L4, "usable_memory_gib", 22.0), "usable_memory_gib: expected a decimal number in quotes"),
         (_set(L4, "fp8", "maybe"), "fp8: expected one of native, weight-only, none"),
