@@ -1,6 +1,7 @@
-"""One row of a source as a question to the planner: what the row fixes is fixed as a user would fix it, the rest is open.
+"""One row of a source as a question to the planner: what the row fixes is fixed as a user would, the rest is open.
 
-Hardware that GKE doesn't have, or not in that number, is added to the catalogue, sold on demand in a machine as large as the largest.
+Hardware that GKE doesn't have, or not in that number, is added to the catalogue, sold on demand in a machine as large
+as the largest.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ RUNS: Final = "runs"
 ANY: Final = "any"
 BARE: Final = "bare-memory"
 IMAGE: Final = "registry.example/image:1"
-SETTINGS: Final = Settings("0", images={name: IMAGE for name in (*CATALOGUE.engines, "gateway")})
+SETTINGS: Final = Settings("0", images=dict.fromkeys((*CATALOGUE.engines, "gateway"), IMAGE))
 ANYWHERE: Final = ClusterProfile(provider="GKE", project="", location="", cluster="", zones=(), leader_worker_set=True)
 
 
