@@ -27,8 +27,7 @@ class Point:
 
 def find_points(feasible: Sequence[PlannedOption], ladder: Sequence[PlannedOption]) -> tuple[Point, ...]:
     """All that can be drawn: the ladder's options and the others that would do, each once, cheapest first."""
-    others = [option for option in feasible if option not in ladder]
-    numbered = [*enumerate(ladder, 1), *((0, option) for option in others)]
+    numbered = [*enumerate(ladder, 1), *((0, option) for option in _find_others(feasible, ladder))]
     points = [
         Point(option, option.hourly_cost, option.throughput, rung)
         for rung, option in numbered
@@ -39,8 +38,14 @@ def find_points(feasible: Sequence[PlannedOption], ladder: Sequence[PlannedOptio
 
 def find_missing(feasible: Sequence[PlannedOption], ladder: Sequence[PlannedOption]) -> tuple[str, ...]:
     """Names of the options that can't be drawn."""
-    every = [*ladder, *(option for option in feasible if option not in ladder)]
+    every = [*ladder, *_find_others(feasible, ladder)]
     return tuple(option.name for option in every if option.hourly_cost is None or option.throughput is None)
+
+
+def _find_others(feasible: Sequence[PlannedOption], ladder: Sequence[PlannedOption]) -> list[PlannedOption]:
+    """By name: a machine that is asked for by its name may get another layout than in the ladder."""
+    taken = {option.name for option in ladder}
+    return [option for option in feasible if option.name not in taken]
 
 
 def find_frontier(points: Sequence[Point]) -> tuple[Point, ...]:
