@@ -292,6 +292,7 @@ async def test_a_release_serves_upgrades_and_goes_and_its_models_stay(
     await _expect_served_kinds(stack)
     await stack.apply("chat", model=MODEL)
     await stack.expect_ready("chat")
+    assert "older than this operator: it does not declare status.plan.chosen." in stack.operator.log(2000)
 
     assert "Tenant" not in await _columns(stack)
     await helm.upgrade("chat-models", FIRST, "--reset-then-reuse-values", workers="7")

@@ -2,6 +2,7 @@
 """What the API server can answer instead of the object: one class per way to go on."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,10 @@ _SCHEMA_ERRORS: Final = (
     "failed to create manager for",
 )
 """Server-side apply reports a field that its schema doesn't know as a 500 without a reason; only the text tells."""
+
+_UNDECLARED: Final = re.compile(r"(\.[^\s:]\S*): field not declared in schema")
+"""One field that server-side apply doesn't know, as in `.status.conditions[type="Ready"].colour`."""
+_ELEMENT: Final = re.compile(r"\[[^\]]*\]")
 
 _TERMINATING: Final = "because it is being terminated"
 
@@ -74,6 +79,16 @@ class Invalid(ApiError):
     permanent = True
 
 
+class Undeclared(Invalid):
+    """The cluster's definition of this kind lacks fields of the object: it is older than this operator."""
+
+    @property
+    def fields(self) -> frozenset[tuple[str, ...]]:
+        """The fields that it lacks, each as the names that lead to it; elements of lists have no name."""
+        found = _UNDECLARED.findall(self.message)
+        return frozenset(tuple(_ELEMENT.sub("", path).strip(".").split(".")) for path in found)
+
+
 class Unavailable(ApiError):
     """The API server has a trouble of its own (5xx)."""
 
@@ -117,8 +132,14 @@ def _class_of(status: int, reason: str, message: str) -> type[ApiError]:
     if status == 409 and reason == "AlreadyExists":
         return AlreadyExists
     if status >= 500:
-        return Invalid if any(text in message for text in _SCHEMA_ERRORS) else Unavailable
+        return _class_of_failure(message)
     return _BY_STATUS.get(status, ApiError)
+
+
+def _class_of_failure(message: str) -> type[ApiError]:
+    if not any(text in message for text in _SCHEMA_ERRORS):
+        return Unavailable
+    return Undeclared if _UNDECLARED.search(message) else Invalid
 
 
 def _parse_status(body: bytes | str) -> Mapping[str, Any]:

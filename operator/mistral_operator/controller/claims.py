@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND, CLAIM_LABEL
+from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_LABEL
 from mistral_operator.capacity.claim_types import (
     Action,
     AddFinalizer,
@@ -33,6 +33,7 @@ from mistral_operator.capacity.port import OperationView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
+from mistral_operator.cluster.status import StatusClient, StatusWriter
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
 from mistral_operator.controller.orphans import OrphanedPools
@@ -46,7 +47,7 @@ _MOST_STEPS: Final = 5
 """Actions in one go; whatever needs more is looked at again a moment later."""
 
 
-class ClaimClient(Protocol):
+class ClaimClient(StatusClient, Protocol):
     """What the reconciler needs of `cluster.client.ApiClient`."""
 
     async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
@@ -55,10 +56,6 @@ class ClaimClient(Protocol):
 
     async def merge_patch(self, kind: Kind, name: str, namespace: str, body: Mapping[str, Any]) -> Json:
         """JSON merge patch."""
-        ...
-
-    async def apply_status(self, manifest: Mapping[str, Any]) -> Json:
-        """Server-side apply of the whole status."""
         ...
 
     async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "") -> bool:
@@ -80,6 +77,7 @@ class ClaimReconciler:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
+        self._statuses = StatusWriter(client)
         self._store = store
         self._cloud = cloud
         self._settings = settings
@@ -194,17 +192,15 @@ class ClaimReconciler:
         return changed
 
     async def _write_status(self, body: Json, outcome: ClaimOutcome) -> None:
-        status = outcome.status
-        if status is None or status == body.get("status"):
+        if outcome.status is None:
             return
-        name = body["metadata"]["name"]
-        manifest = {"apiVersion": API_VERSION, "kind": CLAIM_KIND, "metadata": {"name": name}, "status": status}
         try:
-            written = await self._client.apply_status(manifest)
+            written = await self._statuses.write_if_needed(body, outcome.status)
         except NotFound:
-            log.info("NodePoolClaim %s has gone before its status was written", name)
+            log.info("NodePoolClaim %s has gone before its status was written", body["metadata"]["name"])
             return
-        self._store[CLAIM].put(written, own=True)
+        if written:
+            self._store[CLAIM].put(written, own=True)
 
 
 def _recorded_operation(claim: NodePoolClaim) -> RunningOperation | None:

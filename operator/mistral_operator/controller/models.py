@@ -13,10 +13,12 @@ from weakref import WeakValueDictionary
 from pydantic import ValidationError
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.api.names import GROUP
 from mistral_operator.cluster.apply import Applier, NameTaken
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound
+from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound, Undeclared
 from mistral_operator.cluster.kinds import MODEL, REVISION, SERVICE, WORKLOADS, find_kind, kind_of
+from mistral_operator.cluster.status import StatusWriter
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.knowledge import Knowledge
@@ -35,6 +37,7 @@ _NAME_TAKEN_RETRY_S: Final = 60.0
 """Nobody tells when somebody else's object has gone: it carries no label of ours, so it isn't watched."""
 _PATIENCE: Final = 3
 """After so many failures in a row a missing right is told in the status; sooner, it may be passing."""
+_UPGRADE: Final = "Apply the CustomResourceDefinitions of this version"
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class ModelReconciler:
         self._on_ghost = on_ghost
         self._plans = PlanMemory()
         self._applier = Applier(client, store)
+        self._statuses = StatusWriter(client)
         self._claim_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """Claim → its lock, for as long as somebody holds it or waits for it."""
 
@@ -173,22 +177,13 @@ class ModelReconciler:
             log.info("Removed %s %s, which is no longer wanted", ref.kind, ref.name)
 
     async def _write_status(self, body: Json, status: Manifest) -> None:
-        """Writes the whole status if it differs; the uid makes sure that a namesake made since never gets it."""
-        if body.get("status") == status:
-            return
-        metadata = body["metadata"]
-        wanted = {
-            "apiVersion": MODEL.api_version,
-            "kind": MODEL.kind,
-            "metadata": {name: metadata[name] for name in ("name", "namespace", "uid")},
-            "status": status,
-        }
         try:
-            answer = await self._client.apply_status(wanted)
+            written = await self._statuses.write_if_needed(body, status)
         except NotFound:
             self._on_ghost()
             return
-        self._store[MODEL].put(answer, own=True)
+        if written:
+            self._store[MODEL].put(written, own=True)
 
     async def _report(self, body: Json, outcome: Outcome, error: ApiError, key: Key) -> None:
         """Tells in the status what the API server refused, in its own words, beside all that is known otherwise.
@@ -200,8 +195,7 @@ class ModelReconciler:
             return
         log.error("Refused by the API server: %s", error)
         reason = "NameTaken" if isinstance(error, NameTaken) else "ApplyRefused"
-        again = f". Tried again every {_retry_s(error):.0f} s and after each change" if error.permanent else ""
-        message = f"{error.message.rstrip('.')}{again}"
+        message = f"{error.message.rstrip('.')}{_advice_on(error)}"
         self._recorder.record(body, "Warning", reason, message)
         told = add_failure(
             outcome.status,
@@ -217,9 +211,7 @@ class ModelReconciler:
         """The API server's schema would not let this in: it was stored under another version of the schema."""
         first: Mapping[str, Any] = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = (
-            f"{where}: {first['msg']}. Apply the CustomResourceDefinitions of this version, then the object again."
-        )
+        message = f"{where}: {first['msg']}. {_UPGRADE}, then the object again."
         log.error("Not a valid MistralModel: %s", message)
         self._recorder.record(body, "Warning", "Invalid", message)
         return _PERMANENT_RETRY_S
@@ -228,6 +220,14 @@ class ModelReconciler:
 def _retry_s(error: ApiError) -> float:
     """Seconds until a request that was refused for good is tried again all the same."""
     return _NAME_TAKEN_RETRY_S if isinstance(error, NameTaken) else _PERMANENT_RETRY_S
+
+
+def _advice_on(error: ApiError) -> str:
+    """What follows from a refusal, beside the API server's own words."""
+    if not error.permanent:
+        return ""
+    remedy = f". {_UPGRADE}" if isinstance(error, Undeclared) and GROUP in error.message else ""
+    return f"{remedy}. Tried again every {_retry_s(error):.0f} s and after each change"
 
 
 def _in_order(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest], list[Manifest]]:

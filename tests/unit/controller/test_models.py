@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any, cast
 
+import pytest
 from tests.support.world import CLUSTER, SETTINGS, make_model
 
 from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.errors import error_of
 from mistral_operator.cluster.kinds import MODEL, SERVICE, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
@@ -31,6 +33,8 @@ class Api:
         self.models = {name: make_model(name) for name in names or ("chat",)}
         self.strangers: dict[str, Json] = {}
         """Kind → the object of that name that somebody else has made."""
+        self.refused: dict[str, str] = {}
+        """Kind → the words in which the API server answers 500."""
         self._versions = count(2)
 
     async def get(self, kind: Kind, name: str, _namespace: str = "") -> Json | None:
@@ -38,6 +42,8 @@ class Api:
 
     async def apply(self, manifest: Mapping[str, Any], **_: object) -> Json:
         await asyncio.sleep(0)
+        if words := self.refused.get(manifest["kind"]):
+            raise error_of(500, words, {})
         self.written.append(manifest["kind"])
         return self._stored(manifest)
 
@@ -111,6 +117,21 @@ async def test_nothing_is_bought_for_a_model_that_nobody_could_reach() -> None:
     assert (told(api, "Ready")["status"], told(api, "Ready")["reason"]) == ("False", "NameTaken")
     assert told(api, "Stalled")["status"] == "True"
     assert told(api, "Stalled")["message"].endswith("for the model. Tried again every 60 s and after each change")
+
+
+@pytest.mark.parametrize(
+    ("of", "advice"),
+    [
+        ("serving.mistral-operator.dev/v1alpha1, Kind=NodePoolClaim", ". Apply the CustomResourceDefinitions of this"),
+        ("example.com/v1, Kind=NodePoolClaim", ". Tried again every 600 s"),
+    ],
+)
+async def test_an_object_that_an_older_definition_refuses_tells_what_to_apply(of: str, advice: str) -> None:
+    api = Api()
+    words = f"failed to create typed patch object (/c; {of}): .spec.slice: field not declared in schema"
+    api.refused["NodePoolClaim"] = words
+    assert await reconciler(api).reconcile(CHAT) == 600
+    assert f"{words}{advice}" in told(api, "Stalled")["message"]
 
 
 async def test_what_runs_is_scaled_down_although_its_service_was_taken_away() -> None:
