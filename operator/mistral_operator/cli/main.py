@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "render": Entry("render", "render", "Print what the operator would apply. Needs no cluster."),
     "catalogue": Entry("catalogue", "catalogue", "List models, accelerators, engines and the support matrix."),
     "status": Entry("status", "status", "Tell the story of one model in a cluster."),
+    "sweep": Entry("sweep", "sweep", "List node pools that lost their claim; delete them when asked."),
     "verify": Entry("verify", "verify", "Check a served model on its hardware, and record it as evidence."),
     "run": Entry("run", "run", "Run the operator."),
     "gateway": Entry("gateway", "gateway", "Serve the OpenAI API in front of JetStream."),

@@ -8,21 +8,20 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from mistral_operator.api.names import CLAIM_LABEL, CLAIM_RESOURCE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.orphans import AT_WORK
 from mistral_operator.capacity.pools import is_surely_own, pool_name
-from mistral_operator.capacity.port import PoolStatus, PoolView
+from mistral_operator.capacity.port import PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.kinds import CLAIM, NODE, Kind
 from mistral_operator.cluster.store import Key, Store
 
 log = logging.getLogger(__name__)
-
-_AT_WORK: Final = (PoolStatus.PROVISIONING, PoolStatus.RECONCILING, PoolStatus.STOPPING)
 
 
 class Lists(Protocol):
@@ -96,7 +95,7 @@ class OrphanedPools:
             self._cloud.forget(name)
             self.forget(claim)
             return None
-        if pool.status in _AT_WORK:
+        if pool.status in AT_WORK:
             return self._settings.unsettled_s
         if await self._is_there(claim) or await self._must_stay(claim, pool):
             self.forget(claim)
