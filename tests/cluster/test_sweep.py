@@ -39,7 +39,8 @@ class Place:
     client: ApiClient
 
     async def pools(self) -> set[str]:
-        return {pool["name"] for pool in (await self.gke.state())["pools"]}
+        """But for the cluster's own."""
+        return {pool["name"] for pool in (await self.gke.state())["pools"]} - {"default-pool"}
 
     async def sweep(self, *args: str, answer: str = "") -> tuple[int, str, str]:
         cluster = self.gke.parent.rpartition("/")[2]
@@ -68,10 +69,9 @@ async def start(cluster: ControlPlane, kube: Kube, crds: Path) -> AsyncIterator[
     async with AsyncExitStack() as stack:
 
         async def run(**scenario: Any) -> Place:
-            stranger = {"name": "stranger", "machine_type": "e2-standard-8"}
-            gke = await stack.enter_async_context(
-                gke_on_cluster(cluster.kubeconfig, kube, foreign_pools=[stranger], **scenario)
-            )
+            scenario["foreign_pools"] = [{"name": "stranger", "machine_type": "e2-standard-8"}]
+            scenario["delays_s"] = {"scale_down_unneeded": 10**6}
+            gke = await stack.enter_async_context(gke_on_cluster(cluster.kubeconfig, kube, **scenario))
             client = await ApiClient.connect(cluster.kubeconfig)
             stack.push_async_callback(client.close)
             place = Place(gke, cluster.kubeconfig, client)
@@ -98,7 +98,7 @@ async def make_pools(place: Place) -> None:
 
         await eventually(run, message="the pools run")
     path = f"{place.gke.parent}/nodePools/{pool_name(BUSY)}"
-    await place.gke.client.set_node_pool_size(name=path, node_count=1)
+    await place.gke.client.set_node_pool_size(request={"name": path, "node_count": 1})
     await eventually(lambda: has_node(place), message="the pool has its node")
 
 
@@ -135,8 +135,9 @@ async def test_a_refusal_of_gke_is_quoted_with_what_to_do(start: Start) -> None:
     place = await start(faults=[{"rpc": "DeleteNodePool", "code": "PERMISSION_DENIED", "message": words}])
     code, out, err = await place.sweep("--delete", "--yes")
     assert code == 1, err
-    assert f'GKE says: "{words}"' in out
-    assert "gcloud projects add-iam-policy-binding sandbox-project" in out
+    told = " ".join(out.split())
+    assert f'GKE says: "{words}"' in told
+    assert "gcloud projects add-iam-policy-binding sandbox-project" in told
     assert pool_name(LOST) in await place.pools()
 
 
