@@ -1,0 +1,173 @@
+"""What Google is asked before anything is bought, and what it answers. Frozen, and without any of Google's types."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mistral_operator.api.capacity import Consumption
+from mistral_operator.api.model import MistralModel
+from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.port import ClusterView
+from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.planning.types import Plan, PlannedOption
+
+POOL_PERMISSIONS: Final = ("container.clusters.get", "container.clusters.update", "container.operations.get")
+"""What the operator's identity needs in the project, as deploy/gcp-role.yaml has it."""
+_RESERVATION: Final = re.compile(r"projects/(?P<project>[^/]+)/reservations/(?P<name>[^/]+)(?:/.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRung:
+    """A rung of the ladder, as far as Google is asked about it."""
+
+    name: str
+    machine_type: str
+    gpu: str
+    """GKE's accelerator type of GPUs; empty for TPUs."""
+    devices: int
+    """Of one replica."""
+    hosts: int
+    """Machines of one replica."""
+    replicas: int
+    """As many as may run at once."""
+    zones: tuple[str, ...]
+    consumption: Consumption
+    quota: str
+    """Compute Engine's quota metric for devices bought this way; empty where none applies or none is known."""
+    hardware: str
+    """The accelerator's name, for people."""
+    min_gke_version: str = ""
+    reservation: str = ""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Of its zones."""
+        return tuple(sorted({zone.rpartition("-")[0] for zone in self.zones}))
+
+    @property
+    def attaches_gpus(self) -> bool:
+        """Whether the GPUs are no part of the machine type, so that a zone may have the one without the other."""
+        return bool(self.gpu) and self.machine_type.startswith("n1-")
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What to ask Google, each thing once."""
+
+    regions: tuple[str, ...]
+    machine_types: tuple[str, ...]
+    gpus: tuple[str, ...]
+    """Only those whose zones the machine type doesn't tell."""
+    reservations: tuple[str, ...]
+    permissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A quota in one region, or of the whole project."""
+
+    limit: float
+    usage: float
+
+    @property
+    def free(self) -> float:
+        """What is left; never negative."""
+        return max(0.0, self.limit - self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationView:
+    """A reservation of whole machines in one zone."""
+
+    zone: str
+    machine_type: str
+    count: int
+    in_use: int
+    status: str
+    """Compute Engine's, `READY` when it can be used."""
+
+
+Quotas = Mapping[str, Quota]
+"""By metric."""
+Zones = Mapping[str, frozenset[str]]
+"""What is offered → where."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFacts:
+    """Google's answers; in place of one that it refused stands why."""
+
+    place: ClusterPlace
+    identity: str
+    """The service account that asked; empty for a person, and for credentials that don't tell."""
+    cluster: ClusterView | CloudFinding
+    granted: frozenset[str] | CloudFinding
+    """Those of the permissions asked about that the identity has."""
+    quotas: Mapping[str, Quotas | CloudFinding]
+    """By region."""
+    project_quotas: Quotas | CloudFinding
+    machine_zones: Zones | CloudFinding
+    gpu_zones: Zones | CloudFinding
+    reservations: Mapping[str, tuple[ReservationView, ...] | CloudFinding]
+    """By the name in the spec; there may be one of that name in several zones."""
+
+
+def describe_rungs(model: MistralModel, plan: Plan, catalogue: Catalogue) -> tuple[AskedRung, ...]:
+    """The ladder of a plan."""
+    replicas = max(1, model.spec.replicas, (model.spec.scaling and model.spec.scaling.max_replicas) or 1)
+    return tuple(_describe_rung(model, option, replicas, catalogue) for option in plan.options)
+
+
+def _describe_rung(model: MistralModel, option: PlannedOption, replicas: int, catalogue: Catalogue) -> AskedRung:
+    accelerator = catalogue.accelerators[option.accelerator]
+    consumption = Consumption(option.consumption.value)
+    return AskedRung(
+        name=option.name,
+        machine_type=option.machine_type,
+        gpu=option.accelerator_label if accelerator.kind == "gpu" else "",
+        devices=option.devices,
+        hosts=option.hosts,
+        replicas=replicas,
+        zones=option.zones,
+        consumption=consumption,
+        quota=accelerator.quota_of(consumption.value),
+        hardware=accelerator.name,
+        min_gke_version=accelerator.min_gke_version,
+        reservation=_reservation_of(model, option) if consumption is Consumption.RESERVATION else "",
+    )
+
+
+def _reservation_of(model: MistralModel, option: PlannedOption) -> str:
+    """The reservation of the spec's option that this one was planned for."""
+    asked = model.spec.capacity.options if model.spec.capacity else ()
+    named = (
+        item.reservation
+        for item in asked
+        if item.reservation and (item.machine_type or option.machine_type) == option.machine_type
+        if (item.accelerator or option.accelerator) == option.accelerator
+    )
+    return next(named, "")
+
+
+def list_questions(rungs: Iterable[AskedRung]) -> Questions:
+    """What decides about these rungs."""
+    asked = tuple(rungs)
+    return Questions(
+        regions=_unique(region for rung in asked for region in rung.regions),
+        machine_types=_unique(rung.machine_type for rung in asked),
+        gpus=_unique(rung.gpu for rung in asked if rung.attaches_gpus),
+        reservations=_unique(rung.reservation for rung in asked if rung.reservation),
+        permissions=POOL_PERMISSIONS,
+    )
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+def split_reservation(name: str, project: str) -> tuple[str, str]:
+    """Project and name of a reservation, which a spec names alone or by its full path."""
+    shared = _RESERVATION.fullmatch(name)
+    return (shared["project"], shared["name"]) if shared else (project, name)

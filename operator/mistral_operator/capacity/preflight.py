@@ -1,0 +1,264 @@
+"""Google's answers → what stands in the way of each rung of a ladder, and the command that fixes it. Pure.
+
+Nothing here foretells stock: Google tells no one what a zone has left.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from mistral_operator.api.capacity import Consumption
+from mistral_operator.capacity import preflight_advice as advice
+from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.live_facts import (
+    AskedRung,
+    LiveFacts,
+    Questions,
+    Quota,
+    ReservationView,
+    split_reservation,
+)
+from mistral_operator.planning.hardware import read_version
+
+
+class Verdict(StrEnum):
+    """Whether a rung can work now."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BLOCKED = "blocked"
+
+
+_ORDER: Final = (Verdict.OK, Verdict.WARNING, Verdict.BLOCKED)
+_ALL_GPUS: Final = "GPUS_ALL_REGIONS"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was asked, and what the answer means."""
+
+    check: str
+    """What was looked at: `cluster`, `version`, `permissions`, `quota`, `zones` or `reservation`."""
+    verdict: Verdict
+    reason: str
+    message: str
+    rungs: tuple[str, ...] = ()
+    """Whom it is about; empty: all of them."""
+    quote: str = ""
+    """The cloud's own words, where it refused."""
+    command: str = ""
+    """What fixes it, or shows more."""
+
+
+def check_rungs(rungs: Sequence[AskedRung], questions: Questions, facts: LiveFacts) -> tuple[Finding, ...]:
+    """All findings: those about every rung, then those about some, each said once."""
+    common = (*_check_cluster(facts), _check_permissions(questions, facts))
+    own = [
+        replace(finding, rungs=(rung.name,))
+        for check in (_check_version, _check_zones, _check_quota, _check_all_gpus, _check_reservation)
+        for rung in rungs
+        for finding in check(rung, facts)
+    ]
+    return (*common, *_merge(own))
+
+
+def judge(findings: Iterable[Finding], rung: str) -> Verdict:
+    """The worst of what was found about a rung."""
+    about = (finding.verdict for finding in findings if not finding.rungs or rung in finding.rungs)
+    return max(about, key=_ORDER.index, default=Verdict.OK)
+
+
+def _merge(findings: Iterable[Finding]) -> list[Finding]:
+    """What is the same for several rungs becomes one finding about all of them."""
+    merged: dict[Finding, tuple[str, ...]] = {}
+    for finding in findings:
+        same = replace(finding, rungs=())
+        merged[same] = (*merged.get(same, ()), *finding.rungs)
+    return [replace(finding, rungs=rungs) for finding, rungs in merged.items()]
+
+
+def _unanswered(check: str, what: str, permission: str, refusal: CloudFinding, facts: LiveFacts) -> Finding:
+    """Not knowing is a warning: the operator's own identity may be allowed to do what this one may not ask."""
+    needs = f"; that needs the permission {permission}" if refusal.reason == "PermissionDenied" else ""
+    return Finding(
+        check,
+        Verdict.WARNING,
+        "NotAnswered",
+        f"{what} can't be read{needs}",
+        quote=refusal.text,
+        command=advice.let_ask(refusal, permission, facts.place),
+    )
+
+
+def _check_cluster(facts: LiveFacts) -> Iterator[Finding]:
+    cluster, place = facts.cluster, facts.place
+    if isinstance(cluster, CloudFinding):
+        if cluster.reason != "NotFound":
+            yield _unanswered("cluster", f"cluster {place.cluster}", "container.clusters.get", cluster, facts)
+            return
+        words = f"there is no cluster {place.cluster} in {place.location} of project {place.project}"
+        command = f"gcloud container clusters list --project {place.project}"
+        yield Finding("cluster", Verdict.BLOCKED, "ClusterNotFound", words, quote=cluster.text, command=command)
+    elif cluster.autopilot:
+        words = f"{cluster.name} is an Autopilot cluster, where nobody can make node pools; use a Standard one"
+        yield Finding("cluster", Verdict.BLOCKED, "AutopilotCluster", words)
+    else:
+        yield Finding("cluster", Verdict.OK, "ClusterFound", f"{cluster.name} runs GKE {cluster.version}")
+
+
+def _check_permissions(questions: Questions, facts: LiveFacts) -> Finding:
+    granted, who = facts.granted, facts.identity or "the identity that asked"
+    if isinstance(granted, CloudFinding):
+        return _unanswered("permissions", "the permissions", "resourcemanager.projects.get", granted, facts)
+    missing = [name for name in questions.permissions if name not in granted]
+    if not missing:
+        words = f"{who} may do what the operator does: {', '.join(questions.permissions)}"
+        return Finding("permissions", Verdict.OK, "PermissionsGranted", words)
+    words = f"{who} lacks {', '.join(missing)} in project {facts.place.project}"
+    if not facts.identity:
+        words += "; ask as the operator's service account to know what that one may"
+    # The operator never is a person, so what a person lacks says little of it.
+    verdict = Verdict.BLOCKED if facts.identity else Verdict.WARNING
+    command = advice.grant_role(facts.identity, facts.place)
+    return Finding("permissions", verdict, "PermissionsMissing", words, command=command)
+
+
+def _check_version(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+    if isinstance(facts.cluster, CloudFinding) or not rung.min_gke_version:
+        return
+    needed, has = read_version(rung.min_gke_version), read_version(facts.cluster.version)
+    words = f"{rung.hardware} needs GKE {rung.min_gke_version}, and the cluster has {facts.cluster.version}"
+    if has >= needed:
+        yield Finding("version", Verdict.OK, "ClusterNewEnough", words)
+    elif not has:
+        yield Finding("version", Verdict.WARNING, "VersionUnreadable", words)
+    else:
+        command = advice.upgrade(rung.min_gke_version, facts.place)
+        yield Finding("version", Verdict.BLOCKED, "ClusterTooOld", words, command=command)
+
+
+def _check_zones(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+    offers = [(rung.machine_type, facts.machine_zones, "machine")]
+    offers += [(rung.gpu, facts.gpu_zones, "accelerator")] if rung.attaches_gpus else []
+    for name, answer, kind in offers:
+        if isinstance(answer, CloudFinding):
+            yield _unanswered("zones", f"the zones of {name}", f"compute.{kind}Types.list", answer, facts)
+        else:
+            yield _compare_zones(rung, name, answer.get(name, frozenset()), advice.list_types(kind, name, facts.place))
+
+
+def _compare_zones(rung: AskedRung, name: str, offered: frozenset[str], command: str) -> Finding:
+    have = [zone for zone in rung.zones if zone in offered]
+    if len(have) == len(rung.zones):
+        return Finding("zones", Verdict.OK, "ZonesOffer", f"{name} is offered in {', '.join(have)}")
+    lack = ", ".join(zone for zone in rung.zones if zone not in offered)
+    words = f"{name} is not offered in {lack}"
+    if not have:
+        return Finding("zones", Verdict.BLOCKED, "NoZoneOffers", words, command=command)
+    words += f"; write zones: [{', '.join(have)}] in spec.capacity.options"
+    # A slice is made in one zone after the other; a pool in all of its zones is refused when one lacks the machine.
+    verdict = Verdict.WARNING if rung.hosts > 1 else Verdict.BLOCKED
+    return Finding("zones", verdict, "SomeZonesLack", words, command=command)
+
+
+def _check_quota(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+    if rung.consumption is Consumption.RESERVATION:
+        return  # A reservation's machines were counted when it was made.
+    if not rung.quota:
+        words = f"which quota {rung.hardware} counts against isn't known here; it isn't checked"
+        yield Finding("quota", Verdict.WARNING, "QuotaUnknown", words, command=advice.list_quotas(facts.place))
+        return
+    for region in rung.regions:
+        yield _check_region(rung, region, facts)
+
+
+def _check_region(rung: AskedRung, region: str, facts: LiveFacts) -> Finding:
+    answer = facts.quotas[region]
+    if isinstance(answer, CloudFinding):
+        return _unanswered("quota", f"the quotas of {region}", "compute.regions.get", answer, facts)
+    quota = answer.get(rung.quota)
+    if quota is None:
+        words = (
+            f"Compute Engine doesn't tell {rung.quota} among the quotas of {region}, as is so for newer hardware,"
+            " whose quota is kept by family; it isn't checked"
+        )
+        command = advice.show_family_quota(rung.gpu, facts.place)
+        return Finding("quota", Verdict.WARNING, "QuotaNotTold", words, command=command)
+    return _compare_quota(rung, rung.quota, f"in {region}", quota, advice.raise_quota(rung, region, facts.place))
+
+
+def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+    """GPUs on demand also count against a quota of the whole project."""
+    if not rung.gpu or rung.consumption is not Consumption.ON_DEMAND:
+        return
+    answer = facts.project_quotas
+    if isinstance(answer, CloudFinding):
+        yield _unanswered("quota", "the project's quotas", "compute.projects.get", answer, facts)
+    elif _ALL_GPUS in answer:
+        command = advice.raise_all_gpus(rung, facts.place)
+        yield _compare_quota(rung, _ALL_GPUS, "in all regions together", answer[_ALL_GPUS], command)
+
+
+def _compare_quota(rung: AskedRung, metric: str, where: str, quota: Quota, command: str) -> Finding:
+    one, all_ = rung.devices, rung.devices * rung.replicas
+    told = f"{metric} {where} allows {quota.limit:g}, {quota.usage:g} in use"
+    if quota.limit < one:
+        words = f"{told}; one replica needs {one}"
+        return Finding("quota", Verdict.BLOCKED, "QuotaTooSmall", words, command=command)
+    if quota.free < one:
+        words = f"{told}; another replica needs {one}, unless it is this model that uses them"
+        return Finding("quota", Verdict.BLOCKED, "QuotaUsedUp", words, command=command)
+    if quota.free < all_:
+        words = f"{told}; that is enough for {int(quota.free // one)} of {rung.replicas} replicas of {one}"
+        return Finding("quota", Verdict.WARNING, "QuotaForFewer", words, command=command)
+    return Finding("quota", Verdict.OK, "QuotaSuffices", f"{told}; {all_} are needed")
+
+
+def _check_reservation(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+    if not rung.reservation:
+        return
+    project, name = split_reservation(rung.reservation, facts.place.project)
+    answer = facts.reservations[rung.reservation]
+    if isinstance(answer, CloudFinding):
+        yield _unanswered("reservation", f"reservation {name}", "compute.reservations.list", answer, facts)
+        return
+    command = advice.list_reservations(name, project)
+    for reason, words, fits in _NARROW:
+        left = tuple(found for found in answer if fits(rung, found))
+        if not left:
+            told = f"{words.format(name=name, project=project, rung=rung, zones=', '.join(rung.zones))}"
+            has = "; ".join(f"{found.machine_type} in {found.zone}, {found.status}" for found in answer)
+            yield Finding("reservation", Verdict.BLOCKED, reason, f"{told}{has and f' ({has})'}", command=command)
+            return
+        answer = left
+    yield _compare_reservation(rung, name, project, answer)
+
+
+_NARROW: Final[tuple[tuple[str, str, Callable[[AskedRung, ReservationView], bool]], ...]] = (
+    ("ReservationNotFound", "project {project} has no reservation {name}", lambda _rung, _found: True),
+    (
+        "ReservationOfOtherMachines",
+        "reservation {name} isn't of {rung.machine_type}",
+        lambda rung, found: found.machine_type == rung.machine_type,
+    ),
+    ("ReservationElsewhere", "reservation {name} isn't in {zones}", lambda rung, found: found.zone in rung.zones),
+    ("ReservationNotReady", "reservation {name} isn't ready", lambda _rung, found: found.status == "READY"),
+)
+"""What a reservation must be, one after the other: whatever lacks it can't be used."""
+
+
+def _compare_reservation(rung: AskedRung, name: str, project: str, found: Sequence[ReservationView]) -> Finding:
+    """A replica's machines come from one zone's reservation."""
+    fits = sum(max(0, view.count - view.in_use) // rung.hosts for view in found)
+    told = "; ".join(f"{view.count - view.in_use} of {view.count} machines free in {view.zone}" for view in found)
+    words = f"reservation {name} has {told}; a replica takes {rung.hosts}"
+    first = found[0]
+    wanted = first.count + rung.hosts * max(0, rung.replicas - fits)
+    command = advice.grow_reservation(name, first.zone, project, wanted)
+    if not fits:
+        return Finding("reservation", Verdict.BLOCKED, "ReservationFull", words, command=command)
+    if fits < rung.replicas:
+        words += f", and {rung.replicas} may run"
+        return Finding("reservation", Verdict.WARNING, "ReservationForFewer", words, command=command)
+    return Finding("reservation", Verdict.OK, "ReservationSuffices", words)
