@@ -13,6 +13,7 @@ from .fleet import Fleet
 from .machines import MachineType
 from .operations import Operations, Type
 from .pace import Pace
+from .policies import Policies
 from .pools import Instance, InstanceState, LocationPolicy, NodePoolPb, Pool, PoolStatus, group_url
 from .provisioning import Provisioner
 from .scenario import ANY, ForeignPool, Scenario, ScenarioError
@@ -36,8 +37,11 @@ IGNORED = ("project_id", "zone", "cluster_id", "node_pool_id", "name", "etag", "
 class Cloud:
     """One cluster, all of its pools, and the operations on them."""
 
-    def __init__(self, scenario: Scenario, pace: Pace, fleet: Fleet, operations: Operations) -> None:
+    def __init__(
+        self, scenario: Scenario, pace: Pace, fleet: Fleet, operations: Operations, policies: Policies
+    ) -> None:
         self.scenario = scenario
+        self.policies = policies
         self.fleet = fleet
         self.operations = operations
         self.pools: dict[str, Pool] = {}

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from .pace import Pace
 from .pools import Instance, InstanceState, PodRef, Pool, instance_name
 from .scenario import Scenario
-from .stock import Shortage, Warehouse
+from .shortage import Shortage
+from .stock import Warehouse
 from .template import shows_devices
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Fleet:
             instance_name(self._scenario, pool, zone, self._random),
             pool.want(zone),
             f"10.128.{high % 250}.{low + 1}",
+            pool.message.version,
             tuple(wanted_by),
         )
         pool.instances[instance.name] = instance
@@ -94,7 +96,7 @@ class Fleet:
     async def start_at_once(self, pool: Pool, zone: str) -> None:
         """A machine that ran before the simulation began."""
         instance = self.place(pool, zone)
-        self.warehouse.occupy(instance.want)
+        instance.want = self.warehouse.occupy(instance.want)
         await self.nodes.join(pool, instance)
         instance.state = InstanceState.RUNNING
         if instance.want.machine.devices:
@@ -166,11 +168,12 @@ class Fleet:
         """In one go, so that nobody sees half a slice."""
         if any(instance.state is not InstanceState.CREATING for instance in instances):
             return []
-        lacking = self.warehouse.take_all([instance.want for instance in instances])
-        if lacking:
-            number, shortage = lacking
+        answer = self.warehouse.take_all([instance.want for instance in instances])
+        if isinstance(answer, tuple):
+            number, shortage = answer
             return [Lack(instances[number], shortage)]
-        for instance in instances:
+        for instance, taken in zip(instances, answer, strict=True):
+            instance.want = taken
             instance.state = InstanceState.BOOTING
             instance.task = self.spawn(self._boot(pool, instance))
         return []

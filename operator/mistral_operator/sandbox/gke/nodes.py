@@ -63,7 +63,7 @@ class KubeNodes:
 
     async def show_devices(self, pool: Pool, instance: Instance) -> None:
         """Add GPUs or TPU chips to capacity and allocatable."""
-        status = template.node_status(self._scenario, pool, instance, devices=True)
+        status = template.node_status(pool, instance, devices=True)
         body = {"status": {key: status[key] for key in ("capacity", "allocatable")}}
         await self._insist(lambda: self._patch(f"{NODES}/{instance.name}/status", body))
 

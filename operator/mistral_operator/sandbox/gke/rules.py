@@ -162,9 +162,6 @@ def _check_supported(pool: Any) -> None:
         "a maximum run duration (config.max_run_duration)": config.HasField("max_run_duration"),
         "workload policies (placement_policy.policy_name)": pool.placement_policy.policy_name,
         "best-effort provisioning (best_effort_provisioning)": pool.best_effort_provisioning.enabled,
-        "specific reservations (config.reservation_affinity)": config.reservation_affinity.consume_reservation_type
-        == Reservation.SPECIFIC_RESERVATION
-        and not config.spot,
         "GPU partitions and sharing (config.accelerators)": any(
             a.gpu_partition_size or a.HasField("gpu_sharing_config") for a in config.accelerators
         ),

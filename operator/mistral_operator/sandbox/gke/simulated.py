@@ -15,9 +15,11 @@ from .control import ControlApi
 from .events import EventWriter
 from .faults import Faults
 from .fleet import Fleet, NodePort
+from .inventory import Inventory
 from .nodes import KubeNodes
 from .operations import Operations
 from .pace import Pace
+from .policies import Policies
 from .pools import Instance, Pool
 from .scenario import HostError, Scenario
 from .server import ClusterManager
@@ -32,10 +34,14 @@ class GkeApi:
 
     def __init__(self, scenario: Scenario, nodes: NodePort, speed: float = 1.0) -> None:
         self.pace = Pace(speed)
-        self.warehouse = Warehouse(scenario.project, scenario.stock, scenario.quota)
+        self.warehouse = Warehouse(
+            scenario.project, scenario.stock, scenario.quota, scenario.reservations, scenario.gpus_all_regions
+        )
         self.fleet = Fleet(scenario, self.pace, self.warehouse, nodes)
         self.operations = Operations(scenario, self.pace)
-        self.cloud = Cloud(scenario, self.pace, self.fleet, self.operations)
+        self.policies = Policies(scenario, self._users_of_policy)
+        self.inventory = Inventory(scenario, self.warehouse, self.policies)
+        self.cloud = Cloud(scenario, self.pace, self.fleet, self.operations, self.policies)
         # Not the fleet's generator: names of nodes must not depend on how many calls there were.
         self.faults = Faults(scenario.faults, Random(scenario.seed))
         self.manager = ClusterManager(self.cloud, self.faults, self.pace)
@@ -67,6 +73,13 @@ class GkeApi:
             self.autoscaler.lost(pool, instance.zone)
         else:
             self.fleet.spawn(self.cloud.provisioner.refill(pool, instance.zone))
+
+    def _users_of_policy(self, name: str) -> list[str]:
+        return [
+            pool.name
+            for pool in self.cloud.pools.values()
+            if pool.message.placement_policy.policy_name.rsplit("/", 1)[-1] == name
+        ]
 
     async def _strike(self, error: HostError) -> None:
         await self.pace.wait(error.after)

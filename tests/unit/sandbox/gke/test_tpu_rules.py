@@ -156,9 +156,9 @@ def test_chips_add_up() -> None:
 
 def test_quotas_have_compute_engines_names() -> None:
     names = [
-        Want("us-central1-a", machine_types()[machine], spot).quota_name
+        Want("us-central1-a", machine_types()[machine], mode).quota_name
         for machine in ("ct5lp-hightpu-1t", "ct6e-standard-1t")
-        for spot in (False, True)
+        for mode in ("on-demand", "spot")
     ]
     assert names == [
         "TPU_LITE_PODSLICE_V5",
