@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -38,6 +39,12 @@ class NodePort(Protocol):
     async def relabel(self, pool: Pool, instance: Instance) -> None:
         """The pool's labels or taints changed in place."""
 
+    async def announce(self, instance: Instance, at_s: float) -> None:
+        """Its host is maintained at this time (Unix seconds): the node says so."""
+
+    async def impend(self, instance: Instance) -> None:
+        """The machine goes down once its pods are gone: its node takes no more of them."""
+
     async def warn(self, instance: Instance, grace_s: float) -> None:
         """The machine goes down soon: its node stops taking pods, and its pods get so many real seconds to end."""
 
@@ -51,6 +58,10 @@ class NodePort(Protocol):
         """Node and pods are gone."""
 
 
+Expiry = Callable[[Pool, Instance], Coroutine[Any, Any, None]]
+"""What to do when a machine has run for as long as its pool lets it."""
+
+
 class Fleet:
     """All machines. Only the event loop's thread touches it."""
 
@@ -60,6 +71,7 @@ class Fleet:
         self._random = Random(scenario.seed)
         self._addresses = itertools.count(2)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_expiry: Expiry | None = None
         self.warehouse = warehouse
         self.nodes = nodes
 
@@ -126,6 +138,17 @@ class Fleet:
         await self._pace.wait(notice_s)
         return await self.crash(pool, instance)
 
+    async def maintain(self, pool: Pool, instance: Instance) -> bool:
+        """Its host is maintained, which machines with GPUs or TPUs don't survive. The answer is `crash`'s."""
+        delays = self._scenario.delays_s
+        await self.nodes.announce(instance, time.time() + delays.maintenance_notice / self._pace.speed)
+        await self._pace.wait(delays.maintenance_notice)
+        if instance.state is InstanceState.STOPPING:
+            return False
+        await self.nodes.impend(instance)
+        await self.nodes.drain(instance, delays.maintenance_drain / self._pace.speed)
+        return await self.crash(pool, instance)
+
     async def break_down(self, pool: Pool, instance: Instance) -> bool:
         """Its host fails: the node is NotReady until Compute Engine notices, then gone. The answer is `crash`'s."""
         if instance.task:
@@ -174,9 +197,17 @@ class Fleet:
             return [Lack(instances[number], shortage)]
         for instance, taken in zip(instances, answer, strict=True):
             instance.want = taken
+            if pool.longest_run_s and self.on_expiry:
+                self.spawn(self._expire(pool, instance))
             instance.state = InstanceState.BOOTING
             instance.task = self.spawn(self._boot(pool, instance))
         return []
+
+    async def _expire(self, pool: Pool, instance: Instance) -> None:
+        """Its notice is part of the time that it may run."""
+        await self._pace.wait(max(0, pool.longest_run_s - self._scenario.delays_s.spot_notice))
+        if self.on_expiry and pool.instances.get(instance.name) is instance:
+            await self.on_expiry(pool, instance)
 
     async def _boot(self, pool: Pool, instance: Instance) -> None:
         delays = self._scenario.delays_s

@@ -12,7 +12,7 @@ QUOTA_MODES = ("on-demand", "preemptible")
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """One quota: devices that run and that may run. `region` "": of the whole project. `mode`: on-demand or preemptible.
+    """One quota: devices that run and that may run. `mode`: on-demand or preemptible; `region` "": all regions.
 
     Quotas of one name but several accelerators (TPUS_PER_TPU_FAMILY) have a limit for each.
     """

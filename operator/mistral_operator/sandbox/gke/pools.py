@@ -9,6 +9,7 @@ from typing import Any
 
 from google.cloud import container_v1
 
+from .errors import Failure
 from .machines import MachineType, chips_of, machine_types
 from .reservations import Consume
 from .scenario import Scenario
@@ -16,6 +17,7 @@ from .stock import Want
 
 NodePoolPb = container_v1.NodePool.pb()
 PoolStatus = container_v1.NodePool.Status
+Condition = container_v1.StatusCondition.Code
 LocationPolicy = container_v1.NodePoolAutoscaling.LocationPolicy
 Affinity = container_v1.ReservationAffinity.Type
 
@@ -86,13 +88,15 @@ class Pool:
     """A node pool: the API's message, and the instances of its managed instance groups (one in each zone).
 
     `lock` is held by whoever changes message and size, a deletion excepted. `repairing`: a slice that lost a host is
-    being made again, until it is whole or somebody asks for another size.
+    being made again, until it is whole or somebody asks for another size. `target`: the size that a zone was asked to
+    have, if anybody asked.
     """
 
     message: Any
     instances: dict[str, Instance] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     repairing: bool = False
+    target: int | None = None
 
     @property
     def name(self) -> str:
@@ -154,6 +158,14 @@ class Pool:
         """Every host of the slice is there and has shown its chips."""
         return sum(1 for i in self.instances.values() if i.stays and i.usable) == self.slice_hosts
 
+    def fail(self, failure: Failure) -> None:
+        """Note in the pool how it went wrong: ERROR without machines, else RUNNING_WITH_ERROR."""
+        self.message.status = PoolStatus.RUNNING_WITH_ERROR if self.size() else PoolStatus.ERROR
+        self.message.status_message = failure.message
+        del self.message.conditions[:]
+        code = Condition[failure.condition or "UNKNOWN"]
+        self.message.conditions.add(code=code, message=failure.message, canonical_code=failure.number)
+
     def want(self, zone: str) -> Want:
         """A machine of this pool."""
         affinity = self.message.config.reservation_affinity
@@ -164,6 +176,10 @@ class Pool:
     def size(self, zone: str | None = None) -> int:
         """Instances that are there or on their way and are to stay, in one zone or in all."""
         return sum(1 for i in self.instances.values() if i.stays and zone in (None, i.zone))
+
+    def lacks(self, zone: str) -> bool:
+        """Whether an instance group of fixed size has fewer machines than it should."""
+        return self.target is None or self.size(zone) < self.target
 
     def room(self, zone: str) -> int:
         """So many instances the autoscaler may add in this zone; to a slice all or none."""

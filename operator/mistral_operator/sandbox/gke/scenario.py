@@ -3,7 +3,7 @@
 All durations are simulated seconds, which `--speed` divides. `examples/scenarios/everything.yaml` shows every key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ RESERVATION_STATES = ("READY", "CREATING", "UPDATING", "DELETING")
 POLICY_TYPES = ("HIGH_THROUGHPUT", "HIGH_AVAILABILITY")
 TOPOLOGY_MODES = ("", "AUTO_CONNECT", "PROVISION_ONLY")
 TOPOLOGY_DISTANCES = ("", "BLOCK", "CLUSTER", "SUBBLOCK")
+STEPS = (
+    "stock", "quota", "reservations", "workload-policies", "faults", "exclude", "reclaim", "delete-node", "host-error",
+    "maintain", "upgrade", "resize-pool", "autoscale-pool", "edit-pool", "delete-pool", "condition", "occupy-cluster",
+)  # fmt: skip
 EXCLUSION_SCOPES = ("NO_UPGRADES", "NO_MINOR_UPGRADES", "NO_MINOR_OR_NODE_UPGRADES")
 
 
@@ -282,7 +286,11 @@ def parse_step(document: Any, where: str = "timeline") -> Step:
     """One step: `at`, `do`, and the rest is the body."""
     body = dict(mapping(document, where))
     first = {key: body.pop(key) for key in ("at", "do") if key in body}
-    return build(Step, {**first, "body": body}, where)
+    step = build(Step, {**first, "body": body}, where)
+    one_of(step.do, STEPS, f"{where}.do")
+    if step.do in BODIES:
+        BODIES[step.do](step.body, where)
+    return step
 
 
 def parse_exclusion(document: Any, where: str = "maintenance_exclusion") -> MaintenanceExclusion:
@@ -300,7 +308,7 @@ def _pool(document: Any, where: str) -> ForeignPool:
     return build(ForeignPool, document, where)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[Any, str], object]] = {
     "stock": parse_stock,
     "quota": parse_quota,
     "reservations": parse_reservation,
@@ -310,4 +318,12 @@ PARTS = {
     "host_errors": _host_error,
     "foreign_pools": _pool,
     "timeline": parse_step,
+}
+BODIES: dict[str, Callable[[Any, str], object]] = {
+    "stock": parse_stock,
+    "quota": parse_quota,
+    "reservations": parse_reservation,
+    "workload-policies": parse_policy,
+    "faults": parse_fault,
+    "exclude": parse_exclusion,
 }

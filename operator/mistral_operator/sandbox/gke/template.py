@@ -29,6 +29,7 @@ PRESSURES = {
 }
 DRIVERS = {Driver.GPU_DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
 
+MAINTENANCE_LABEL = "cloud.google.com/scheduled-maintenance-time"
 MODE_LABELS = {"spot": "cloud.google.com/gke-spot", "flex-start": "cloud.google.com/gke-flex-start"}
 
 KI = 1024
