@@ -27,6 +27,8 @@ class PaperNodes:
     drained: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    impending: list[str] = field(default_factory=list)
 
     async def join(self, pool: Pool, instance: Instance) -> None:
         self.there[instance.name] = "ready"
@@ -36,6 +38,12 @@ class PaperNodes:
 
     async def relabel(self, pool: Pool, instance: Instance) -> None:
         self.relabelled.append(instance.name)
+
+    async def announce(self, instance: Instance, at_s: float) -> None:
+        self.announced.append(instance.name)
+
+    async def impend(self, instance: Instance) -> None:
+        self.impending.append(instance.name)
 
     async def warn(self, instance: Instance, grace_s: float) -> None:
         self.warned.append(instance.name)

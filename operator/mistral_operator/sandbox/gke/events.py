@@ -32,9 +32,14 @@ class _Written:
 
 def failed_scale_up(zones: list[str], codes: list[str]) -> str:
     """GKE's message for pods whose nodes didn't come."""
-    causes = ", ".join(dict.fromkeys(FAILURES.get(code, "Internal error") for code in codes))
+    causes = ", ".join(dict.fromkeys(FAILURES.get(code) or _other_cause(code) for code in codes))
     text = f"Node scale up in zones {', '.join(dict.fromkeys(zones))} associated with this pod failed: {causes}."
     return f"{text} Pod is at risk of not being scheduled."[:LONGEST_MESSAGE]
+
+
+def _other_cause(code: str) -> str:
+    """Its words for reservations are not known: here its own code for them."""
+    return f"GCE error {code}" if "RESERVATION" in code else "Internal error"
 
 
 class EventWriter:

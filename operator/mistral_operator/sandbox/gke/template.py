@@ -7,10 +7,12 @@ from google.cloud import container_v1
 
 from .machines import MachineType, region_of
 from .pools import Instance, Pool
+from .reservations import Consume
 from .scenario import Scenario
 from .stock import Want
 
 Effect = container_v1.NodeTaint.Effect
+ArchitectureTaint = container_v1.TaintConfig.ArchitectureTaintBehavior
 Driver = container_v1.GPUDriverInstallationConfig.GPUDriverVersion
 
 GPU = "nvidia.com/gpu"
@@ -27,6 +29,9 @@ PRESSURES = {
 }
 DRIVERS = {Driver.GPU_DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
 
+MAINTENANCE_LABEL = "cloud.google.com/scheduled-maintenance-time"
+MODE_LABELS = {"spot": "cloud.google.com/gke-spot", "flex-start": "cloud.google.com/gke-flex-start"}
+
 KI = 1024
 MI = 1024 * KI
 GI = 1024 * MI
@@ -36,7 +41,6 @@ KERNEL_SHARE = 0.024
 MEMORY_SLICES = ((4, 0.25), (4, 0.20), (8, 0.10), (112, 0.06), (float("inf"), 0.02))
 CPU_SLICES = ((1, 0.06), (1, 0.01), (2, 0.005), (float("inf"), 0.0025))
 EVICTION_MEMORY = 100 * MI
-LOCAL_SSD = 375 * 10**9
 LARGEST_DISK_RESERVATION = 100 * GI
 
 
@@ -44,21 +48,21 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
     """GKE's labels and the pool's own."""
     machine, zone, region = want.machine, want.zone, region_of(want.zone)
     labels = {
-        "beta.kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/arch": machine.arch,
         "beta.kubernetes.io/instance-type": machine.name,
         "beta.kubernetes.io/os": "linux",
         "cloud.google.com/gke-boot-disk": pool.message.config.boot_disk.disk_type or "pd-balanced",
         "cloud.google.com/gke-container-runtime": "containerd",
         "cloud.google.com/gke-cpu-scaling-level": str(machine.vcpu),
         "cloud.google.com/gke-max-pods-per-node": str(_max_pods(pool)),
-        "cloud.google.com/gke-memory-gb-scaling-level": str(machine.memory_gib),
+        "cloud.google.com/gke-memory-gb-scaling-level": str(int(machine.memory_gib)),
         "cloud.google.com/gke-nodepool": pool.name,
         "cloud.google.com/gke-os-distribution": "cos",
-        "cloud.google.com/gke-provisioning": "spot" if want.spot else "standard",
+        "cloud.google.com/gke-provisioning": "spot" if want.mode == "spot" else "standard",
         "cloud.google.com/machine-family": machine.family,
         "failure-domain.beta.kubernetes.io/region": region,
         "failure-domain.beta.kubernetes.io/zone": zone,
-        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/arch": machine.arch,
         "kubernetes.io/hostname": hostname,
         "kubernetes.io/os": "linux",
         "node.kubernetes.io/instance-type": machine.name,
@@ -66,8 +70,12 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
         "topology.kubernetes.io/region": region,
         "topology.kubernetes.io/zone": zone,
     }
-    if want.spot:
-        labels["cloud.google.com/gke-spot"] = "true"
+    if want.mode in MODE_LABELS:
+        labels[MODE_LABELS[want.mode]] = "true"
+    if want.consume is Consume.SPECIFIC:
+        labels["cloud.google.com/reservation-name"] = want.reservation.split("/reservationBlocks/")[0].rsplit("/", 1)[
+            -1
+        ]
     if machine.devices:
         labels["cloud.google.com/gke-accelerator-count"] = str(machine.devices)
     if machine.chips:
@@ -82,13 +90,19 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
 
 
 def node_taints(pool: Pool) -> list[dict[str, str]]:
-    """GKE's taint for GPUs or TPUs and the pool's own. Spot pools get none (on Standard clusters)."""
+    """GKE's taints for GPUs or TPUs, Arm and queued pools, and the pool's own. Spot pools get none (on Standard)."""
     own = [{"key": t.key, "value": t.value, "effect": EFFECTS[t.effect]} for t in pool.message.config.taints]
     taken = {(taint["key"], taint["effect"]) for taint in own}
-    device = _device(pool.machine)
-    if not device or (device, "NoSchedule") in taken:
-        return own
-    return [{"key": device, "value": "present", "effect": "NoSchedule"}, *own]
+    behavior = pool.message.config.taint_config.architecture_taint_behavior
+    added = {}
+    if device := _device(pool.machine):
+        added[device] = "present"
+    if pool.machine.arch == "arm64" and behavior != ArchitectureTaint.NONE:
+        added["kubernetes.io/arch"] = "arm64"
+    if pool.queued:
+        added["cloud.google.com/gke-queued"] = "true"
+    ours = [{"key": key, "value": value, "effect": "NoSchedule"} for key, value in added.items()]
+    return [*(taint for taint in ours if (taint["key"], "NoSchedule") not in taken), *own]
 
 
 def shows_devices(pool: Pool) -> bool:
@@ -139,11 +153,11 @@ def node_manifest(scenario: Scenario, pool: Pool, instance: Instance) -> dict[st
             "providerID": f"gce://{scenario.project}/{instance.zone}/{instance.name}",
             "taints": node_taints(pool),
         },
-        "status": node_status(scenario, pool, instance, devices=False),
+        "status": node_status(pool, instance, devices=False),
     }
 
 
-def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, devices: bool) -> dict[str, Any]:
+def node_status(pool: Pool, instance: Instance, *, devices: bool) -> dict[str, Any]:
     """A healthy node's status; conditions come without times."""
     machine = instance.want.machine
     return {
@@ -154,12 +168,12 @@ def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, devices: 
             {"type": "Hostname", "address": instance.name},
         ],
         "nodeInfo": {
-            "architecture": "amd64",
+            "architecture": machine.arch,
             "bootID": instance.name,
             "containerRuntimeVersion": "containerd://2.1.0 (simulated)",
             "kernelVersion": "6.12.0+",
-            "kubeProxyVersion": f"v{scenario.version}",
-            "kubeletVersion": f"v{scenario.version}",
+            "kubeProxyVersion": f"v{instance.version}",
+            "kubeletVersion": f"v{instance.version}",
             "machineID": instance.name,
             "operatingSystem": "linux",
             "osImage": "Container-Optimized OS from Google (simulated)",
@@ -219,7 +233,7 @@ def _disk_bytes(pool: Pool, machine: MachineType) -> int:
     if config.HasField("ephemeral_storage_local_ssd_config"):
         ssds = ssds or machine.local_ssd
     if ssds:
-        return ssds * LOCAL_SSD
+        return ssds * machine.local_ssd_gib * 10**9
     return int(int(config.boot_disk.size_gb or config.disk_size_gb) * 10**9 * 0.97)
 
 

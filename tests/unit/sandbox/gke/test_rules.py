@@ -14,6 +14,12 @@ def auto(**bounds: Any) -> dict[str, Any]:
     return l4_pool(autoscaling={"enabled": True, **bounds})
 
 
+def t4_pool(machine_type: str, kind: str = "nvidia-tesla-t4", count: int = 1) -> dict[str, Any]:
+    """GPUs attached to a machine type that brings none."""
+    accelerators = [{"accelerator_type": kind, "accelerator_count": count}]
+    return fixed_pool(1, config={"machine_type": machine_type, "accelerators": accelerators})
+
+
 @pytest.mark.parametrize(
     ("pool", "text"),
     [
@@ -44,8 +50,22 @@ def auto(**bounds: Any) -> dict[str, Any]:
         (l4_pool(config={"labels": {"a": "not valid"}}), "not a valid Kubernetes label value"),
         (l4_pool(config={"taints": [{"key": "a"}]}), "key and effect are required"),
         (l4_pool(placement_policy={"type_": "COMPACT"}), "exactly one zone"),
-        (l4_pool(config={"flex_start": True}), "does not do this yet: flex-start"),
-        (l4_pool(placement_policy={"policy_name": "close"}), "does not do this yet: workload policies"),
+        (l4_pool(placement_policy={"policy_name": "close"}), 'Resource policy "close" was not found in the region'),
+        (t4_pool("n1-standard-8", count=3), r"n1-standard-8 takes \(1, 2, 4\) x nvidia-tesla-t4; it was asked for 3"),
+        (t4_pool("n1-standard-8", kind="nvidia-l4"), "n1-standard-8 takes nvidia-tesla-t4; it was asked for nvidia-l4"),
+        (l4_pool(version="1.99.0-gke.1"), "must not have a greater version than"),
+        (l4_pool(version="newest"), "is not a GKE version"),
+        (fixed_pool(1, upgrade_settings={"max_surge": 15, "max_unavailable": 15}), "together at most 20"),
+        (fixed_pool(1, upgrade_settings={"strategy": "SHORT_LIVED"}), "only for flex-start and queued"),
+        (
+            fixed_pool(1, upgrade_settings={"strategy": "BLUE_GREEN"}, placement_policy={"type_": "COMPACT"}),
+            "Blue-green upgrades can't be used with compact placement",
+        ),
+        (
+            fixed_pool(1, best_effort_provisioning={"enabled": True, "min_provision_nodes": 2}),
+            "min_provision_nodes 2 is more than the pool's size",
+        ),
+        (l4_pool(config={"max_run_duration": {"seconds": 0}}), "must be more than 0"),
     ],
 )
 async def test_a_pool_that_breaks_a_rule_is_refused(gke: Gke, pool: dict[str, Any], text: str) -> None:
@@ -64,6 +84,8 @@ async def test_a_pool_that_breaks_a_rule_is_refused(gke: Gke, pool: dict[str, An
         l4_pool(config={"machine_type": "a3-highgpu-8g", "accelerators": H100, "gvnic": {"enabled": True}}),
         l4_pool(placement_policy={"type_": "COMPACT"}, locations=["us-central1-a"]),
         fixed_pool(0, config={"labels": {"a": ""}}),
+        fixed_pool(1, config={"machine_type": "n1-standard-8", "accelerators": []}),
+        fixed_pool(1, version="1.35.1-gke.1"),
     ],
 )
 async def test_a_pool_within_the_rules_is_taken(gke: Gke, pool: dict[str, Any]) -> None:
