@@ -55,9 +55,7 @@ def list_quotas(place: ClusterPlace) -> str:
 def show_family_quota(gpu: str, place: ClusterPlace) -> str:
     """Shows quotas that have the family as a dimension."""
     name = "GPUS-PER-GPU-FAMILY" if gpu else "TPUS-PER-TPU-FAMILY"
-    return (
-        f"gcloud beta quotas info describe {name}-per-project-region --service {_COMPUTE} --project {place.project}"
-    )
+    return f"gcloud beta quotas info describe {name}-per-project-region --service {_COMPUTE} --project {place.project}"
 
 
 def raise_quota(rung: AskedRung, region: str, place: ClusterPlace) -> str:

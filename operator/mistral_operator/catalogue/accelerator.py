@@ -1,7 +1,7 @@
 """An accelerator as GKE offers it, with its machine shapes. Frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -93,6 +93,14 @@ class Accelerator:
     host_architecture: str = "amd64"
     min_gke_version: str = ""
     """First GKE version that offers it, such as `1.34.0-gke.2201000`; empty where every supported one does."""
+
+    quotas: Mapping[str, str] = field(default_factory=dict)
+    """Consumption → Compute Engine's quota metric for the devices; without what is not known."""
+
+    def quota_of(self, consumption: str) -> str:
+        """The quota metric for devices bought that way; empty for reserved ones, which need none, and where unknown."""
+        # Flex-start counts against the preemptible quota, as spot does.
+        return self.quotas.get("Spot" if consumption == "FlexStart" else consumption, "")
 
     @property
     def usable_bytes(self) -> int:

@@ -14,6 +14,7 @@ from mistral_operator.catalogue.reader import Reader, is_count
 KINDS = ("gpu", "tpu")
 ARCHITECTURES = ("amd64", "arm64")
 CONSUMPTIONS = ("OnDemand", "Spot", "FlexStart", "Reservation")
+QUOTED = ("OnDemand", "Spot")
 POLICIES = ("never", "slices", "always")
 _MOST_DEVICES: Final = 10_000
 """In one machine or slice; layouts are tried for every divisor."""
@@ -55,6 +56,7 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         fp4=reader.optional(reader.flag, "fp4", False),
         host_architecture=reader.optional(partial(reader.one_of, choices=ARCHITECTURES), "host_architecture", "amd64"),
         min_gke_version=reader.optional(reader.text, "min_gke_version", ""),
+        quotas=_read_quotas(reader.inner("quotas")) if reader.has("quotas") else {},
         provenance=read_provenance(reader),
     )
     price.done()
@@ -96,6 +98,14 @@ def read_prices(reader: Reader) -> dict[str, Decimal]:
         if prices[name] > _DEAREST:
             raise reader.error(name, f"at most {_DEAREST} dollars an hour", prices[name])
     return prices
+
+
+def _read_quotas(reader: Reader) -> dict[str, str]:
+    """Way of buying → quota metric. Reserved devices need no quota, and flex-start counts against that of spot."""
+    for name in reader.keys():  # noqa: SIM118  a Reader is no dict
+        if name not in QUOTED:
+            raise reader.error("", f"one of {', '.join(QUOTED)}", name)
+    return {name: reader.text(name) for name in reader.keys()}  # noqa: SIM118
 
 
 def _check_consumption(reader: Reader, key: str, name: str) -> None:
