@@ -26,6 +26,7 @@ class Place:
     directory: Path
     kubeconfig: Path
     container_api: str
+    compute_api: str
     front_url: str
     control_url: str
     project: str

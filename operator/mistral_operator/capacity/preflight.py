@@ -6,6 +6,7 @@ Nothing here foretells stock: Google tells no one what a zone has left.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import ceil
 from typing import Final
 
 from mistral_operator.api.capacity import Consumption
@@ -185,7 +186,7 @@ def _check_region(rung: AskedRung, region: str, facts: LiveFacts) -> Finding:
         )
         command = advice.show_family_quota(rung.gpu, facts.place)
         return Finding("quota", Verdict.WARNING, "QuotaNotTold", words, command=command)
-    return _compare_quota(rung, rung.quota, f"in {region}", quota, advice.raise_quota(rung, region, facts.place))
+    return _compare_quota(rung, rung.quota, region, quota, facts)
 
 
 def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
@@ -196,13 +197,13 @@ def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
     if isinstance(answer, CloudFinding):
         yield _unanswered("quota", "the project's quotas", "compute.projects.get", answer, facts)
     elif _ALL_GPUS in answer:
-        command = advice.raise_all_gpus(rung, facts.place)
-        yield _compare_quota(rung, _ALL_GPUS, "in all regions together", answer[_ALL_GPUS], command)
+        yield _compare_quota(rung, _ALL_GPUS, "", answer[_ALL_GPUS], facts)
 
 
-def _compare_quota(rung: AskedRung, metric: str, where: str, quota: Quota, command: str) -> Finding:
+def _compare_quota(rung: AskedRung, metric: str, region: str, quota: Quota, facts: LiveFacts) -> Finding:
     one, all_ = rung.devices, rung.devices * rung.replicas
-    told = f"{metric} {where} allows {quota.limit:g}, {quota.usage:g} in use"
+    command = advice.raise_quota(metric, ceil(quota.usage) + all_, region, facts.place)
+    told = f"{metric} in {region or 'all regions together'} allows {quota.limit:g}, {quota.usage:g} in use"
     if quota.limit < one:
         words = f"{told}; one replica needs {one}"
         return Finding("quota", Verdict.BLOCKED, "QuotaTooSmall", words, command=command)

@@ -8,7 +8,6 @@ from typing import Final
 
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.live_facts import AskedRung
 
 _DISABLED: Final = re.compile(r"SERVICE_DISABLED|accessNotConfigured|has not been used in project|is disabled")
 _VIEWERS: Final = {"container": "roles/container.viewer", "resourcemanager": "roles/browser"}
@@ -58,21 +57,12 @@ def show_family_quota(gpu: str, place: ClusterPlace) -> str:
     return f"gcloud beta quotas info describe {name}-per-project-region --service {_COMPUTE} --project {place.project}"
 
 
-def raise_quota(rung: AskedRung, region: str, place: ClusterPlace) -> str:
-    """Asks for as much as all replicas need."""
-    name = rung.quota.replace("_", "-")
-    return f"{_ask_for(f'{name}-per-project-region', rung, place)} --dimensions region={region}"
-
-
-def raise_all_gpus(rung: AskedRung, place: ClusterPlace) -> str:
-    """The same for the quota of the whole project."""
-    return _ask_for("GPUS-ALL-REGIONS-per-project", rung, place)
-
-
-def _ask_for(quota_id: str, rung: AskedRung, place: ClusterPlace) -> str:
+def raise_quota(metric: str, limit: int, region: str, place: ClusterPlace) -> str:
+    """Asks for another limit, in a region or, without one, in all of them together."""
+    name, scope = metric.replace("_", "-"), f" --dimensions region={region}" if region else ""
     return (
         f"gcloud beta quotas preferences create --service {_COMPUTE} --project {place.project}"
-        f" --quota-id {quota_id} --preferred-value {rung.devices * rung.replicas}"
+        f" --quota-id {name}-per-project{'-region' if region else ''} --preferred-value {limit}{scope}"
     )
 
 

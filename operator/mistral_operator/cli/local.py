@@ -38,6 +38,7 @@ class SandboxInfo:
 
     kubeconfig: Path
     container_api: str
+    compute_api: str
     front_url: str
     control_url: str
     project: str

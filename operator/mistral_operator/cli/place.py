@@ -29,11 +29,10 @@ class Named:
 
 
 def place_options(command: Command) -> Command:
-    """The options that name a cluster."""
+    """The options that name a cluster, but for its location."""
     for option in (
         click.option("--container-api", default="", metavar="URL", help="A simulated GKE instead of Google's."),
         click.option("--cluster", help="Name of the cluster. Else as the kubeconfig names it."),
-        click.option("--location", help="Region or zone of the cluster. Else as the kubeconfig names it."),
         click.option("--project", help="Google Cloud project. Else as the kubeconfig names it."),
     ):
         command = option(command)

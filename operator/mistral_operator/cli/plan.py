@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -10,6 +10,7 @@ from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.documents import read_models
 from mistral_operator.cli.output import say
+from mistral_operator.cli.place import Named, place_options
 from mistral_operator.cli.plan_output import FORMS, Planned, write_plans
 from mistral_operator.cli.profile import Assumption, assume_profile
 from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge
@@ -17,6 +18,11 @@ from mistral_operator.core.support import find_unsupported
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Consumption, Plan, PlannedOption, PlanRefused, Settings
 
+if TYPE_CHECKING:
+    from mistral_operator.cli.live import LiveCluster
+
+BLOCKED: Final = 3
+"""Exit code when the plan is fine and Google stands in its way."""
 _RANKING: Final = {
     "accelerators": "--accelerator",
     "devices": "--devices",
@@ -36,6 +42,11 @@ _RANKING: Final = {
 @click.option("--what-if", "changes", multiple=True, metavar="KEY=VALUE,…", help="Compare with something else fixed.")
 @click.option("--requests-per-s", type=click.FloatRange(min=0, min_open=True), help="Tell the replicas for this rate.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
+@click.option(
+    "--live", is_flag=True, help="Also ask Google whether the plan can work now: quota, zones, permissions, …"
+)
+@click.option("--compute-api", default="", metavar="URL", help="With --live: a simulated Compute Engine.")
+@place_options
 @click.option("--hf-config", type=click.Path(path_type=Path), help="A checkpoint's config.json or params.json.")
 @click.option("--model-name", help="With --hf-config: what the checkpoint is called.  [default: checkpoint]")
 @click.option("--all", "ranks_all", is_flag=True, help="Rank every model of the catalogue instead of reading a file.")
@@ -67,14 +78,15 @@ def plan(
     catalogue_directory: Path | None,
     **asked: Any,
 ) -> None:
-    """Say what a model would run on, why, and what it costs. Needs no cluster and asks nobody.
+    """Say what a model would run on, why, and what it costs. Needs no cluster and, but for --live, asks nobody.
 
-    Exits with 1 when a model is refused; the answer then says what to write instead.
+    Exits with 1 when a model is refused; the answer then says what to write instead. With --live it exits with 3 when
+    what Google says blocks the chosen option of a model.
     """
     if sum((file is not None, hf_config is not None, ranks_all)) != 1:
         raise click.UsageError("say what to plan: one of --file, --hf-config and --all")
     _check_asked(asked, ranks_all=ranks_all, reads_checkpoint=hf_config is not None)
-    assumption = assume_profile(cluster_profile, location, zones)
+    assumption, cluster = _assume(cluster_profile, location, zones, asked)
     catalogue, settings = load_knowledge(catalogue_directory)
     if ranks_all:
         say(_tell_ranking(output, catalogue, assumption, settings, asked))
@@ -84,6 +96,7 @@ def plan(
     else:
         models = read_models(file or Path("-"))
         planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
+    planned = _ask_live(planned, catalogue, cluster) if cluster else planned
     if asked["changes"]:
         say(_tell_variations(output, planned, asked["changes"], catalogue, assumption, settings))
     else:
@@ -92,6 +105,26 @@ def plan(
         _save_report(asked["html"], planned, catalogue, assumption, settings)
     if any(isinstance(item.answer, PlanRefused) for item in planned):
         ctx.exit(1)
+    if any(item.live and item.live.verdict == "blocked" for item in planned):
+        ctx.exit(BLOCKED)
+
+
+def _assume(
+    file: Path | None, location: str | None, zones: str | None, asked: Mapping[str, Any]
+) -> tuple[Assumption, "LiveCluster | None"]:
+    """The cluster to plan for; with --live the one that there is."""
+    if not asked["live"]:
+        return assume_profile(file, location, zones), None
+    from mistral_operator.cli.live import Endpoints, assume_live
+
+    named = Named(asked["project"] or "", location or "", asked["cluster"] or "")
+    return assume_live(named, file, zones, Endpoints(asked["container_api"], asked["compute_api"]))
+
+
+def _ask_live(planned: Sequence[Planned], catalogue: Catalogue, cluster: "LiveCluster") -> list[Planned]:
+    from mistral_operator.cli.live import add_preflight
+
+    return add_preflight(planned, catalogue, cluster)
 
 
 def answer_for(
@@ -106,7 +139,7 @@ def answer_for(
 
 def _check_asked(asked: Mapping[str, Any], *, ranks_all: bool, reads_checkpoint: bool) -> None:
     """Nothing that was asked for is passed over."""
-    single = {"changes": "--what-if", "requests_per_s": "--requests-per-s", "html": "--html"}
+    single = {"changes": "--what-if", "requests_per_s": "--requests-per-s", "html": "--html", "live": "--live"}
     other = next((option for key, option in (single if ranks_all else _RANKING).items() if asked[key]), None)
     if other and ranks_all:
         raise click.UsageError(f"{other} is about one plan; write --file or --hf-config instead of --all")
@@ -114,6 +147,12 @@ def _check_asked(asked: Mapping[str, Any], *, ranks_all: bool, reads_checkpoint:
         raise click.UsageError(f"{other} is for --all; write it into the file's spec, or try it with --what-if")
     if asked["model_name"] is not None and not reads_checkpoint:
         raise click.UsageError("--model-name is for --hf-config; write the model's name into the file's spec")
+    place = {"project": "--project", "cluster": "--cluster", "container_api": "--container-api"}
+    idle = next((name for key, name in {**place, "compute_api": "--compute-api"}.items() if asked[key]), None)
+    if idle and not asked["live"]:
+        raise click.UsageError(f"{idle} is for --live, which asks Google; else --location and --zones are enough")
+    if asked["live"] and asked["changes"]:
+        raise click.UsageError("--live is about one plan; leave out --what-if")
     if asked["changes"] and asked["requests_per_s"]:
         raise click.UsageError("--requests-per-s is about one plan; leave out --what-if")
 

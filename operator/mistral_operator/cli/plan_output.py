@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import wrap
@@ -17,6 +17,9 @@ from mistral_operator.planning.serialize import option_to_dict, plan_to_dict
 from mistral_operator.planning.speed import count_replicas
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused
 
+if TYPE_CHECKING:
+    from mistral_operator.cli.live_view import Preflight
+
 FORMS: Final = ("text", "json", "yaml", "markdown")
 Document = Mapping[str, Any]
 
@@ -27,6 +30,8 @@ class Planned:
 
     model: MistralModel
     answer: Plan | PlanRefused
+    live: "Preflight | None" = None
+    """What Google says of the plan, where it was asked."""
 
 
 def write_plans(form: str, planned: Sequence[Planned], assumption: Assumption, rate: float | None = None) -> str:
@@ -78,14 +83,30 @@ def _write_text(item: Planned, assumption: Assumption, rate: float | None) -> st
     if isinstance(item.answer, PlanRefused):
         return "\n".join(tell_refused(item.model, item.answer, assumption))
     replicas = ["", *wrap(word_replicas(item.answer.chosen, rate), "")] if rate else []
-    return "\n".join([*tell_plan(item.model, item.answer, assumption), *replicas])
+    return "\n".join([*tell_plan(item.model, item.answer, assumption), *replicas, *_tell_live(item)])
+
+
+def _tell_live(item: Planned) -> list[str]:
+    if item.live is None:
+        return []
+    from mistral_operator.cli.live_view import tell_preflight
+
+    return ["", *tell_preflight(item.live)]
 
 
 def _write_markdown(item: Planned, assumption: Assumption, rate: float | None) -> str:
     if isinstance(item.answer, PlanRefused):
         return markdown_refused(item.model, item.answer, assumption)
     replicas = ["", word_replicas(item.answer.chosen, rate)] if rate else []
-    return "\n".join([markdown_plan(item.model, item.answer, assumption), *replicas])
+    return "\n".join([markdown_plan(item.model, item.answer, assumption), *replicas, *_mark_live(item)])
+
+
+def _mark_live(item: Planned) -> list[str]:
+    if item.live is None:
+        return []
+    from mistral_operator.cli.live_view import markdown_preflight
+
+    return ["", *markdown_preflight(item.live)]
 
 
 def _to_document(item: Planned, assumption: Assumption, rate: float | None) -> Document:
@@ -94,7 +115,15 @@ def _to_document(item: Planned, assumption: Assumption, rate: float | None) -> D
         return {**head, **refused_to_dict(item.answer)}
     said = {"assumptions": assumptions(item.answer, assumption)}
     replicas = {"replicas": _count_for(item.answer.chosen, rate)} if rate else {}
-    return {**head, "accepted": True, "plan": plan_to_dict(item.answer), **said, **replicas}
+    return {**head, "accepted": True, "plan": plan_to_dict(item.answer), **said, **replicas, **_live_to_dict(item)}
+
+
+def _live_to_dict(item: Planned) -> dict[str, Any]:
+    if item.live is None:
+        return {}
+    from mistral_operator.cli.live_view import preflight_to_dict
+
+    return {"live": preflight_to_dict(item.live)}
 
 
 def _count_for(option: PlannedOption, rate: float) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class _Wish:
 @click.option("-y", "--yes", "confirmed", is_flag=True, help="With --delete: ask nothing.")
 @click.option("-o", "--output", "form", type=click.Choice(FORMS), default="text", show_default=True)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Else the usual places.")
+@click.option("--location", help="Region or zone of the cluster. Else as the kubeconfig names it.")
 @place_options
 @CATALOGUE_OPTION
 @click.pass_context

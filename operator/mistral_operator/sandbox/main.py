@@ -37,6 +37,7 @@ class Description:
 
     kubeconfig: str
     container_api: str
+    compute_api: str
     front_url: str
     control_url: str
     project: str
@@ -109,6 +110,7 @@ class Sandbox:
         self.description = Description(
             kubeconfig=str(kubeconfig),
             container_api=f"http://{gke.address}",
+            compute_api=gke.compute_url,
             front_url=front.url,
             control_url=gke.control_url,
             project=self.scenario.project,
@@ -138,6 +140,7 @@ async def _stay(sandbox: Sandbox) -> None:
         _print(f"sandbox ready after {time.monotonic() - started:.1f} s; everything in it is simulated but Kubernetes")
         _print(f"  kubeconfig     {sandbox.description.kubeconfig}")
         _print(f"  container API  {sandbox.description.container_api}")
+        _print(f"  Compute API    {sandbox.description.compute_api}")
         _print(f"  service front  {sandbox.description.front_url}")
         _print(f"  control API    {sandbox.description.control_url}")
         await sandbox.run()

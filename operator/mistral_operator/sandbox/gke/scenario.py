@@ -206,6 +206,7 @@ class Scenario:
     stock: tuple[Stock, ...] = ()
     quota: tuple[Quota, ...] = ()
     gpus_all_regions: int = 10**6
+    denied_permissions: tuple[str, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     workload_policies: tuple[WorkloadPolicy, ...] = ()
     maintenance_exclusions: tuple[MaintenanceExclusion, ...] = ()

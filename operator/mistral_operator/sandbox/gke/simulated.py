@@ -10,6 +10,7 @@ from typing import Self
 
 import grpc
 
+from mistral_operator.sandbox.compute.server import ComputeApi
 from mistral_operator.sandbox.kube import Kube
 
 from .actions import Actions, NoNodeError
@@ -55,6 +56,7 @@ class GkeApi:
         # Not the fleet's generator: names of nodes must not depend on how many calls there were.
         self.faults = Faults(scenario.faults, Random(scenario.seed))
         self.manager = ClusterManager(self.cloud, self.faults, self.pace)
+        self.compute = ComputeApi(self.inventory, self.faults, frozenset(scenario.denied_permissions))
         self.upgrades = Upgrades(self.cloud, self.pace)
         self.actions = Actions(self)
         self.autoscaler: Autoscaler | None = None
@@ -65,6 +67,7 @@ class GkeApi:
     async def __aenter__(self) -> Self:
         await self.cloud.open()
         self.address = await self.manager.start()
+        await self.compute.start()
         for exclusion in self._scenario.maintenance_exclusions:
             self.upgrades.exclude(exclusion)
         for error in self._scenario.host_errors:
@@ -75,6 +78,7 @@ class GkeApi:
 
     async def __aexit__(self, *_: object) -> None:
         await self.manager.stop()
+        await self.compute.stop()
         await self.operations.close()
         await self.fleet.close()
 
@@ -124,6 +128,8 @@ class GkeApi:
 class SimulatedGke:
     """A GKE over the API server of `kubeconfig`. `address` is gRPC's `host:port`, `control_url` the tests' HTTP API.
 
+    `compute_url` is where Compute Engine's REST calls are answered.
+
     `inventory` reads quotas, reservations and workload policies once it runs.
 
     `speed` divides every delay of the scenario. Everything lives in memory and ends with this context.
@@ -136,6 +142,7 @@ class SimulatedGke:
         self._stack = AsyncExitStack()
         self.address = ""
         self.control_url = ""
+        self.compute_url = ""
         self.inventory: Inventory | None = None
 
     async def __aenter__(self) -> Self:
@@ -159,7 +166,7 @@ class SimulatedGke:
         control = ControlApi(api)
         self.control_url = await control.start()
         self._stack.push_async_callback(control.stop)
-        self.address = api.address
+        self.address, self.compute_url = api.address, api.compute.url
         for work in (nodes.run(), events.run(), api.autoscaler.watch(), api.autoscaler.run()):
             self._stack.push_async_callback(_cancel, asyncio.create_task(work))
 
