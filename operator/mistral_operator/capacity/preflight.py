@@ -203,7 +203,7 @@ def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
 def _compare_quota(rung: AskedRung, metric: str, region: str, quota: Quota, facts: LiveFacts) -> Finding:
     one, all_ = rung.devices, rung.devices * rung.replicas
     command = advice.raise_quota(metric, ceil(quota.usage) + all_, region, facts.place)
-    told = f"{metric} in {region or 'all regions together'} allows {quota.limit:g}, {quota.usage:g} in use"
+    told = f"{metric} in {region or 'all regions together'} allows {quota.limit:,.0f}, {quota.usage:,.0f} in use"
     if quota.limit < one:
         words = f"{told}; one replica needs {one}"
         return Finding("quota", Verdict.BLOCKED, "QuotaTooSmall", words, command=command)

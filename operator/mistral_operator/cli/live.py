@@ -57,7 +57,8 @@ def assume_live(
     cluster = LiveCluster(place, asyncio.run(_describe(place, endpoints.container_api)), endpoints)
     if file or zones:
         given = assume_profile(file, place.location if zones else None, zones)
-        return replace(given, profile=replace(given.profile, project=place.project, cluster=place.cluster)), cluster
+        named_profile = replace(given.profile, project=place.project, cluster=place.cluster)
+        return replace(given, profile=named_profile, live=True), cluster
     return _assume_described(cluster), cluster
 
 
@@ -76,7 +77,7 @@ def _assume_described(cluster: LiveCluster) -> Assumption:
         custom_metrics=DEFAULT.custom_metrics,
         leader_worker_set=DEFAULT.leader_worker_set,
     )
-    return Assumption(known, f"as GKE describes {view.name}")
+    return Assumption(known, f"as GKE describes {view.name}", live=True)
 
 
 async def _describe(place: ClusterPlace, endpoint: str) -> ClusterView | CloudFinding:

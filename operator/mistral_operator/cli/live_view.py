@@ -35,7 +35,7 @@ def tell_preflight(preflight: Preflight) -> list[str]:
         for number, rung, verdict in _judged(preflight)
     ]
     lines = [paint(f"{TITLE}, {_asked(preflight)}", Style.TITLE), *table(rows, _HEADER), ""]
-    for finding in _worst_first(preflight):
+    for finding in _list_worth_telling(preflight):
         lines += _tell(finding, len(preflight.rungs))
     return [*lines, *[paint(line, Style.QUIET) for line in wrap(NO_STOCK, "")]]
 
@@ -57,7 +57,7 @@ def markdown_preflight(preflight: Preflight) -> list[str]:
         for number, rung, verdict in _judged(preflight)
     ]
     lines = [f"{TITLE}, {_asked(preflight)}:", "", *markdown_table(rows, _HEADER), ""]
-    for finding in _worst_first(preflight):
+    for finding in _list_worth_telling(preflight):
         about = f" ({', '.join(finding.rungs)})" if finding.rungs else ""
         said = f" {quote(finding.quote)}" if finding.quote else ""
         words = escape_markdown(f"{finding.message}.{said}")
@@ -112,6 +112,8 @@ def _reasons(preflight: Preflight, rung: AskedRung) -> str:
     return ", ".join(dict.fromkeys(item.reason for item in about if item.verdict is verdict))
 
 
-def _worst_first(preflight: Preflight) -> list[Finding]:
-    order = [Verdict.BLOCKED, Verdict.WARNING, Verdict.OK]
-    return sorted(preflight.findings, key=lambda finding: order.index(finding.verdict))
+def _list_worth_telling(preflight: Preflight) -> list[Finding]:
+    """What is fine is told of the chosen option only."""
+    order, first = [Verdict.BLOCKED, Verdict.WARNING, Verdict.OK], preflight.rungs[0].name
+    told = (item for item in preflight.findings if item.verdict is not Verdict.OK or first in (item.rungs or (first,)))
+    return sorted(told, key=lambda finding: order.index(finding.verdict))

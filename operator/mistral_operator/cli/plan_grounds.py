@@ -9,6 +9,7 @@ from mistral_operator.cli.profile import Assumption
 from mistral_operator.planning.types import Plan, PlannedOption
 
 ESTIMATES: Final = "Times, speeds and costs are estimates; nothing was asked of Google and nothing was bought."
+LIVE_ESTIMATES: Final = "Times, speeds and costs are estimates, about which Google is not asked; nothing was bought."
 
 
 def assumptions(plan: Plan, assumption: Assumption) -> list[str]:
@@ -21,7 +22,7 @@ def assumptions(plan: Plan, assumption: Assumption) -> list[str]:
         f"Support: {plan.chosen.evidence}.",
         *_word_cached(plan.chosen),
         *[f"Note: {note}." for note in (*plan.chosen.notes, *plan.notes)],
-        ESTIMATES,
+        LIVE_ESTIMATES if assumption.live else ESTIMATES,
     ]
 
 

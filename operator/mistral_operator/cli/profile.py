@@ -39,6 +39,8 @@ class Assumption:
 
     profile: ClusterProfile
     source: str
+    live: bool = False
+    """Whether Google is asked about the plan."""
 
 
 def assume_profile(file: Path | None, location: str | None, zones: str | None) -> Assumption:
