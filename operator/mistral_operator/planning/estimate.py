@@ -11,6 +11,7 @@ from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.extend import Prices
 from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.types import Consumption, Settings, StartupEstimate
+from mistral_operator.planning.units import exact_dollars_text
 
 UNVERIFIED: Final = "unverified"
 
@@ -64,7 +65,7 @@ def _bound(shape: MachineShape, consumption: Consumption) -> str:
     most = shape.prices.get(Consumption.ON_DEMAND.value)
     if consumption is not Consumption.FLEX_START or most is None:
         return ""
-    return f" (Google states up to 53 % less than on demand, which is listed at {most} dollars an hour)"
+    return f" (Google states up to 53 % less than on demand, which is listed at {exact_dollars_text(most)})"
 
 
 def mark_price(note: str) -> str:

@@ -68,8 +68,8 @@ def note_mode(consumption: Consumption, reservation: str) -> Iterator[str]:
             )
         case Consumption.RESERVATION:
             yield (
-                f"nodes come out of reservation {reservation} and nowhere else: when it is full, further replicas wait;"
-                " it is paid for whether they run or not"
+                f"nodes come out of reservation {reservation} and nowhere else: when it is full, further replicas wait,"
+                " so a roll-out ends a replica before it starts the next one; it is paid for even when nothing runs"
             )
         case Consumption.ON_DEMAND:
             return
