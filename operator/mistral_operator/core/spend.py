@@ -7,7 +7,7 @@ from typing import Final
 from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
 from mistral_operator.manifests.revision import Revision
-from mistral_operator.planning.types import Plan, PlannedOption
+from mistral_operator.planning.types import Consumption, Plan, PlannedOption
 
 _NOTHING: Final = Decimal(0)
 
@@ -43,6 +43,11 @@ def count_wanted_slices(model: MistralModel, revision: Revision, former: Iterabl
 
 
 def may_surge(model: MistralModel, option: PlannedOption) -> bool:
-    """A roll-out takes one machine more for as long as it lasts, so the spend limit must pay for that too."""
+    """A roll-out takes one machine more for as long as it lasts, so the spend limit must pay for that too.
+
+    A reservation may be full, and a roll-out that waits for one machine more of it would wait for ever.
+    """
+    if option.consumption is Consumption.RESERVATION:
+        return False
     affordable = count_affordable(model, option.hourly_cost)
     return affordable is None or model.spec.replicas < affordable

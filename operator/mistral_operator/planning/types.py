@@ -20,6 +20,8 @@ class Consumption(StrEnum):
 
     ON_DEMAND = "OnDemand"
     SPOT = "Spot"
+    FLEX_START = "FlexStart"
+    RESERVATION = "Reservation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,10 @@ class PlannedOption:
     """Whether each device holds some experts whole, not a part of each."""
     throughput: ThroughputEstimate | None = None
     """None in a plan of a version that didn't estimate it."""
+    reservation: str = ""
+    """Name of the reservation, or `projects/P/reservations/NAME` for one of another project; empty without one."""
+    max_run_s: int = 0
+    """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
 
     @property
     def devices_per_host(self) -> int:
