@@ -74,6 +74,7 @@ lint: $(STAMP) ## format, style, types, layers, and that generated files are up 
 	$(RUN) tools/gateway_page.py --check
 	$(RUN) tools/planner_page.py --check
 	$(RUN) tools/catalogue_pages.py --check
+	$(RUN) tools/refusals_page.py --check
 	$(RUN) tools/rights.py --check
 	$(RUN) tools/chart.py --check
 	$(RUN) tools/image_lock.py --check
@@ -97,6 +98,7 @@ crds: $(STAMP) ## write what is generated: crds/, roles, the chart's parts, refe
 	$(RUN) tools/gateway_page.py --write
 	$(RUN) tools/planner_page.py --write
 	$(RUN) tools/catalogue_pages.py --write
+	$(RUN) tools/refusals_page.py --write
 	$(RUN) tools/rights.py --write
 	$(RUN) tools/chart.py --write
 

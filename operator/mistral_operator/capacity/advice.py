@@ -37,14 +37,21 @@ def advise(finding: CloudFinding, place: ClusterPlace) -> str:
     return advice(finding, place) if advice else ""
 
 
+_GLOBALLY: Final = re.compile(r"Limit: [\d.]+ globally|GPUS_ALL_REGIONS")
+
+
 def _raise_quota(finding: CloudFinding, place: ClusterPlace) -> str:
     quota = parse_quota(finding.text)
     region = quota.region or place.region
     what = f"the quota {quota.metric}" if quota.metric else "the quota that it names"
     limit = f" (now {quota.limit})" if quota.limit else ""
+    if _GLOBALLY.search(finding.text):
+        where, shown = "in all regions together", "project-info describe"
+    else:
+        where, shown = f"in {region}", f"regions describe {region}"
     return (
-        f"Ask for more of {what}{limit} in {region} under IAM & Admin, Quotas; `gcloud compute regions describe"
-        f" {region} --project {place.project}` shows limits and usage. Other zones or another"
+        f"Ask for more of {what}{limit} {where} under IAM & Admin, Quotas; `gcloud compute {shown}"
+        f" --project {place.project}` shows limits and usage. Other zones or another"
         " accelerator can be given in the model's spec.capacity.options."
     )
 
@@ -56,7 +63,22 @@ def _wait_for_stock(_finding: CloudFinding, _place: ClusterPlace) -> str:
     )
 
 
+SWITCHED_OFF: Final = re.compile(r"SERVICE_DISABLED|accessNotConfigured|has not been used in project|is disabled")
+"""Of a service of Google's that the project doesn't use yet; it comes as a permission that is denied."""
+_SERVICE_NAMED: Final = re.compile(r"\b(?P<name>[a-z]+)\.googleapis\.com")
+_NODE_ACCOUNT: Final = "NODE_SERVICE_ACCOUNT"
+
+
 def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
+    if SWITCHED_OFF.search(finding.text):
+        named = _SERVICE_NAMED.search(finding.text)
+        service = named["name"] if named else "container"
+        return f"Switch it on: `gcloud services enable {service}.googleapis.com --project {place.project}`."
+    if _NODE_ACCOUNT in finding.text:
+        return (
+            f"Grant the nodes' account what GKE needs there: `gcloud projects add-iam-policy-binding {place.project}"
+            " --member serviceAccount:NODE_ACCOUNT --role roles/container.defaultNodeServiceAccount`."
+        )
     if "actAs" in finding.text:
         role, more = "roles/iam.serviceAccountUser", ", best on the nodes' own account only"
     else:
@@ -155,9 +177,20 @@ _NOT_IN_ZONE: Final = re.compile(
 _TYPE_NAMED: Final = re.compile(r"type (?:with name )?['\"]?(?P<name>[a-z0-9]+(?:-[a-z0-9]+)+)")
 
 
+_VERSION_NEEDED: Final = re.compile(
+    r"(?:needs|requires?|minimum) .*?version (?P<version>\d+\.\d+(?:\.\d+)?(?:-gke\.\d+)?)", re.IGNORECASE
+)
+
+
 def _mend_request(finding: CloudFinding, place: ClusterPlace) -> str:
     """What is wrong with most requests only their text can say."""
     text = finding.text.lower()
+    if "flex-start" not in text and (needed := _VERSION_NEEDED.search(finding.text)):
+        return (
+            f"`gcloud container clusters upgrade {place.cluster} --location {place.location} --project {place.project}"
+            f" --master --cluster-version {needed['version']}` upgrades the cluster; until then write other hardware in"
+            " the model's spec.capacity.options."
+        )
     if "flex-start" in text and "version" in text:
         return (
             f"`gcloud container clusters upgrade {place.cluster} --location {place.location} --project {place.project}"

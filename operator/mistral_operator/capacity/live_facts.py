@@ -10,7 +10,10 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.port import ClusterView
+from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.planning.hardware import read_version
+from mistral_operator.planning.modes import FLEX_START_SINCE
 from mistral_operator.planning.types import Plan, PlannedOption
 
 POOL_PERMISSIONS: Final = ("container.clusters.get", "container.clusters.update", "container.operations.get")
@@ -117,10 +120,10 @@ class LiveFacts:
 def describe_rungs(model: MistralModel, plan: Plan, catalogue: Catalogue) -> tuple[AskedRung, ...]:
     """The ladder of a plan."""
     replicas = max(1, model.spec.replicas, (model.spec.scaling and model.spec.scaling.max_replicas) or 1)
-    return tuple(_describe_rung(model, option, replicas, catalogue) for option in plan.options)
+    return tuple(_describe_rung(option, replicas, catalogue) for option in plan.options)
 
 
-def _describe_rung(model: MistralModel, option: PlannedOption, replicas: int, catalogue: Catalogue) -> AskedRung:
+def _describe_rung(option: PlannedOption, replicas: int, catalogue: Catalogue) -> AskedRung:
     accelerator = catalogue.accelerators[option.accelerator]
     consumption = Consumption(option.consumption.value)
     return AskedRung(
@@ -134,21 +137,15 @@ def _describe_rung(model: MistralModel, option: PlannedOption, replicas: int, ca
         consumption=consumption,
         quota=accelerator.quota_of(consumption.value),
         hardware=accelerator.name,
-        min_gke_version=accelerator.min_gke_version,
-        reservation=_reservation_of(model, option) if consumption is Consumption.RESERVATION else "",
+        min_gke_version=_first_version(accelerator, consumption),
+        reservation=option.reservation,
     )
 
 
-def _reservation_of(model: MistralModel, option: PlannedOption) -> str:
-    """The reservation of the spec's option that this one was planned for."""
-    asked = model.spec.capacity.options if model.spec.capacity else ()
-    named = (
-        item.reservation
-        for item in asked
-        if item.reservation and (item.machine_type or option.machine_type) == option.machine_type
-        if (item.accelerator or option.accelerator) == option.accelerator
-    )
-    return next(named, "")
+def _first_version(accelerator: Accelerator, consumption: Consumption) -> str:
+    """The first GKE version that offers it like this; empty where every supported one does."""
+    since = FLEX_START_SINCE[accelerator.kind] if consumption is Consumption.FLEX_START else ""
+    return max(accelerator.min_gke_version, since, key=read_version)
 
 
 def list_questions(rungs: Iterable[AskedRung]) -> Questions:

@@ -6,11 +6,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, CLUSTER_RESOURCE_LABEL
 from mistral_operator.capacity.node_facts import Prices
-from mistral_operator.capacity.pools import is_surely_own
+from mistral_operator.capacity.pools import consumption_of, is_surely_own
 from mistral_operator.capacity.port import PoolStatus, PoolView
+from mistral_operator.catalogue.accelerator import find_price
 from mistral_operator.catalogue.types import Catalogue
 
 AT_WORK: Final = (PoolStatus.PROVISIONING, PoolStatus.RECONCILING, PoolStatus.STOPPING)
@@ -86,7 +86,9 @@ def _why_not_proven(pool: PoolView, cluster_uid: str) -> str:
 
 def price_node(pool: PoolView, catalogue: Catalogue, prices: Prices) -> Decimal | None:
     """US dollars an hour of one node of the pool; `prices` come before the catalogue's."""
-    mode = (Consumption.SPOT if pool.spot else Consumption.ON_DEMAND).value
+    mode = consumption_of(pool).value
+    own = find_price(prices.get(pool.machine_type, {}), mode)
+    if own is not None:
+        return own
     known = catalogue.machine(pool.machine_type)
-    listed = known[1].prices.get(mode) if known else None
-    return prices.get(pool.machine_type, {}).get(mode, listed)
+    return find_price(known[1].prices, mode) if known else None

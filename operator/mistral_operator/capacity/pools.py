@@ -163,7 +163,7 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
         return False
     gpu = next(iter(pool.accelerators), None)
     zones = () if pool.slice_topology else pool.locations
-    terms = _terms_of(_consumption_of(pool), pool.reservation, pool.max_run_s)
+    terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
     return (
         pool.name == pool_name(claim_name)
         and labels.get(CLAIM_RESOURCE_LABEL) == own.get(CLAIM_LABEL, own.get(SHAPE_LABEL)) == claim_name
@@ -173,7 +173,8 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     )
 
 
-def _consumption_of(pool: PoolView) -> Consumption:
+def consumption_of(pool: PoolView) -> Consumption:
+    """How the pool's machines are bought."""
     if pool.spot:
         return Consumption.SPOT
     if pool.flex_start:

@@ -3,13 +3,11 @@
 The syntax is gcloud's as its reference has it; none of these commands has been run by this project.
 """
 
-import re
 from typing import Final
 
-from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.advice import SWITCHED_OFF, ClusterPlace
 from mistral_operator.capacity.errors import CloudFinding
 
-_DISABLED: Final = re.compile(r"SERVICE_DISABLED|accessNotConfigured|has not been used in project|is disabled")
 _VIEWERS: Final = {"container": "roles/container.viewer", "resourcemanager": "roles/browser"}
 _APIS: Final = {"container": "container", "resourcemanager": "cloudresourcemanager"}
 _COMPUTE: Final = "compute.googleapis.com"
@@ -18,7 +16,7 @@ _COMPUTE: Final = "compute.googleapis.com"
 def let_ask(refusal: CloudFinding, permission: str, place: ClusterPlace) -> str:
     """Lets whoever asked read it next time; empty where asking again is all there is to do."""
     service = permission.partition(".")[0]
-    if _DISABLED.search(refusal.text):
+    if SWITCHED_OFF.search(refusal.text):
         return f"gcloud services enable {_APIS.get(service, service)}.googleapis.com --project {place.project}"
     if refusal.reason != "PermissionDenied":
         return ""

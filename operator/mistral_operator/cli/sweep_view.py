@@ -8,6 +8,7 @@ import click
 
 from mistral_operator.capacity.advice import ClusterPlace, advise, quote
 from mistral_operator.capacity.orphans import Orphan, OrphanReason
+from mistral_operator.capacity.pools import consumption_of
 from mistral_operator.cli.output import Cell, Style, count, paint, table, wrap
 from mistral_operator.cli.plan_output import write_data
 from mistral_operator.cli.plan_words import money
@@ -45,7 +46,7 @@ def _row(orphan: Orphan) -> list[Cell | str]:
     pool, cost = orphan.pool, orphan.hourly_cost
     return [
         Cell(pool.name, Style.NAME),
-        pool.machine_type + (", spot" if pool.spot else ""),
+        f"{pool.machine_type}, {consumption_of(pool).value}",
         ", ".join(pool.locations),
         Cell(str(orphan.nodes), right=True),
         Cell("unknown" if cost is None else money(cost), right=True),
@@ -103,7 +104,7 @@ def _to_document(orphan: Orphan, swept: Swept | None, place: ClusterPlace) -> di
         "name": pool.name,
         "claim": orphan.claim,
         "machineType": pool.machine_type,
-        "spot": pool.spot,
+        "consumption": consumption_of(pool).value,
         "zones": list(pool.locations),
         "nodes": orphan.nodes,
         "hourlyCost": None if cost is None else str(cost),
