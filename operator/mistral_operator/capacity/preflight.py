@@ -36,7 +36,7 @@ _ALL_GPUS: Final = "GPUS_ALL_REGIONS"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LiveFinding:
     """One thing that was asked, and what the answer means."""
 
     check: str
@@ -52,7 +52,7 @@ class Finding:
     """What fixes it, or shows more."""
 
 
-def check_rungs(rungs: Sequence[AskedRung], questions: Questions, facts: LiveFacts) -> tuple[Finding, ...]:
+def check_rungs(rungs: Sequence[AskedRung], questions: Questions, facts: LiveFacts) -> tuple[LiveFinding, ...]:
     """All findings: those about every rung, then those about some, each said once."""
     common = (*_check_cluster(facts), _check_permissions(questions, facts))
     own = [
@@ -64,25 +64,25 @@ def check_rungs(rungs: Sequence[AskedRung], questions: Questions, facts: LiveFac
     return (*common, *_merge(own))
 
 
-def judge(findings: Iterable[Finding], rung: str) -> Verdict:
+def judge(findings: Iterable[LiveFinding], rung: str) -> Verdict:
     """The worst of what was found about a rung."""
     about = (finding.verdict for finding in findings if not finding.rungs or rung in finding.rungs)
     return max(about, key=_ORDER.index, default=Verdict.OK)
 
 
-def _merge(findings: Iterable[Finding]) -> list[Finding]:
+def _merge(findings: Iterable[LiveFinding]) -> list[LiveFinding]:
     """What is the same for several rungs becomes one finding about all of them."""
-    merged: dict[Finding, tuple[str, ...]] = {}
+    merged: dict[LiveFinding, tuple[str, ...]] = {}
     for finding in findings:
         same = replace(finding, rungs=())
         merged[same] = (*merged.get(same, ()), *finding.rungs)
     return [replace(finding, rungs=rungs) for finding, rungs in merged.items()]
 
 
-def _unanswered(check: str, what: str, permission: str, refusal: CloudFinding, facts: LiveFacts) -> Finding:
+def _unanswered(check: str, what: str, permission: str, refusal: CloudFinding, facts: LiveFacts) -> LiveFinding:
     """Not knowing is a warning: the operator's own identity may be allowed to do what this one may not ask."""
     needs = f"; that needs the permission {permission}" if refusal.reason == "PermissionDenied" else ""
-    return Finding(
+    return LiveFinding(
         check,
         Verdict.WARNING,
         "NotAnswered",
@@ -92,7 +92,7 @@ def _unanswered(check: str, what: str, permission: str, refusal: CloudFinding, f
     )
 
 
-def _check_cluster(facts: LiveFacts) -> Iterator[Finding]:
+def _check_cluster(facts: LiveFacts) -> Iterator[LiveFinding]:
     cluster, place = facts.cluster, facts.place
     if isinstance(cluster, CloudFinding):
         if cluster.reason != "NotFound":
@@ -100,46 +100,46 @@ def _check_cluster(facts: LiveFacts) -> Iterator[Finding]:
             return
         words = f"there is no cluster {place.cluster} in {place.location} of project {place.project}"
         command = f"gcloud container clusters list --project {place.project}"
-        yield Finding("cluster", Verdict.BLOCKED, "ClusterNotFound", words, quote=cluster.text, command=command)
+        yield LiveFinding("cluster", Verdict.BLOCKED, "ClusterNotFound", words, quote=cluster.text, command=command)
     elif cluster.autopilot:
         words = f"{cluster.name} is an Autopilot cluster, where nobody can make node pools; use a Standard one"
-        yield Finding("cluster", Verdict.BLOCKED, "AutopilotCluster", words)
+        yield LiveFinding("cluster", Verdict.BLOCKED, "AutopilotCluster", words)
     else:
-        yield Finding("cluster", Verdict.OK, "ClusterFound", f"{cluster.name} runs GKE {cluster.version}")
+        yield LiveFinding("cluster", Verdict.OK, "ClusterFound", f"{cluster.name} runs GKE {cluster.version}")
 
 
-def _check_permissions(questions: Questions, facts: LiveFacts) -> Finding:
+def _check_permissions(questions: Questions, facts: LiveFacts) -> LiveFinding:
     granted, who = facts.granted, facts.identity or "the identity that asked"
     if isinstance(granted, CloudFinding):
         return _unanswered("permissions", "the permissions", "resourcemanager.projects.get", granted, facts)
     missing = [name for name in questions.permissions if name not in granted]
     if not missing:
         words = f"{who} may do what the operator does: {', '.join(questions.permissions)}"
-        return Finding("permissions", Verdict.OK, "PermissionsGranted", words)
+        return LiveFinding("permissions", Verdict.OK, "PermissionsGranted", words)
     words = f"{who} lacks {', '.join(missing)} in project {facts.place.project}"
     if not facts.identity:
         words += "; ask as the operator's service account to know what that one may"
     # The operator never is a person, so what a person lacks says little of it.
     verdict = Verdict.BLOCKED if facts.identity else Verdict.WARNING
     command = advice.grant_role(facts.identity, facts.place)
-    return Finding("permissions", verdict, "PermissionsMissing", words, command=command)
+    return LiveFinding("permissions", verdict, "PermissionsMissing", words, command=command)
 
 
-def _check_version(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+def _check_version(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
     if isinstance(facts.cluster, CloudFinding) or not rung.min_gke_version:
         return
     needed, has = read_version(rung.min_gke_version), read_version(facts.cluster.version)
     words = f"{rung.hardware} needs GKE {rung.min_gke_version}, and the cluster has {facts.cluster.version}"
     if has >= needed:
-        yield Finding("version", Verdict.OK, "ClusterNewEnough", words)
+        yield LiveFinding("version", Verdict.OK, "ClusterNewEnough", words)
     elif not has:
-        yield Finding("version", Verdict.WARNING, "VersionUnreadable", words)
+        yield LiveFinding("version", Verdict.WARNING, "VersionUnreadable", words)
     else:
         command = advice.upgrade(rung.min_gke_version, facts.place)
-        yield Finding("version", Verdict.BLOCKED, "ClusterTooOld", words, command=command)
+        yield LiveFinding("version", Verdict.BLOCKED, "ClusterTooOld", words, command=command)
 
 
-def _check_zones(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+def _check_zones(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
     offers = [(rung.machine_type, facts.machine_zones, "machine")]
     offers += [(rung.gpu, facts.gpu_zones, "accelerator")] if rung.attaches_gpus else []
     for name, answer, kind in offers:
@@ -149,32 +149,32 @@ def _check_zones(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
             yield _compare_zones(rung, name, answer.get(name, frozenset()), advice.list_types(kind, name, facts.place))
 
 
-def _compare_zones(rung: AskedRung, name: str, offered: frozenset[str], command: str) -> Finding:
+def _compare_zones(rung: AskedRung, name: str, offered: frozenset[str], command: str) -> LiveFinding:
     have = [zone for zone in rung.zones if zone in offered]
     if len(have) == len(rung.zones):
-        return Finding("zones", Verdict.OK, "ZonesOffer", f"{name} is offered in {', '.join(have)}")
+        return LiveFinding("zones", Verdict.OK, "ZonesOffer", f"{name} is offered in {', '.join(have)}")
     lack = ", ".join(zone for zone in rung.zones if zone not in offered)
     words = f"{name} is not offered in {lack}"
     if not have:
-        return Finding("zones", Verdict.BLOCKED, "NoZoneOffers", words, command=command)
+        return LiveFinding("zones", Verdict.BLOCKED, "NoZoneOffers", words, command=command)
     words += f"; write zones: [{', '.join(have)}] in spec.capacity.options"
     # A slice is made in one zone after the other; a pool in all of its zones is refused when one lacks the machine.
     verdict = Verdict.WARNING if rung.hosts > 1 else Verdict.BLOCKED
-    return Finding("zones", verdict, "SomeZonesLack", words, command=command)
+    return LiveFinding("zones", verdict, "SomeZonesLack", words, command=command)
 
 
-def _check_quota(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+def _check_quota(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
     if rung.consumption is Consumption.RESERVATION:
         return  # A reservation's machines were counted when it was made.
     if not rung.quota:
         words = f"which quota {rung.hardware} counts against isn't known here; it isn't checked"
-        yield Finding("quota", Verdict.WARNING, "QuotaUnknown", words, command=advice.list_quotas(facts.place))
+        yield LiveFinding("quota", Verdict.WARNING, "QuotaUnknown", words, command=advice.list_quotas(facts.place))
         return
     for region in rung.regions:
         yield _check_region(rung, region, facts)
 
 
-def _check_region(rung: AskedRung, region: str, facts: LiveFacts) -> Finding:
+def _check_region(rung: AskedRung, region: str, facts: LiveFacts) -> LiveFinding:
     answer = facts.quotas[region]
     if isinstance(answer, CloudFinding):
         return _unanswered("quota", f"the quotas of {region}", "compute.regions.get", answer, facts)
@@ -185,11 +185,11 @@ def _check_region(rung: AskedRung, region: str, facts: LiveFacts) -> Finding:
             " whose quota is kept by family; it isn't checked"
         )
         command = advice.show_family_quota(rung.gpu, facts.place)
-        return Finding("quota", Verdict.WARNING, "QuotaNotTold", words, command=command)
+        return LiveFinding("quota", Verdict.WARNING, "QuotaNotTold", words, command=command)
     return _compare_quota(rung, rung.quota, region, quota, facts)
 
 
-def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
     """GPUs on demand also count against a quota of the whole project."""
     if not rung.gpu or rung.consumption is not Consumption.ON_DEMAND:
         return
@@ -200,23 +200,23 @@ def _check_all_gpus(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
         yield _compare_quota(rung, _ALL_GPUS, "", answer[_ALL_GPUS], facts)
 
 
-def _compare_quota(rung: AskedRung, metric: str, region: str, quota: Quota, facts: LiveFacts) -> Finding:
+def _compare_quota(rung: AskedRung, metric: str, region: str, quota: Quota, facts: LiveFacts) -> LiveFinding:
     one, all_ = rung.devices, rung.devices * rung.replicas
     command = advice.raise_quota(metric, ceil(quota.usage) + all_, region, facts.place)
     told = f"{metric} in {region or 'all regions together'} allows {quota.limit:,.0f}, {quota.usage:,.0f} in use"
     if quota.limit < one:
         words = f"{told}; one replica needs {one}"
-        return Finding("quota", Verdict.BLOCKED, "QuotaTooSmall", words, command=command)
+        return LiveFinding("quota", Verdict.BLOCKED, "QuotaTooSmall", words, command=command)
     if quota.free < one:
         words = f"{told}; another replica needs {one}, unless it is this model that uses them"
-        return Finding("quota", Verdict.BLOCKED, "QuotaUsedUp", words, command=command)
+        return LiveFinding("quota", Verdict.BLOCKED, "QuotaUsedUp", words, command=command)
     if quota.free < all_:
         words = f"{told}; that is enough for {int(quota.free // one)} of {rung.replicas} replicas of {one}"
-        return Finding("quota", Verdict.WARNING, "QuotaForFewer", words, command=command)
-    return Finding("quota", Verdict.OK, "QuotaSuffices", f"{told}; {all_} are needed")
+        return LiveFinding("quota", Verdict.WARNING, "QuotaForFewer", words, command=command)
+    return LiveFinding("quota", Verdict.OK, "QuotaSuffices", f"{told}; {all_} are needed")
 
 
-def _check_reservation(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
+def _check_reservation(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
     if not rung.reservation:
         return
     project, name = split_reservation(rung.reservation, facts.place.project)
@@ -230,7 +230,7 @@ def _check_reservation(rung: AskedRung, facts: LiveFacts) -> Iterator[Finding]:
         if not left:
             told = f"{words.format(name=name, project=project, rung=rung, zones=', '.join(rung.zones))}"
             has = "; ".join(f"{found.machine_type} in {found.zone}, {found.status}" for found in answer)
-            yield Finding("reservation", Verdict.BLOCKED, reason, f"{told}{has and f' ({has})'}", command=command)
+            yield LiveFinding("reservation", Verdict.BLOCKED, reason, f"{told}{has and f' ({has})'}", command=command)
             return
         answer = left
     yield _compare_reservation(rung, name, project, answer)
@@ -249,7 +249,7 @@ _NARROW: Final[tuple[tuple[str, str, Callable[[AskedRung, ReservationView], bool
 """What a reservation must be, one after the other: whatever lacks it can't be used."""
 
 
-def _compare_reservation(rung: AskedRung, name: str, project: str, found: Sequence[ReservationView]) -> Finding:
+def _compare_reservation(rung: AskedRung, name: str, project: str, found: Sequence[ReservationView]) -> LiveFinding:
     """A replica's machines come from one zone's reservation."""
     fits = sum(max(0, view.count - view.in_use) // rung.hosts for view in found)
     told = "; ".join(f"{view.count - view.in_use} of {view.count} machines free in {view.zone}" for view in found)
@@ -258,8 +258,8 @@ def _compare_reservation(rung: AskedRung, name: str, project: str, found: Sequen
     wanted = first.count + rung.hosts * max(0, rung.replicas - fits)
     command = advice.grow_reservation(name, first.zone, project, wanted)
     if not fits:
-        return Finding("reservation", Verdict.BLOCKED, "ReservationFull", words, command=command)
+        return LiveFinding("reservation", Verdict.BLOCKED, "ReservationFull", words, command=command)
     if fits < rung.replicas:
         words += f", and {rung.replicas} may run"
-        return Finding("reservation", Verdict.WARNING, "ReservationForFewer", words, command=command)
-    return Finding("reservation", Verdict.OK, "ReservationSuffices", words)
+        return LiveFinding("reservation", Verdict.WARNING, "ReservationForFewer", words, command=command)
+    return LiveFinding("reservation", Verdict.OK, "ReservationSuffices", words)

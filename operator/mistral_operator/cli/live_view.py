@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mistral_operator.capacity.advice import quote
 from mistral_operator.capacity.live_facts import AskedRung, LiveFacts
-from mistral_operator.capacity.preflight import Finding, Verdict, judge
+from mistral_operator.capacity.preflight import LiveFinding, Verdict, judge
 from mistral_operator.cli.output import Cell, Style, escape_markdown, hang, markdown_table, paint, table, wrap
 
 TITLE: Final = "What Google says now"
@@ -20,7 +20,7 @@ class Preflight:
 
     facts: LiveFacts
     rungs: tuple[AskedRung, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[LiveFinding, ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -40,7 +40,7 @@ def tell_preflight(preflight: Preflight) -> list[str]:
     return [*lines, *[paint(line, Style.QUIET) for line in wrap(NO_STOCK, "")]]
 
 
-def _tell(finding: Finding, rungs: int) -> list[str]:
+def _tell(finding: LiveFinding, rungs: int) -> list[str]:
     about = "" if not finding.rungs or len(finding.rungs) == rungs else f" ({', '.join(finding.rungs)})"
     head = f"{finding.verdict.value}  {finding.check}  {finding.reason}{about}: {finding.message}"
     lines = hang(head)
@@ -80,7 +80,7 @@ def preflight_to_dict(preflight: Preflight) -> dict[str, Any]:
     }
 
 
-def _finding_to_dict(finding: Finding) -> dict[str, Any]:
+def _finding_to_dict(finding: LiveFinding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "verdict": finding.verdict.value,
@@ -112,7 +112,7 @@ def _reasons(preflight: Preflight, rung: AskedRung) -> str:
     return ", ".join(dict.fromkeys(item.reason for item in about if item.verdict is verdict))
 
 
-def _list_worth_telling(preflight: Preflight) -> list[Finding]:
+def _list_worth_telling(preflight: Preflight) -> list[LiveFinding]:
     """What is fine is told of the chosen option only."""
     order, first = [Verdict.BLOCKED, Verdict.WARNING, Verdict.OK], preflight.rungs[0].name
     told = (item for item in preflight.findings if item.verdict is not Verdict.OK or first in (item.rungs or (first,)))

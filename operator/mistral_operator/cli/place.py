@@ -1,6 +1,5 @@
 """Which GKE cluster a command is about: by its options, the kubeconfig that gcloud wrote, or the metadata server."""
 
-import asyncio
 import os
 import re
 from collections.abc import Callable
@@ -42,6 +41,8 @@ def place_options(command: Command) -> Command:
 def find_cluster_place(given: Named, kubeconfig: Path | None) -> ClusterPlace:
     """The cluster. Raises UsageError that says what to give."""
     known = read_gcloud_name(kubeconfig)
+    import asyncio
+
     from mistral_operator.controller.options import RunOptions
     from mistral_operator.controller.place import UnknownPlaceError, find_place
 

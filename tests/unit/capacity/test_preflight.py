@@ -25,7 +25,7 @@ from mistral_operator.capacity.live_facts import (
     split_reservation,
 )
 from mistral_operator.capacity.port import ClusterView
-from mistral_operator.capacity.preflight import Finding, Verdict, check_rungs, judge
+from mistral_operator.capacity.preflight import LiveFinding, Verdict, check_rungs, judge
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.profile import DEFAULT
 from mistral_operator.cli.settings import offline_settings
@@ -64,17 +64,17 @@ FACTS = LiveFacts(
 )
 
 
-def find(check: str, rung: AskedRung = RUNG, **facts: Any) -> Finding:
+def find(check: str, rung: AskedRung = RUNG, **facts: Any) -> LiveFinding:
     """The worst finding of one check."""
     found = [item for item in findings(rung, **facts) if item.check == check]
     return max(found, key=lambda item: list(Verdict).index(item.verdict))
 
 
-def findings(*rungs: AskedRung, **facts: Any) -> tuple[Finding, ...]:
+def findings(*rungs: AskedRung, **facts: Any) -> tuple[LiveFinding, ...]:
     return check_rungs(rungs, list_questions(rungs), replace(FACTS, **facts))
 
 
-def told(finding: Finding) -> tuple[str, str]:
+def told(finding: LiveFinding) -> tuple[str, str]:
     return finding.verdict.value, finding.reason
 
 
