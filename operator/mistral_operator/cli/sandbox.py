@@ -64,6 +64,7 @@ async def _stay(
             # The last lines are there to be copied, so they aren't wrapped.
             narrator.show([*facts([
                 ("GKE", f"{info.container_api} (simulated; {place})"),
+                ("Compute", f"{info.compute_api} (simulated, for plan --live)"),
                 ("services", f"{info.front_url}/NAMESPACE/SERVICE/v1/…"),
                 ("cloud", f"{info.control_url}/state"),
                 ("logs", str(directory)),
