@@ -39,7 +39,7 @@ def tell_orphans(sweep: Sweep, *, deletes: bool) -> list[str]:
         "",
         *[line for orphan in sweep.orphans for line in wrap(f"{orphan.pool.name}: {orphan.message}")],
     ]
-    return lines if deletes else [*lines, "", *wrap(_how_to_delete(sweep), "")]
+    return lines if deletes else [*lines, "", *_how_to_delete(sweep)]
 
 
 def _row(orphan: Orphan) -> list[Cell | str]:
@@ -55,19 +55,18 @@ def _row(orphan: Orphan) -> list[Cell | str]:
     ]
 
 
-def _how_to_delete(sweep: Sweep) -> str:
-    parts = ["Nothing was deleted."]
+def _how_to_delete(sweep: Sweep) -> list[str]:
+    parts, place = ["Nothing was deleted."], sweep.place
     if any(orphan.may_go(with_nodes=False) for orphan in sweep.orphans):
         parts.append("`mistral-operator sweep --delete` deletes those that are Unused.")
     if any(orphan.may_go(with_nodes=True) and orphan.nodes for orphan in sweep.orphans):
         parts.append("--with-nodes also deletes those with nodes, and the pods that run there.")
-    if any(orphan.reason is OrphanReason.NOT_PROVEN for orphan in sweep.orphans):
-        place = sweep.place
-        parts.append(
-            "It never deletes what isn't proven to be the operator's; if you know better: `gcloud container node-pools"
-            f" delete POOL --cluster {place.cluster} --location {place.location} --project {place.project}`."
-        )
-    return " ".join(parts)
+    if not any(orphan.reason is OrphanReason.NOT_PROVEN for orphan in sweep.orphans):
+        return wrap(" ".join(parts), "")
+    parts.append("What isn't proven to be the operator's is never deleted; if you know better:")
+    # Not wrapped: it is there to be copied.
+    command = f"gcloud container node-pools delete POOL --cluster {place.cluster} --location {place.location}"
+    return [*wrap(" ".join(parts), ""), f"  {command} --project {place.project}"]
 
 
 def ask_to_delete(names: Sequence[str]) -> None:

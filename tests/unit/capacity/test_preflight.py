@@ -313,3 +313,18 @@ def test_the_rungs_of_a_plan_are_asked_about_as_they_would_be_bought() -> None:
     assert (first.quota, first.gpu, first.zones) == ("PREEMPTIBLE_NVIDIA_L4_GPUS", "nvidia-l4", DEFAULT.zones)
     assert {(rung.quota, rung.zones) for rung in rest if rung.consumption is Consumption.ON_DEMAND} == {(L4, (A,))}
     assert first.replicas == 3  # As many as its autoscaler may want.
+
+
+def test_flex_start_has_a_first_version_of_its_own() -> None:
+    document = yaml.safe_load((ROOT / "examples" / "mistral-7b.yaml").read_text())
+    document["spec"]["capacity"] = {"options": [{"accelerator": "l4", "consumption": "FlexStart"}]}
+    model, catalogue = MistralModel.model_validate(document), load_catalogue()
+    plan = plan_model(model, catalogue, DEFAULT, offline_settings())
+    assert isinstance(plan, Plan)
+    rung = describe_rungs(model, plan, catalogue)[0]
+    assert (rung.quota, rung.min_gke_version) == ("PREEMPTIBLE_NVIDIA_L4_GPUS", "1.32.2-gke.1652000")
+    old = replace(CLUSTER, version="1.31.1-gke.100")
+    assert told(find("version", replace(rung, zones=(A, B)), cluster=old, quotas={"us-central1": {}})) == (
+        "blocked",
+        "ClusterTooOld",
+    )

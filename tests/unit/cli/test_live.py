@@ -156,3 +156,38 @@ def test_nothing_that_was_asked_for_is_passed_over(args: tuple[str | Path, ...],
     result = CliRunner().invoke(main, ["plan", *map(str, args)])
     assert result.exit_code == 2
     assert words in result.output
+
+
+def bought(consumption: str, **more: Any) -> str:
+    option = {"accelerator": "l4", "consumption": consumption, **more}
+    return MODEL.replace("v0.3", f"v0.3, capacity: {{options: [{json.dumps(option)}]}}")
+
+
+async def test_flex_start_counts_against_the_preemptible_quota() -> None:
+    none_on_demand = {"limit": 0, "accelerator": "nvidia-l4", "mode": "on-demand"}
+    async with google(quota=[none_on_demand]) as cloud:
+        code, document = await cloud.data(text=bought("FlexStart"))
+    assert (code, document["live"]["verdict"]) == (0, "ok")
+    quotas = [found["message"] for found in document["live"]["findings"] if found["check"] == "quota"]
+    assert quotas
+    assert all(message.startswith("PREEMPTIBLE_NVIDIA_L4_GPUS in us-central1 allows") for message in quotas)
+
+
+async def test_a_reservation_is_looked_at_in_place_of_any_quota() -> None:
+    text = bought("Reservation", reservation="team-gpus", zones=["us-central1-a"], machineType="g2-standard-8")
+    mine = {"name": "team-gpus", "machine_type": "g2-standard-8", "zone": "us-central1-a", "count": 2}
+    nothing = [{"limit": 0}]
+    async with google(quota=nothing, reservations=[{**mine, "in_use": 2}]) as cloud:
+        code, document = await cloud.data(text=text)
+        assert code == 3
+        (found,) = (found for found in document["live"]["findings"] if found["verdict"] == "blocked")
+        assert (found["check"], found["reason"]) == ("reservation", "ReservationFull")
+        assert "gcloud compute reservations update team-gpus --zone us-central1-a" in found["command"]
+    async with google(quota=nothing, reservations=[{**mine, "in_use": 1}]) as cloud:
+        code, document = await cloud.data(text=text)
+        assert (code, document["live"]["verdict"]) == (0, "ok")
+        assert "quota" not in {found["check"] for found in document["live"]["findings"]}
+    async with google(quota=nothing) as cloud:
+        code, document = await cloud.data(text=text)
+        assert code == 3
+        assert "project sandbox-project has no reservation team-gpus" in str(document["live"]["findings"])
