@@ -1,6 +1,6 @@
 """What Compute Engine and the Resource Manager tell of a project, over REST. For reading only.
 
-Plain requests with Google's own credentials, not Google's client: decision 0014 says why. Each call is tried once,
+Plain requests with Google's own credentials, not Google's client: decision 0015 says why. Each call is tried once,
 with a deadline, and answers what was asked or raises a `CloudError` in the cloud's own words.
 """
 
