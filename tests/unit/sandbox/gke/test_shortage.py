@@ -6,6 +6,7 @@ from google.cloud import container_v1
 from tests.support.polling import eventually, observe_for
 from tests.support.simulated_gke import CLUSTER, Gke, Start, fixed_pool, flex_pool, l4_pool
 
+from mistral_operator.sandbox.gke.events import failed_scale_up
 from mistral_operator.sandbox.gke.scenario import Fault, Quota, Stock
 
 Status = container_v1.NodePool.Status
@@ -216,3 +217,41 @@ async def test_every_writing_call_can_fail_or_get_lost(
     else:
         await eventually(lambda: gke.nodes_of() == [], message="it took effect")
     assert len(gke.nodes_of()) == (0 if lost else 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "condition", "number"),
+    [
+        ("IP_SPACE_EXHAUSTED", Code.UNKNOWN, 8),
+        ("PERMISSIONS_ERROR", Code.UNKNOWN, 7),
+        ("CONDITION_NOT_MET", Code.UNKNOWN, 9),
+        ("ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", Code.UNKNOWN, 8),
+    ],
+)
+async def test_compute_engine_may_refuse_machines_for_other_reasons(
+    start: Start, code: str, condition: Code, number: int
+) -> None:
+    error = {"code": code, "message": "no such luck", "zone": "us-central1-a"}
+    gke = await start(instance_errors=[error], delays_s={"resize_give_up": 20, "resize_retry": 20})
+    operation = await gke.done(await gke.create(**fixed_pool(1)))
+    assert f"Current errors: [{code}]: Instance" in operation.error.message
+    assert operation.error.message.endswith("creation failed: no such luck")
+    pool = await gke.pool()
+    assert (operation.error.code, [c.code for c in pool.conditions]) == (number, [condition])
+    other = fixed_pool(1, name="mm-other") | {"locations": ["us-central1-b"]}
+    assert (await gke.done(await gke.create(**other))).error.code == 0
+    gke.api.warehouse.clear_errors()
+    assert (await gke.done(await gke.create(**fixed_pool(1, name="mm-again")))).error.code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("ZONE_RESOURCE_POOL_EXHAUSTED", "GCE out of resources"),
+        ("QUOTA_EXCEEDED", "GCE quota exceeded"),
+        ("IP_SPACE_EXHAUSTED_WITH_DETAILS", "IP space exhausted"),
+        ("PERMISSIONS_ERROR", "Internal error"),
+    ],
+)
+def test_the_autoscaler_has_few_words_for_them(code: str, cause: str) -> None:
+    assert f"failed: {cause}. Pod is at risk" in failed_scale_up(["us-central1-a"], [code])
