@@ -139,6 +139,13 @@ async def test_maintenance_is_announced_and_respects_budgets(kube: Kube, namespa
         return bool(found and IMPENDING in taints(found) and found["spec"].get("unschedulable"))
 
     await eventually(begun, message="taint and cordon")
+    labels = {"pool": gke.pool, "added": "yes"}
+    edited = (await gke.post("/edit-pool", pool=gke.pool, labels={"labels": labels}))["operation"]
+    await gke.done(container_v1.Operation(name=edited))
+    found = await node(gke, name)
+    assert found
+    assert found["metadata"]["labels"]["added"] == "yes"
+    assert (MAINTENANCE in found["metadata"]["labels"], IMPENDING in taints(found)) == (True, True)
     assert await kube.get(pod)
     await kube.delete(f"{budgets}/all")
 

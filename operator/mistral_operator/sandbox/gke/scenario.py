@@ -221,10 +221,10 @@ class Scenario:
     stock: tuple[Stock, ...] = ()
     quota: tuple[Quota, ...] = ()
     gpus_all_regions: int = 10**6
-    instance_errors: tuple[InstanceError, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     workload_policies: tuple[WorkloadPolicy, ...] = ()
     maintenance_exclusions: tuple[MaintenanceExclusion, ...] = ()
+    instance_errors: tuple[InstanceError, ...] = ()
     faults: tuple[Fault, ...] = ()
     host_errors: tuple[HostError, ...] = ()
     foreign_pools: tuple[ForeignPool, ...] = ()

@@ -255,3 +255,12 @@ async def test_compute_engine_may_refuse_machines_for_other_reasons(
 )
 def test_the_autoscaler_has_few_words_for_them(code: str, cause: str) -> None:
     assert f"failed: {cause}. Pod is at risk" in failed_scale_up(["us-central1-a"], [code])
+
+
+async def test_a_pool_that_moves_to_a_zone_without_stock_says_so(start: Start) -> None:
+    gke = await start(stock=[EMPTY | {"zone": "us-central1-b"}], delays_s={"resize_give_up": 1, "resize_retry": 1})
+    await gke.done(await gke.create(**fixed_pool(1)))
+    request = {"name": f"{CLUSTER}/nodePools/mm-pool", "locations": ["us-central1-b"]}
+    operation = await gke.done(await gke.client.update_node_pool(request=request))
+    assert "[GCE_STOCKOUT]" in operation.error.message
+    assert ((await gke.pool()).status, gke.nodes_of()) == (Status.ERROR, [])
