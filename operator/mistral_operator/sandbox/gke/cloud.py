@@ -179,6 +179,7 @@ class Cloud:
 
         async def change() -> None:
             pool.message.autoscaling.CopyFrom(full)
+            pool.target = None
 
         return self._change(pool, change, fate)
 

@@ -152,6 +152,42 @@ async def test_an_upgrade_keeps_to_its_settings(start: Start, settings: dict[str
     assert kinds(gke)[-1] == "UPGRADE_NODES"
 
 
+async def test_a_machine_that_is_lost_during_an_upgrade_is_not_missing_in_the_end(start: Start) -> None:
+    gke = await start(speed=500)
+    await gke.done(await gke.create(**fixed_pool(3)))
+    pool = gke.api.cloud.pools["mm-pool"]
+    operation = await gke.client.update_node_pool(request={"name": POOL, "node_version": "1.36.1-gke.1"})
+    await eventually(lambda: pool.size() == 4, interval_s=0.002, message="the surge")
+    await gke.api.lose(pool, list(pool.instances.values())[2], gke.api.fleet.crash)
+    assert (await gke.done(operation)).error.message == ""
+    await eventually(lambda: len(gke.nodes_of()) == 3 == pool.size(), message="three again")
+    assert versions(gke) == {"1.36.1-gke.1"}
+
+
+async def test_an_upgrade_brings_no_machine_back_that_the_autoscaler_removed(gke: Gke) -> None:
+    bounds = {"enabled": True, "max_node_count": 4}
+    await gke.done(await gke.create(**fixed_pool(3) | {"autoscaling": bounds}))
+    pool = gke.api.cloud.pools["mm-pool"]
+    await gke.api.fleet.remove(pool, next(iter(pool.instances.values())))
+    await gke.done(await gke.client.update_node_pool(request={"name": POOL, "node_version": "1.36.1-gke.1"}))
+    assert len(gke.nodes_of()) == 2
+
+
+async def test_an_autoscaled_slice_stays_one_during_its_upgrade(start: Start) -> None:
+    gke = await start(speed=500)
+    bounds = {"enabled": True, "max_node_count": 4, "location_policy": "ANY"}
+    await gke.done(await gke.create(**slice_pool(autoscaling=bounds)))
+    pool, closed = gke.api.cloud.pools["mm-pool"], []
+    operation = await gke.client.update_node_pool(request={"name": POOL, "node_version": "1.36.1-gke.1"})
+
+    async def watched() -> bool:
+        closed.extend([pool.repairing] if pool.size() == 0 else [])
+        return (await gke.operation(operation.name)).status == container_v1.Operation.Status.DONE
+
+    await eventually(watched, interval_s=0.002, message="the upgrade ends")
+    assert (all(closed), bool(closed), pool.repairing, len(gke.nodes_of())) == (True, True, False, 4)
+
+
 async def test_a_slice_is_upgraded_as_a_whole(start: Start) -> None:
     gke = await start(speed=500)
     await gke.done(await gke.create(**slice_pool(upgrade_settings={"max_unavailable": 1})))
