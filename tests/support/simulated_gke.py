@@ -112,6 +112,14 @@ def fixed_pool(size: int, **changes: Any) -> dict[str, Any]:
     return l4_pool(initial_node_count=size, autoscaling={}, locations=["us-central1-a"], **changes)
 
 
+def flex_pool(**changes: Any) -> dict[str, Any]:
+    """The autoscaled one, as flex-start wants it."""
+    affinity = {"consume_reservation_type": "NO_RESERVATION"}
+    return l4_pool(
+        config={"flex_start": True, "reservation_affinity": affinity, **changes.pop("config", {})}, **changes
+    )
+
+
 def tpu_pool(machine_type: str = "ct6e-standard-8t", **changes: Any) -> dict[str, Any]:
     """Single-host TPU machines in one zone: autoscaled, none at first."""
     config = {"machine_type": machine_type, **changes.pop("config", {})}

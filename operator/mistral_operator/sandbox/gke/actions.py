@@ -4,6 +4,7 @@ The control API and a scenario's timeline do the same things by the same names, 
 
 stock               {"nodes": 0, "zone": "us-central1-a", "machine_type": "g2-standard-4", "mode": "spot"}
 quota               {"limit": 0, "accelerator": "nvidia-l4", "mode": "on-demand"}
+instance-errors     an instance error as in a scenario file
 reservations        a reservation as in a scenario file, new or instead of the one of that project, zone and name
 workload-policies   a workload policy as in a scenario file
 faults              a fault as in a scenario file
@@ -36,7 +37,15 @@ from .errors import Failure
 from .plain_data import ScenarioError
 from .pools import Condition, Instance, Pool, PoolStatus
 from .rules import BoundsPb
-from .scenario import parse_exclusion, parse_fault, parse_policy, parse_quota, parse_reservation, parse_stock
+from .scenario import (
+    parse_exclusion,
+    parse_fault,
+    parse_instance_error,
+    parse_policy,
+    parse_quota,
+    parse_reservation,
+    parse_stock,
+)
 
 if TYPE_CHECKING:
     from .simulated import GkeApi, Loss
@@ -59,6 +68,7 @@ class Actions:
         self._table: dict[str, Callable[[Body], Answer]] = {
             "stock": _enter(parse_stock, warehouse.set_stock),
             "quota": _enter(parse_quota, warehouse.set_quota),
+            "instance-errors": _enter(parse_instance_error, warehouse.set_error),
             "reservations": _enter(parse_reservation, warehouse.reservations.put),
             "workload-policies": _enter(parse_policy, api.policies.create),
             "faults": _enter(parse_fault, api.faults.add),

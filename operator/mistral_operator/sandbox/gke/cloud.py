@@ -26,7 +26,7 @@ ClusterPb = container_v1.Cluster.pb()
 MaintenancePb = container_v1.MaintenancePolicy.pb()
 
 SYSTEM_POOL = "default-pool"
-Change = Callable[[], Awaitable[None]]
+Change = Callable[[], Awaitable[Failure | None]]
 
 
 class Cloud:
@@ -179,6 +179,7 @@ class Cloud:
 
         async def change() -> None:
             pool.message.autoscaling.CopyFrom(full)
+            pool.target = None
 
         return self._change(pool, change, fate)
 
@@ -236,12 +237,12 @@ class Cloud:
                 pool.message.status = PoolStatus.RECONCILING
                 try:
                     await self._pace.wait(self.scenario.delays_s.operation)
-                    if fate.early is None:
-                        await change()
-                        pool.message.etag = f"{time.time_ns():x}"
+                    failure = fate.early or await change()
+                    pool.message.etag = f"{time.time_ns():x}"
                 finally:
-                    pool.message.status = before
-            return fate.early
+                    if pool.message.status == PoolStatus.RECONCILING:
+                        pool.message.status = before
+            return failure
 
         return self.operations.start(kind, pool.name, work, fate=fate)
 
@@ -258,22 +259,21 @@ class Cloud:
                 pool.fail(failure)
             return failure or await self.provisioner.resize(pool, per_zone)
 
-    async def _update(self, pool: Pool, request: Any) -> None:
+    async def _update(self, pool: Pool, request: Any) -> Failure | None:
         changes.apply(request, pool.message)
-        if request.locations:
-            await self._move(pool, list(request.locations))
+        failure = await self._move(pool, list(request.locations)) if request.locations else None
         for instance in list(pool.instances.values()):
             await self.fleet.nodes.relabel(pool, instance)
+        return failure
 
-    async def _move(self, pool: Pool, zones: list[str]) -> None:
+    async def _move(self, pool: Pool, zones: list[str]) -> Failure | None:
         """Machines in zones that are given up go; a pool of fixed size gets as many in each new zone."""
         per_zone = max((pool.size(zone) for zone in pool.zones), default=0)
         del pool.message.locations[:]
         pool.message.locations.extend(zones)
         gone = [i for i in pool.instances.values() if i.zone not in zones]
         await asyncio.gather(*(self.fleet.remove(pool, i, self.scenario.delays_s.drain_limit) for i in gone))
-        if not pool.autoscaled:
-            await self.provisioner.resize(pool, per_zone)
+        return None if pool.autoscaled else await self.provisioner.resize(pool, per_zone)
 
     async def _delete(self, pool: Pool, before: Any, failure: Failure | None) -> Failure | None:
         await self._pace.wait(self.scenario.delays_s.operation)

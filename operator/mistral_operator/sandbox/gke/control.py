@@ -2,7 +2,7 @@
 
 GET    /state                    pools with nodes, operations, the log of calls, stock, quota, reservations
 POST   /ACTION                   each action of actions.py, with its body
-DELETE /faults                   clears all
+DELETE /faults                   clears all; so does /instance-errors
 DELETE /reservations/NAME        and /workload-policies/NAME
 
 What makes no sense is answered 400, a node that isn't there 404, and what GKE refuses 409, each with the reason.
@@ -34,6 +34,7 @@ class ControlApi:
             [
                 web.get("/state", self._state),
                 web.delete("/faults", self._clear_faults),
+                web.delete("/instance-errors", self._clear_errors),
                 web.delete("/reservations/{name}", self._delete_reservation),
                 web.delete("/workload-policies/{name}", self._delete_policy),
                 web.post("/{action}", self._act),
@@ -80,6 +81,10 @@ class ControlApi:
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self._api.faults.clear()
+        return web.json_response({})
+
+    async def _clear_errors(self, _: web.Request) -> web.Response:
+        self._api.warehouse.clear_errors()
         return web.json_response({})
 
     async def _delete_reservation(self, request: web.Request) -> web.Response:

@@ -56,6 +56,7 @@ class MachineType:
     min_version: str = ""
     regions: frozenset[str] = frozenset()
     attachable: Mapping[str, Attachable] = field(default_factory=dict, hash=False)
+    partitions: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def devices(self) -> int:

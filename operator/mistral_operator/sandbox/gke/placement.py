@@ -66,7 +66,9 @@ def check_domain_size(machine: MachineType, size: int) -> None:
 def _topology(machine: MachineType, policy: WorkloadPolicy, asked: str) -> str:
     """The topology of a pool under a policy; what the two say must be the same."""
     if policy.type != "HIGH_THROUGHPUT":
-        raise invalid(f'Workload policy "{policy.name}" is {policy.type}; machine type {machine.name} needs another.')
+        raise invalid(
+            f'Workload policy "{policy.name}" is {policy.type}; machine type {machine.name} needs HIGH_THROUGHPUT.'
+        )
     topology = asked or policy.accelerator_topology
     if policy.accelerator_topology not in ("", topology):
         raise invalid(

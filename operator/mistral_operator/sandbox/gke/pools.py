@@ -89,7 +89,7 @@ class Pool:
 
     `lock` is held by whoever changes message and size, a deletion excepted. `repairing`: a slice that lost a host is
     being made again, until it is whole or somebody asks for another size. `target`: the size that a zone was asked to
-    have, if anybody asked.
+    have, if anybody asked, and no autoscaler decides.
     """
 
     message: Any
@@ -177,9 +177,10 @@ class Pool:
         """Instances that are there or on their way and are to stay, in one zone or in all."""
         return sum(1 for i in self.instances.values() if i.stays and zone in (None, i.zone))
 
-    def lacks(self, zone: str) -> bool:
-        """Whether an instance group of fixed size has fewer machines than it should."""
-        return self.target is None or self.size(zone) < self.target
+    def missing(self) -> list[str]:
+        """The zone of each machine that an instance group was asked for and doesn't have."""
+        target = self.target or 0
+        return [zone for zone in self.zones for _ in range(target - self.size(zone))]
 
     def room(self, zone: str) -> int:
         """So many instances the autoscaler may add in this zone; to a slice all or none."""

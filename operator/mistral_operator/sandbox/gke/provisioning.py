@@ -19,6 +19,8 @@ CANONICAL = {
     "RESERVATION_NOT_READY": grpc.StatusCode.FAILED_PRECONDITION,
     "RESERVATION_INCOMPATIBLE": grpc.StatusCode.INVALID_ARGUMENT,
     "INVALID_RESERVATION": grpc.StatusCode.INVALID_ARGUMENT,
+    "CONDITION_NOT_MET": grpc.StatusCode.FAILED_PRECONDITION,
+    "PERMISSIONS_ERROR": grpc.StatusCode.PERMISSION_DENIED,
 }
 
 
@@ -40,7 +42,7 @@ class Provisioner:
         pool.target = per_zone
         began_s = self._pace.now_s()
         await self._remove(pool, _surplus(pool, per_zone))
-        while missing := [zone for zone in pool.zones for _ in range(per_zone - pool.size(zone))]:
+        while missing := pool.missing():
             lacks = await self._order(pool, missing)
             if self._gives_up(lacks, began_s):
                 if self._is_enough(pool):
@@ -68,10 +70,22 @@ class Provisioner:
             if settings.strategy == Strategy.BLUE_GREEN:
                 surge = step = len(old)
             if pool.slice_hosts:
-                surge, step = 0, len(old)
-            failure = await self._replace(pool, old, max(1, step), surge)
+                failure = await self._replace_slice(pool, old)
+            else:
+                failure = await self._replace(pool, old, max(1, step), surge)
         if failure is None and not pool.deleting:
             _succeed(pool)
+        return failure
+
+    async def _replace_slice(self, pool: Pool, old: Sequence[Instance]) -> Failure | None:
+        """All hosts go, then all come; nobody else brings any meanwhile."""
+        pool.repairing = True
+        try:
+            failure = await self._replace(pool, old, max(1, len(old)), 0)
+        finally:
+            pool.repairing = False
+        if failure is None and old and not pool.is_whole:
+            self._fleet.spawn(self.repair(pool))
         return failure
 
     async def _replace(self, pool: Pool, old: Sequence[Instance], step: int, surge: int) -> Failure | None:
@@ -85,7 +99,8 @@ class Provisioner:
             await self._remove(pool, batch)
             if failure := await self._add(pool, zones[surge:], expected):
                 return failure
-        return None
+        # One that was lost meanwhile: there was a machine too many then, and nobody missed it.
+        return None if pool.slice_hosts or pool.autoscaled else await self._add(pool, pool.missing(), expected)
 
     async def _add(self, pool: Pool, zones: Sequence[str], expected: int) -> Failure | None:
         """Machines in these zones, running; until the time limit it is tried again."""
@@ -109,7 +124,7 @@ class Provisioner:
 
     async def refill(self, pool: Pool, zone: str) -> None:
         """An instance group of fixed size lost a machine: try until there is one again."""
-        while self._exists(pool) and not pool.deleting and pool.lacks(zone):
+        while self._exists(pool) and not pool.deleting and (pool.target is None or zone in pool.missing()):
             if not await self._order(pool, [zone]):
                 return
             await self._pace.wait(self._delays.resize_retry)
@@ -150,9 +165,8 @@ class Provisioner:
         asked = pool.message.best_effort_provisioning
         if not asked.enabled or pool.size() < max(1, asked.min_provision_nodes):
             return False
-        for zone in pool.zones:
-            for _ in range(pool.message.initial_node_count - pool.size(zone)):
-                self._fleet.spawn(self.refill(pool, zone))
+        for zone in pool.missing():
+            self._fleet.spawn(self.refill(pool, zone))
         return True
 
     def _exists(self, pool: Pool) -> bool:

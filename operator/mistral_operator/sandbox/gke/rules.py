@@ -6,7 +6,8 @@ from typing import Any
 
 from google.cloud import container_v1
 
-from .errors import invalid, not_yet
+from .errors import invalid
+from .hardware_rules import check_accelerators, check_hardware
 from .label_rules import check_labels, check_resource_labels, check_taints
 from .machines import MachineType, is_at_least, machine_types
 from .mode_rules import (
@@ -23,8 +24,6 @@ from .tpu_rules import check_first_size, check_slice_bounds, check_slice_move, c
 
 POOL_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 MOST_NODES = 1000
-HYPERDISK = "hyperdisk-balanced"
-
 BoundsPb = container_v1.NodePoolAutoscaling.pb()
 Strategy = container_v1.NodePoolUpdateStrategy
 
@@ -36,11 +35,10 @@ def check_new_pool(scenario: Scenario, pool: Any) -> None:
             f'Invalid value for field "node_pool.name": "{pool.name}". A name has at most 40 characters: '
             "lower-case letters, digits and hyphens; it starts with a letter and doesn't end with a hyphen."
         )
-    _check_supported(pool)
     machine = check_machine(scenario, pool.config.machine_type, pool.locations)
     check_version(scenario, machine, pool.version)
-    _check_accelerators(machine, pool.config)
-    _check_hardware(machine, pool.config)
+    check_accelerators(machine, pool.config)
+    check_hardware(machine, pool)
     check_labels(pool.config.labels)
     check_taints(pool.config.taints)
     check_resource_labels(pool.config.resource_labels)
@@ -203,48 +201,3 @@ def default_bounds(bounds: Any, pool: Any) -> Any:
     if full.enabled and not full.location_policy:
         full.location_policy = LocationPolicy.ANY if pool.config.spot else LocationPolicy.BALANCED
     return full
-
-
-def _check_supported(pool: Any) -> None:
-    asked = {
-        "GPU partitions and sharing (config.accelerators)": any(
-            a.gpu_partition_size or a.HasField("gpu_sharing_config") for a in pool.config.accelerators
-        ),
-    }
-    for feature, used in asked.items():
-        if used:
-            raise not_yet(feature)
-
-
-def _check_accelerators(machine: MachineType, config: Any) -> None:
-    asked = [(a.accelerator_type, a.accelerator_count) for a in config.accelerators]
-    if machine.attachable:
-        _check_attached(machine, asked)
-        return
-    if not machine.gpus and asked:
-        raise invalid(f"Machine type {machine.name} can't have accelerators; it was asked for {asked[0][0]}.")
-    if machine.gpus and asked != [(machine.accelerator, machine.gpus)]:
-        given = ", ".join(f"{count} x {kind}" for kind, count in asked) or "none"
-        raise invalid(
-            f"Accelerators don't match the machine type: {machine.name} has {machine.gpus} x {machine.accelerator}, "
-            f"the request has {given}."
-        )
-
-
-def _check_attached(machine: MachineType, asked: list[tuple[str, int]]) -> None:
-    """GPUs that the machine type doesn't bring: one kind, in a number that it takes, or none."""
-    for kind, count in asked:
-        known = machine.attachable.get(kind)
-        if known is None or len(asked) > 1:
-            kinds = " or ".join(machine.attachable)
-            raise invalid(f"Machine type {machine.name} takes {kinds}; it was asked for {kind}.")
-        if count not in known.counts:
-            raise invalid(f"Machine type {machine.name} takes {known.counts} x {kind}; it was asked for {count}.")
-
-
-def _check_hardware(machine: MachineType, config: Any) -> None:
-    if machine.gvnic and not config.gvnic.enabled:
-        raise invalid(f"Machine type {machine.name} requires gVNIC: config.gvnic.enabled must be true.")
-    disk = config.boot_disk.disk_type or config.disk_type
-    if machine.hyperdisk and disk != HYPERDISK:
-        raise invalid(f"[{disk or 'pd-balanced'}, {machine.name}] features are not compatible for creating instance.")

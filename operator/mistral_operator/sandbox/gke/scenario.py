@@ -23,8 +23,9 @@ POLICY_TYPES = ("HIGH_THROUGHPUT", "HIGH_AVAILABILITY")
 TOPOLOGY_MODES = ("", "AUTO_CONNECT", "PROVISION_ONLY")
 TOPOLOGY_DISTANCES = ("", "BLOCK", "CLUSTER", "SUBBLOCK")
 STEPS = (
-    "stock", "quota", "reservations", "workload-policies", "faults", "exclude", "reclaim", "delete-node", "host-error",
-    "maintain", "upgrade", "resize-pool", "autoscale-pool", "edit-pool", "delete-pool", "condition", "occupy-cluster",
+    "stock", "quota", "instance-errors", "reservations", "workload-policies", "faults", "exclude",
+    "reclaim", "delete-node", "host-error", "maintain", "upgrade",
+    "resize-pool", "autoscale-pool", "edit-pool", "delete-pool", "condition", "occupy-cluster",
 )  # fmt: skip
 EXCLUSION_SCOPES = ("NO_UPGRADES", "NO_MINOR_UPGRADES", "NO_MINOR_OR_NODE_UPGRADES")
 
@@ -81,6 +82,20 @@ class Quota:
     accelerator: str = ANY
     mode: str = ANY
     region: str = ANY
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceError:
+    """Compute Engine refuses these machines whatever their stock, with its code and text: no addresses, no permission.
+
+    IP_SPACE_EXHAUSTED, PERMISSIONS_ERROR, CONDITION_NOT_MET, ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS and the like.
+    """
+
+    code: str
+    message: str
+    zone: str = ANY
+    machine_type: str = ANY
+    mode: str = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +225,7 @@ class Scenario:
     reservations: tuple[Reservation, ...] = ()
     workload_policies: tuple[WorkloadPolicy, ...] = ()
     maintenance_exclusions: tuple[MaintenanceExclusion, ...] = ()
+    instance_errors: tuple[InstanceError, ...] = ()
     faults: tuple[Fault, ...] = ()
     host_errors: tuple[HostError, ...] = ()
     foreign_pools: tuple[ForeignPool, ...] = ()
@@ -254,6 +270,13 @@ def parse_quota(document: Any, where: str = "quota") -> Quota:
     quota = build(Quota, document, where)
     one_of(quota.mode, (*QUOTA_MODES, ANY), f"{where}.mode")
     return quota
+
+
+def parse_instance_error(document: Any, where: str = "instance_error") -> InstanceError:
+    """One instance error."""
+    error = build(InstanceError, document, where)
+    one_of(error.mode, (*MODES, ANY), f"{where}.mode")
+    return error
 
 
 def parse_reservation(document: Any, where: str = "reservation") -> Reservation:
@@ -312,6 +335,8 @@ def _pool(document: Any, where: str) -> ForeignPool:
 PARTS: dict[str, Callable[[Any, str], object]] = {
     "stock": parse_stock,
     "quota": parse_quota,
+    "instance-errors": parse_instance_error,
+    "instance_errors": parse_instance_error,
     "reservations": parse_reservation,
     "workload_policies": parse_policy,
     "maintenance_exclusions": parse_exclusion,
@@ -323,6 +348,7 @@ PARTS: dict[str, Callable[[Any, str], object]] = {
 BODIES: dict[str, Callable[[Any, str], object]] = {
     "stock": parse_stock,
     "quota": parse_quota,
+    "instance-errors": parse_instance_error,
     "reservations": parse_reservation,
     "workload-policies": parse_policy,
     "faults": parse_fault,

@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-LASTING = ("GCE_QUOTA_EXCEEDED", "RESERVATION_NOT_FOUND", "RESERVATION_INCOMPATIBLE", "INVALID_RESERVATION")
+LASTING = (
+    "GCE_QUOTA_EXCEEDED",
+    "RESERVATION_NOT_FOUND",
+    "RESERVATION_INCOMPATIBLE",
+    "INVALID_RESERVATION",
+    "IP_SPACE_EXHAUSTED",
+    "PERMISSIONS_ERROR",
+    "CONDITION_NOT_MET",
+)
 """What asking again won't change: an instance group gives up on these at once."""
 
 

@@ -45,9 +45,8 @@ class GkeApi:
 
     def __init__(self, scenario: Scenario, nodes: NodePort, speed: float = 1.0) -> None:
         self.pace = Pace(speed)
-        self.warehouse = Warehouse(
-            scenario.project, scenario.stock, scenario.quota, scenario.reservations, scenario.gpus_all_regions
-        )
+        s = scenario
+        self.warehouse = Warehouse(s.project, s.stock, s.quota, s.reservations, s.gpus_all_regions, s.instance_errors)
         self.fleet = Fleet(scenario, self.pace, self.warehouse, nodes)
         self.operations = Operations(scenario, self.pace)
         self.policies = Policies(scenario, self._users_of_policy)

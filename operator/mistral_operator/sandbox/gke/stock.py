@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from .machines import MachineType, region_of
 from .reservations import Consume, Held, Reservations
-from .scenario import ANY, Quota, Reservation, Stock
+from .scenario import ANY, InstanceError, Quota, Reservation, Stock
 from .shortage import Shortage
 
 PLENTY = 10**6
@@ -59,10 +59,12 @@ class Warehouse:
         quota: Iterable[Quota] = (),
         reservations: Iterable[Reservation] = (),
         gpus_all_regions: int = PLENTY,
+        errors: Iterable[InstanceError] = (),
     ) -> None:
         self._project = project
         self._stock = list(stock)
         self._quota = list(quota)
+        self._errors = list(errors)
         self._machines: Counter[tuple[str, str, str]] = Counter()
         self._devices: Counter[QuotaKey] = Counter()
         self._gpus = 0
@@ -82,6 +84,14 @@ class Warehouse:
         """What runs already stays, even beyond the new quota."""
         self._quota.append(entry)
 
+    def set_error(self, entry: InstanceError) -> None:
+        """No such machine starts from now on."""
+        self._errors.append(entry)
+
+    def clear_errors(self) -> None:
+        """Machines start again."""
+        self._errors.clear()
+
     def free(self, want: Want) -> int:
         """So many more machines of this kind are in stock in the zone, reserved ones included that will do."""
         reserved = self.reservations.free(want.consume, want.reservation, want.machine.name, want.zone)
@@ -94,6 +104,9 @@ class Warehouse:
 
         The answer names the reservation that the machine came from, if one: give that back.
         """
+        for error in reversed(self._errors):
+            if _concerns(error, want):
+                return Shortage(error.code, error.message)
         held = self.reservations.take(want.consume, want.reservation, want.machine.name, want.zone)
         if isinstance(held, Shortage):
             return held
@@ -186,8 +199,7 @@ class Warehouse:
 
     def _stock_of(self, want: Want) -> int:
         for entry in reversed(self._stock):
-            names = ((entry.zone, want.zone), (entry.machine_type, want.machine.name), (entry.mode, want.mode))
-            if all(pattern in (ANY, value) for pattern, value in names):
+            if _concerns(entry, want):
                 return entry.nodes
         sold = {"on-demand": want.machine.on_demand, "spot": want.machine.spot, "flex-start": want.machine.flex_start}
         return PLENTY if sold[want.mode] else 0
@@ -198,6 +210,11 @@ def quota_name(machine: MachineType, mode: str) -> str:
     if mode == "preemptible" and machine.quota:
         return machine.spot_quota or f"PREEMPTIBLE_{machine.quota}"
     return machine.quota
+
+
+def _concerns(entry: Stock | InstanceError, want: Want) -> bool:
+    names = ((entry.zone, want.zone), (entry.machine_type, want.machine.name), (entry.mode, want.mode))
+    return all(pattern in (ANY, value) for pattern, value in names)
 
 
 def _key(want: Want) -> tuple[str, str, str]:

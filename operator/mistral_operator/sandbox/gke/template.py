@@ -5,7 +5,7 @@ from typing import Any
 
 from google.cloud import container_v1
 
-from .machines import MachineType, region_of
+from .machines import MachineType, is_at_least, region_of
 from .pools import Instance, Pool
 from .reservations import Consume
 from .scenario import Scenario
@@ -13,6 +13,7 @@ from .stock import Want
 
 Effect = container_v1.NodeTaint.Effect
 ArchitectureTaint = container_v1.TaintConfig.ArchitectureTaintBehavior
+Sharing = container_v1.GPUSharingConfig.GPUSharingStrategy
 Driver = container_v1.GPUDriverInstallationConfig.GPUDriverVersion
 
 GPU = "nvidia.com/gpu"
@@ -27,7 +28,10 @@ PRESSURES = {
     "DiskPressure": "KubeletHasNoDiskPressure",
     "PIDPressure": "KubeletHasSufficientPID",
 }
-DRIVERS = {Driver.GPU_DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
+DRIVERS = {Driver.DEFAULT: "default", Driver.LATEST: "latest"}
+DRIVER_BY_DEFAULT = "1.30.1-gke.1156000"
+"""From here on pools that ask for no driver get the default one, before it none."""
+SHARING = {Sharing.TIME_SHARING: "time-sharing", Sharing.MPS: "mps"}
 
 MAINTENANCE_LABEL = "cloud.google.com/scheduled-maintenance-time"
 MODE_LABELS = {"spot": "cloud.google.com/gke-spot", "flex-start": "cloud.google.com/gke-flex-start"}
@@ -83,9 +87,7 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
         labels["cloud.google.com/gke-tpu-topology"] = pool.topology
     if machine.gpus:
         labels["cloud.google.com/gke-accelerator"] = machine.accelerator
-        driver = DRIVERS.get(_driver(pool))
-        if driver:
-            labels["cloud.google.com/gke-gpu-driver-version"] = driver
+        labels |= _gpu_labels(pool)
     return labels | dict(pool.message.config.labels)
 
 
@@ -107,7 +109,7 @@ def node_taints(pool: Pool) -> list[dict[str, str]]:
 
 def shows_devices(pool: Pool) -> bool:
     """Whether pods will ever see GPUs or TPU chips: GPUs only if GKE installs a driver."""
-    return _driver(pool) in DRIVERS if pool.machine.gpus else bool(pool.machine.chips)
+    return bool(_driver(pool) if pool.machine.gpus else pool.machine.chips)
 
 
 def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
@@ -122,7 +124,7 @@ def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
         "hugepages-2Mi": "0",
     }
     device = _device(machine)
-    return whole | ({device: str(machine.devices)} if device else {})
+    return whole | ({device: str(machine.devices * _shares(pool))} if device else {})
 
 
 def allocatable(pool: Pool, machine: MachineType) -> dict[str, str]:
@@ -217,9 +219,41 @@ def _device(machine: MachineType) -> str:
     return TPU if machine.chips else ""
 
 
-def _driver(pool: Pool) -> Any:
+def _gpus(pool: Pool) -> Any:
+    """What the pool asks of its GPUs, or None."""
     accelerators = pool.message.config.accelerators
-    return accelerators[0].gpu_driver_installation_config.gpu_driver_version if accelerators else None
+    return accelerators[0] if accelerators else None
+
+
+def _gpu_labels(pool: Pool) -> dict[str, str]:
+    asked, labels = _gpus(pool), {}
+    if driver := _driver(pool):
+        labels["cloud.google.com/gke-gpu-driver-version"] = driver
+    if asked.gpu_partition_size:
+        labels["cloud.google.com/gke-gpu-partition-size"] = asked.gpu_partition_size
+    if asked.HasField("gpu_sharing_config"):
+        sharing = asked.gpu_sharing_config
+        labels["cloud.google.com/gke-gpu-sharing-strategy"] = SHARING[sharing.gpu_sharing_strategy]
+        labels["cloud.google.com/gke-max-shared-clients-per-gpu"] = str(sharing.max_shared_clients_per_gpu)
+    return labels
+
+
+def _shares(pool: Pool) -> int:
+    """So many devices pods see for each GPU: its partitions, and the clients that may share each."""
+    asked = _gpus(pool)
+    if asked is None:
+        return 1
+    parts = pool.machine.partitions.get(asked.gpu_partition_size, 1)
+    return int(parts * (asked.gpu_sharing_config.max_shared_clients_per_gpu or 1))
+
+
+def _driver(pool: Pool) -> str:
+    """The driver that GKE installs: default, latest, or "" for none."""
+    asked = _gpus(pool)
+    version = asked.gpu_driver_installation_config.gpu_driver_version if asked else Driver.INSTALLATION_DISABLED
+    if version == Driver.GPU_DRIVER_VERSION_UNSPECIFIED and is_at_least(pool.message.version, DRIVER_BY_DEFAULT):
+        version = Driver.DEFAULT
+    return DRIVERS.get(version, "")
 
 
 def _max_pods(pool: Pool) -> int:
