@@ -32,6 +32,7 @@ REFUSALS: Final = (
     Refusal("", "[GCE_QUOTA_EXCEEDED] Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."),
     Refusal("", "Quota 'GPUS_ALL_REGIONS' exceeded.  Limit: 0.0 globally."),
     Refusal("PERMISSION_DENIED", 'Required "container.clusters.update" permission(s) for "projects/PROJECT".'),
+    Refusal("UNAUTHENTICATED", "Your default credentials were not found."),
     Refusal("PERMISSION_DENIED", "The user does not have iam.serviceAccounts.actAs on the nodes' service account."),
     Refusal(
         "PERMISSION_DENIED",

@@ -69,7 +69,12 @@ _SERVICE_NAMED: Final = re.compile(r"\b(?P<name>[a-z]+)\.googleapis\.com")
 _NODE_ACCOUNT: Final = "NODE_SERVICE_ACCOUNT"
 
 
+_NO_LOGIN: Final = re.compile(r"credentials were not found|determine credentials|Reauthentication|has been expired")
+
+
 def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
+    if _NO_LOGIN.search(finding.text):
+        return "Log in: `gcloud auth application-default login`; on GKE the operator's pod has its own identity."
     if SWITCHED_OFF.search(finding.text):
         named = _SERVICE_NAMED.search(finding.text)
         service = named["name"] if named else "container"

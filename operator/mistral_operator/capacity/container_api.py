@@ -44,7 +44,9 @@ class ContainerApi:
     """Implements `capacity.port.NodePools` for one cluster. Make it inside the event loop that uses it."""
 
     def __init__(self, *, project: str, location: str, cluster: str, endpoint: str = "", user_agent: str = "") -> None:
-        """`endpoint` empty is Google, with the default credentials. `http://host:port` is a plain-text channel without
+        """Raises CloudError without credentials.
+
+        `endpoint` empty is Google, with the default credentials. `http://host:port` is a plain-text channel without
         credentials, meant for the sandbox.
         """
         self._project, self._location, self._cluster = project, location, cluster
@@ -113,7 +115,10 @@ class ContainerApi:
 def _connect(*, endpoint: str, user_agent: str) -> Any:
     info = client_info.ClientInfo(user_agent=user_agent or None)
     if not endpoint:
-        return container_v1.ClusterManagerAsyncClient(client_info=info)
+        try:
+            return container_v1.ClusterManagerAsyncClient(client_info=info)
+        except google.auth.exceptions.GoogleAuthError as error:
+            raise PermissionDeniedError(str(error)) from error
     address = urlsplit(endpoint)
     if address.scheme != "http" or not address.netloc:
         raise ValueError(f"container API endpoint {endpoint!r}: write http://HOST:PORT, or leave it out for Google's")

@@ -65,8 +65,7 @@ def assume_live(
 def _assume_described(cluster: LiveCluster) -> Assumption:
     view, place = cluster.answer, cluster.place
     if isinstance(view, CloudFinding):
-        words = f"{quote(view.text)} {advise(view, place)}".strip()
-        raise click.ClickException(f"{words} To plan without knowing the cluster, give its --zones.")
+        raise click.ClickException(f"{_quote(view, place)} To plan without knowing the cluster, give its --zones.")
     known = ClusterProfile(
         provider="GKE",
         project=view.project,
@@ -102,7 +101,7 @@ def add_preflight(planned: Sequence[Planned], catalogue: Catalogue, cluster: Liv
     try:
         facts = asyncio.run(_ask(questions, cluster))
     except CloudError as error:
-        raise click.ClickException(_tell_login(error, cluster.place)) from None
+        raise click.ClickException(_quote(error.finding, cluster.place)) from None
     return [
         replace(item, live=Preflight(facts, ladder, check_rungs(ladder, questions, facts))) if ladder else item
         for item, ladder in zip(planned, ladders, strict=True)
@@ -114,7 +113,5 @@ async def _ask(questions: Questions, cluster: LiveCluster) -> LiveFacts:
         return await ask_google(questions, cluster.place, cluster.answer, compute)
 
 
-def _tell_login(error: CloudError, place: ClusterPlace) -> str:
-    if error.reason == "PermissionDenied":
-        return f"{quote(error.text)} Log in with `gcloud auth application-default login`."
-    return f"{quote(error.text)} {advise(error.finding, place)}".strip()
+def _quote(finding: CloudFinding, place: ClusterPlace) -> str:
+    return f"{quote(finding.text)} {advise(finding, place)}".strip()

@@ -191,3 +191,34 @@ async def test_a_reservation_is_looked_at_in_place_of_any_quota() -> None:
         code, document = await cloud.data(text=text)
         assert code == 3
         assert "project sandbox-project has no reservation team-gpus" in str(document["live"]["findings"])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("plan", "--live", "-f", str(EXAMPLE)), "Log in: `gcloud auth application-default login`"),
+        (("sweep",), "127.0.0.1:9"),
+    ],
+)
+async def test_without_a_login_or_an_api_server_it_says_so(
+    tmp_path: Path, command: tuple[str, ...], words: str
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    server = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
+    kubeconfig.write_text(yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [server], "contexts": [context], "users": [{"name": "c", "user": {}}],
+    }))  # fmt: skip
+    nobody = {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}
+    known = {key: value for key, value in os.environ.items() if key != "GOOGLE_APPLICATION_CREDENTIALS"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "mistral_operator", *command,
+        "--project", "team-project", "--location", "us-central1", "--cluster", "serving",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**known, **nobody, "PYTHONPATH": str(ROOT / "operator"), "KUBECONFIG": str(kubeconfig)},
+    )  # fmt: skip
+    _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "Traceback" not in err.decode()
+    assert words in err.decode()
