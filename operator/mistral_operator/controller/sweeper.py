@@ -63,41 +63,44 @@ class Sweeper:
         return tuple([await self._judge(pool) for pool in find_unclaimed(pools, claims)])
 
     async def delete(self, name: str, *, with_nodes: bool) -> Swept:
-        """Delete one pool, if it still has no claim: everything is read again first. Waits for the end."""
+        """Delete one pool, if it still has no claim: everything is read again before each try. Waits for the end."""
+        until = time.monotonic() + self._patience_s
+        while True:
+            kept = await self._why_keep(name, with_nodes=with_nodes)
+            if kept:
+                return Swept(name, deleted=False, kept=kept)
+            try:
+                return await self._end(name, await self._pools.delete_pool(name))
+            except NotFoundError:
+                return Swept(name, deleted=True)
+            except CloudError as error:
+                if not isinstance(error, BusyError) or time.monotonic() >= until:
+                    return Swept(name, deleted=False, finding=error.finding)
+            await asyncio.sleep(self._poll_s)
+
+    async def _why_keep(self, name: str, *, with_nodes: bool) -> str:
         orphan = next((found for found in await self.find() if found.pool.name == name), None)
         if orphan is None:
-            return Swept(name, deleted=False, kept="it has a claim now, or is gone")
-        if not orphan.may_go(with_nodes=with_nodes):
-            return Swept(name, deleted=False, kept=orphan.message)
-        try:
-            ended = await self._end(await self._begin(name))
-        except NotFoundError:
-            return Swept(name, deleted=True)
-        except CloudError as error:
-            return Swept(name, deleted=False, finding=error.finding)
-        waiting = "" if ended.done else f"GKE is still deleting it (operation {ended.name})"
-        return Swept(name, deleted=ended.done and ended.finding is None, finding=ended.finding, kept=waiting)
+            return "it has a claim now, or is gone"
+        return "" if orphan.may_go(with_nodes=with_nodes) else orphan.message
 
     async def _judge(self, pool: PoolView) -> Orphan:
         nodes = await self._client.list(NODE, label_selector=f"{_NODE_POOL}={pool.name}")
         price = self._price(pool)
         return judge_orphan(pool, nodes=len(nodes.items), cluster_uid=self._uid, node_price=price)
 
-    async def _begin(self, name: str) -> OperationView:
-        until = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await self._pools.delete_pool(name)
-            except BusyError:
-                if time.monotonic() >= until:
-                    raise
-            await asyncio.sleep(self._poll_s)
-
-    async def _end(self, begun: OperationView) -> OperationView:
-        """The operation when it is done; as it stands when that takes longer than patience has it."""
+    async def _end(self, name: str, begun: OperationView) -> Swept:
+        """What came of the operation; a look at it that fails is repeated."""
         until = time.monotonic() + self._patience_s
         view = begun
-        while not view.done and time.monotonic() < until:
+        while not view.done:
+            if time.monotonic() >= until:
+                return Swept(name, deleted=False, kept=f"GKE is still deleting it (operation {begun.name})")
             await asyncio.sleep(self._poll_s)
-            view = await self._pools.get_operation(begun.name)
-        return view
+            try:
+                view = await self._pools.get_operation(begun.name)
+            except CloudError as error:
+                # GKE forgets an operation only long after its end.
+                if not error.retryable or isinstance(error, NotFoundError):
+                    raise
+        return Swept(name, deleted=view.finding is None, finding=view.finding)

@@ -12,7 +12,7 @@ from mistral_operator.api.names import CLUSTER_RESOURCE_LABEL, SHAPE_RESOURCE_LA
 from mistral_operator.capacity.errors import classify
 from mistral_operator.capacity.orphans import OrphanReason, price_node
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
-from mistral_operator.capacity.port import PoolStatus, PoolView
+from mistral_operator.capacity.port import OperationView, PoolStatus, PoolView
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.kinds import CLAIM, NODE
 from mistral_operator.controller.sweeper import Sweeper
@@ -134,6 +134,28 @@ async def test_a_busy_cluster_is_asked_again() -> None:
     world.cloud.refusals["delete"] = [busy, busy]
     assert (await world.sweeper.delete(POOL, with_nodes=False)).deleted
     assert world.cloud.calls.count("delete") == 3
+
+
+async def test_a_claim_that_appears_while_the_cluster_is_busy_saves_its_pool() -> None:
+    world = World(orphan())
+    busy = classify("FAILED_PRECONDITION", "Cluster is running incompatible operation operation-1.")
+
+    class BusyOnce(FakeCloud):
+        async def delete_pool(self, name: str) -> OperationView:
+            world.cluster.put(CLAIM, claim_body())
+            raise busy
+
+    cloud = BusyOnce(Kills(), clock=lambda: 0.0, pools=world.cloud.pools)
+    sweeper = Sweeper(world.cluster, cloud, cluster_uid=UID, price=lambda _: None, poll_s=0.0, patience_s=5.0)
+    swept = await sweeper.delete(POOL, with_nodes=True)
+    assert (swept.deleted, swept.kept) == (False, "it has a claim now, or is gone")
+
+
+async def test_a_look_at_the_deletion_that_fails_is_repeated() -> None:
+    world = World(orphan())
+    world.cloud.refusals["get"] = [classify("UNAVAILABLE", "socket closed")]
+    assert (await world.sweeper.delete(POOL, with_nodes=False)).deleted
+    assert world.cloud.pools == {}
 
 
 async def test_a_refusal_is_quoted_and_the_pool_counts_as_kept() -> None:
