@@ -70,6 +70,7 @@ class ChosenOption(ApiType):
     machine_type: Word | None = Field(None, description="GKE machine type.")
     devices: Number | None = Field(None, description="Devices per replica.")
     consumption: Word | None = Field(None, description="How the capacity is bought.")
+    reservation: Word | None = Field(None, description="The reservation that the machines are of, if any.")
     zones: Annotated[tuple[Word, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="Zones where the capacity is looked for."
     )
