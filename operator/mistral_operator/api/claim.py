@@ -25,6 +25,7 @@ from mistral_operator.api.common import (
 MAX_CLAIM_NAME_LENGTH = 37
 """GKE's 40 characters for a node pool's name without the prefix `mm-`."""
 
+MAX_SLICE_HOSTS = 256
 MAX_RUN_DURATION_S = 604_800
 """Google ends a flex-start machine after seven days at the latest."""
 
@@ -45,7 +46,7 @@ class ClaimShape(ApiType):
     machine_type: MachineType = Field(description="GKE machine type.")
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
     topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
-    hosts: Annotated[Count, Field(ge=2, le=256)] | None = Field(
+    hosts: Annotated[Count, Field(ge=2, le=MAX_SLICE_HOSTS)] | None = Field(
         None,
         description="Nodes of one multi-host slice, which come and go together. One node is a whole when left out.",
     )

@@ -13,7 +13,7 @@ _MODES: Final = {
     Consumption.ON_DEMAND: "on demand",
     Consumption.SPOT: "spot",
     Consumption.FLEX_START: "flex-start",
-    Consumption.RESERVATION: "reserved",
+    Consumption.RESERVATION: "reservation",
 }
 TIER_WORDS: Final = {
     Tier.VERIFIED: ", it has been run on this hardware",
@@ -54,7 +54,7 @@ def _word_batch(option: PlannedOption) -> str:
 def word_hardware(option: PlannedOption) -> str:
     """Such as `1 × l4 (nvidia-l4, g2-standard-8, on demand)`: the catalogue's name, with GKE's in brackets."""
     slice_ = f" {option.topology}" if option.topology else ""
-    machine = f"{option.accelerator_label}{slice_}, {_word_kind(option)}, {_MODES[option.consumption]}"
+    machine = f"{option.accelerator_label}{slice_}, {_word_kind(option)}, {_word_mode(option)}"
     return f"{word_devices(option)} ({machine})"
 
 
@@ -66,7 +66,11 @@ def word_devices(option: PlannedOption) -> str:
 def word_machine(option: PlannedOption) -> str:
     """Such as `g2-standard-8, on demand`, or `2 × ct6e-standard-4t 2x4, spot` for a slice."""
     slice_ = f" {option.topology}" if option.topology else ""
-    return f"{_word_kind(option)}{slice_}, {_MODES[option.consumption]}"
+    return f"{_word_kind(option)}{slice_}, {_word_mode(option)}"
+
+
+def _word_mode(option: PlannedOption) -> str:
+    return f"{_MODES[option.consumption]} {option.reservation}".rstrip()
 
 
 def _word_kind(option: PlannedOption) -> str:
@@ -152,7 +156,9 @@ def word_replicas(option: PlannedOption, requests_per_s: float) -> str:
 
 def word_ladder(model: MistralModel) -> str:
     """What the ladder is, and its order."""
-    return f"What would do, {_ORDERS[model.spec.optimize_for or OptimizeFor.COST]}"
+    asked = model.spec.capacity.options if model.spec.capacity else ()
+    order = _ORDERS[model.spec.optimize_for or OptimizeFor.COST]
+    return f"What would do, {'in the order of spec.capacity.options' if len(asked) > 1 else order}"
 
 
 def divide_memory(memory: MemoryBudget) -> list[tuple[str, int]]:
@@ -178,7 +184,7 @@ def money(amount: Decimal, places: int = 2) -> str:
     return f"{amount:,.{places}f}"
 
 
-FIRST_IS_TAKEN: Final = "The operator takes the first one; it does not move to another by itself yet."
+FIRST_IS_TAKEN: Final = "The operator begins with the first, and moves to the next one where there is no capacity."
 _ORDERS: Final = {
     OptimizeFor.COST: "cheapest first",
     OptimizeFor.LATENCY: "fastest first, the cheapest of those that are about as fast",

@@ -51,11 +51,12 @@ NEAREST_FIRST = (
 
 
 def plan_model(
-    model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+    model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, rung: str = ""
 ) -> Plan | PlanRefused:
     """Choose hardware, layout and engine settings for one model. Same input, same output.
 
-    Fields that are not built yet have been refused before, by `core.support`.
+    The plan is for the best option, or for the one called `rung`, as `Plan.rung_names` has it. Fields that are not
+    built yet have been refused before, by `core.support`.
     """
     spec = model.spec
     prepared = prepare(spec, catalogue, cluster, settings)
@@ -70,8 +71,16 @@ def plan_model(
         telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
         return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
-    runtime = next(item for item in runtimes.usable if _runs(item, options[0]))
-    return _build_plan(spec, task.model, runtime, options, refusals[:MOST_REFUSALS])
+    plan = _build_plan(spec, task.model, runtimes, options, refusals[:MOST_REFUSALS])
+    return _stand_on(rung, plan, spec, task.model, runtimes) if rung else plan
+
+
+def _stand_on(rung: str, plan: Plan, spec: MistralModelSpec, entry: Model, runtimes: Runtimes) -> Plan | PlanRefused:
+    """The same ladder, planned for another of its rungs: with its own engine, checkpoint and flags."""
+    names = plan.rung_names
+    if rung not in names:
+        return PlanRefused("RungNotPlanned", f"{rung} is no rung of the ladder any more, which has {', '.join(names)}")
+    return _build_plan(spec, entry, runtimes, plan.options, plan.refusals, names.index(rung))
 
 
 def prepare(
@@ -110,10 +119,12 @@ def prepare(
 def _build_plan(
     spec: MistralModelSpec,
     entry: Model,
-    runtime: Runtime,
+    runtimes: Runtimes,
     options: tuple[PlannedOption, ...],
     refusals: tuple[Refusal, ...],
+    rung: int = 0,
 ) -> Plan:
+    runtime = next(item for item in runtimes.usable if _runs(item, options[rung]))
     engine, weights = runtime.engine, runtime.weights
     return Plan(
         model_id=entry.id,
@@ -134,6 +145,7 @@ def _build_plan(
         checkpoint_uri=weights.bucket if engine.engine.converted_checkpoint else "",
         converts=engine.engine.converted_checkpoint and not weights.converted,
         gateway_image=engine.gateway_image,
+        rung=rung,
     )
 
 

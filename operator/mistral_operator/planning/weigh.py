@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mistral_operator.api.claim import MAX_SLICE_HOSTS
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.fit import Fit, batch_for, fit
@@ -140,6 +141,12 @@ def _check_hosts(task: Task, candidate: Candidate) -> Misfit | None:
     if not engine.multi_host:
         return Misfit(
             "SingleHostEngine", f"{engine.name} runs a replica on one machine, and this slice has {shape.hosts}"
+        )
+    if shape.hosts > MAX_SLICE_HOSTS:
+        return Misfit(
+            "SliceTooLarge",
+            f"a slice of {shape.hosts} machines is more than the {MAX_SLICE_HOSTS} that a NodePoolClaim holds; write a"
+            " smaller topology",
         )
     if not task.cluster.leader_worker_set:
         return Misfit(

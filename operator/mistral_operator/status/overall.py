@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mistral_operator.status.findings import Finding, met, unmet
+from mistral_operator.status.rungs import check_rung
 from mistral_operator.status.situation import Situation
 
 # In this order the first condition that doesn't hold explains why a model isn't ready.
@@ -61,6 +62,9 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
     if situation.ready_pods and len(situation.ready_pods) < situation.wanted_replicas:
         explaining = explain(parts)
         return met("ReplicasMissing", f"{explaining.reason}: {explaining.message}")
+    lower = check_rung(situation)
+    if lower:
+        return lower
     return unmet("AsWanted", "Nothing is missing of what is served.")
 
 

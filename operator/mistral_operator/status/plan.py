@@ -50,6 +50,7 @@ def _describe_option(option: PlannedOption) -> ChosenOption:
         machine_type=word(option.machine_type),
         devices=option.devices,
         consumption=option.consumption.value,
+        reservation=word(option.reservation) or None,
         zones=tuple(map(word, option.zones[:MOST_ZONES])),
         engine=word(f"{option.engine} {option.engine_version}"),
         image=option.image[:LONGEST_IMAGE],

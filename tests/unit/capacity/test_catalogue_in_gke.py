@@ -10,7 +10,7 @@ import pytest
 from google.cloud import container_v1
 from tests.support.claim_cases import a_claim
 
-from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.api.claim import MAX_SLICE_HOSTS, NodePoolClaim
 from mistral_operator.capacity.container_api import node_pool
 from mistral_operator.capacity.node_facts import find_node_facts
 from mistral_operator.capacity.pools import find_flaw, pool_spec
@@ -27,14 +27,10 @@ CATALOGUE = load_catalogue()
 VERSION = "1.36.3-gke.1000000"
 
 
-MOST_HOSTS = 256
-"""Of a claim; no model needs a larger slice."""
-
-
 def sold() -> Iterator[Any]:
     for accelerator in CATALOGUE.accelerators.values():
         for shape in accelerator.machines:
-            for mode in shape.consumption if shape.hosts <= MOST_HOSTS else ():
+            for mode in shape.consumption if shape.hosts <= MAX_SLICE_HOSTS else ():
                 name = f"{shape.machine_type}-{shape.topology}-{mode}"
                 flexible = mode == Consumption.FLEX_START.value
                 plannable = not (flexible and check_flex_start(accelerator.kind, shape, VERSION))

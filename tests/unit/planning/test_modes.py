@@ -133,6 +133,7 @@ def test_a_cluster_of_one_zone_needs_none_written() -> None:
             "FlexStartIsSingleHost",
             "write consumption: Spot or Reservation, or hardware of one machine",
         ),
+        ({"accelerator": "v5p", "topology": "16x16x16", "consumption": "Spot"}, "SliceTooLarge", "a smaller topology"),
     ],
 )
 def test_a_machine_that_is_not_sold_like_that_is_refused(option: dict[str, Any], reason: str, words: str) -> None:

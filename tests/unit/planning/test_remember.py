@@ -22,10 +22,10 @@ class Counting:
         self.asked: list[str] = []
 
     def plan(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, rung: str = ""
     ) -> Plan | PlanRefused:
         self.asked.append(model.metadata.name)
-        return plan_model(model, catalogue, cluster, settings)
+        return plan_model(model, catalogue, cluster, settings, rung)
 
 
 def a_model(name: str, **spec: Any) -> MistralModel:
@@ -48,6 +48,16 @@ def test_another_spec_is_another_plan() -> None:
     assert isinstance(small, Plan)
     assert isinstance(long, Plan)
     assert small.chosen.context_length != long.chosen.context_length == 4096
+
+
+def test_each_rung_of_a_ladder_has_a_plan_of_its_own() -> None:
+    memory = PlanMemory()
+    best = memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS)
+    assert isinstance(best, Plan)
+    second = memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS, best.rung_names[1])
+    assert isinstance(second, Plan)
+    assert (second.options, second.chosen) == (best.options, best.options[1])
+    assert memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS) is best
 
 
 def test_refusals_are_remembered_too() -> None:

@@ -10,5 +10,5 @@ where those are known; nothing here has ever been compared with a live cluster. 
                        autoscaler: scale_up, scale_down ───┘  watches pods, writes events
 
 Not simulated: ProvisioningRequests (a queued pool never grows), DWS' queue, blocks of reservations, the half hour until
-the autoscaler sees a new reservation, live migration, changes of a pool's machine type or disks.
+the autoscaler sees a new reservation, live migration, changes between a pool's ways to get machines.
 """

@@ -112,13 +112,15 @@ class Cloud:
         )
 
     def update(self, request: Any, name: str, fate: Fate = UNHARMED) -> Any:
-        """UpdateNodePool: another version, or labels, taints, resource labels, zones and settings."""
+        """UpdateNodePool: another version, or other machines, labels, taints, resource labels, zones and settings."""
         pool = self.find(name)
         if request.node_version not in ("", pool.message.version):
             rules.check_version(self.scenario, pool.machine, request.node_version)
             return self.upgrade(pool, request.node_version, Type.UPGRADE_NODES, fate)
         changes.check_fields(request)
         rules.check_update(self.scenario, pool.message, request)
+        if changes.rebuilds(request):
+            rules.check_new_pool(self.scenario, changes.applied(request, pool.message))
         return self._change(pool, lambda: self._update(pool, request), fate)
 
     def resize(self, name: str, per_zone: int, fate: Fate = UNHARMED) -> Any:
@@ -262,6 +264,8 @@ class Cloud:
     async def _update(self, pool: Pool, request: Any) -> Failure | None:
         changes.apply(request, pool.message)
         failure = await self._move(pool, list(request.locations)) if request.locations else None
+        if failure is None and changes.rebuilds(request):
+            failure = await self.provisioner.upgrade(pool, pool.message.version, list(pool.instances.values()))
         for instance in list(pool.instances.values()):
             await self.fleet.nodes.relabel(pool, instance)
         return failure

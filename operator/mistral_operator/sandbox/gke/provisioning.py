@@ -55,14 +55,17 @@ class Provisioner:
         _succeed(pool)
         return None
 
-    async def upgrade(self, pool: Pool, version: str) -> Failure | None:
-        """Make every machine again with this version, a slice as a whole; the caller holds the pool's lock.
+    async def upgrade(self, pool: Pool, version: str, old: Sequence[Instance] | None = None) -> Failure | None:
+        """Make machines again with this version, a slice as a whole; the caller holds the pool's lock.
 
-        Machines that only live for a while are left alone: those that follow them have the version.
+        `old`: those that go, or else all with another version. Machines that only live for a while are left alone:
+        those that follow them have the version.
         """
         pool.message.status = PoolStatus.RECONCILING
         pool.message.version = version
-        old = [i for i in pool.instances.values() if i.stays and i.version != version]
+        if old is None:
+            old = [i for i in pool.instances.values() if i.version != version]
+        old = [instance for instance in old if instance.stays]
         settings = pool.message.upgrade_settings
         failure = None
         if settings.strategy != Strategy.SHORT_LIVED:

@@ -9,6 +9,7 @@ from tests.support.simulated_gke import CLUSTER, Gke, Start, fixed_pool, l4_pool
 from mistral_operator.sandbox.gke import template
 
 H100 = [{"accelerator_type": "nvidia-h100-80gb", "accelerator_count": 8}]
+G4 = [{"accelerator_type": "nvidia-rtx-pro-6000", "accelerator_count": 1}]
 B200 = [{"accelerator_type": "nvidia-b200", "accelerator_count": 8}]
 
 DISK = {"disk_image": "global/images/engine", "mode": "CONTAINER_IMAGE_CACHE"}
@@ -130,7 +131,9 @@ async def test_a_pool_within_the_rules_is_taken(gke: Gke, pool: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"machine_type": "g2-standard-24"}, "does not do this yet: changing machine_type"),
+        ({"flex_start": True}, "does not do this yet: changing flex_start"),
+        ({"machine_type": "g2-standard-24"}, "g2-standard-24 has 2 x nvidia-l4, the request has 1 x nvidia-l4"),
+        ({"machine_type": "g4-standard-48", "accelerators": G4}, r"\[pd-balanced, g4-standard-48\] features are not"),
         ({"locations": ["europe-west4-a"]}, "not a zone of the cluster"),
         ({"labels": {"labels": {"a": "b c"}}}, "not a valid Kubernetes label value"),
         ({}, "Nothing to update"),

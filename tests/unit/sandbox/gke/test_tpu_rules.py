@@ -107,7 +107,11 @@ async def test_a_pool_within_the_rules_is_taken(gke: Gke, pool: dict[str, Any]) 
             "needs location_policy ANY",
         ),
         ("update_node_pool", {"locations": ["us-central1-b"]}, "slice node pool can't be changed"),
-        ("update_node_pool", {"machine_type": "ct6e-standard-8t"}, "does not do this yet: changing machine_type"),
+        (
+            "update_node_pool",
+            {"machine_type": "ct6e-standard-8t"},
+            "Unsupported TPU configuration: ct6e-standard-8t with topology 4x4",
+        ),
     ],
 )
 async def test_a_slice_keeps_its_rules(gke: Gke, rpc: str, change: dict[str, Any], text: str) -> None:
