@@ -7,7 +7,6 @@ from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
 from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
 from mistral_operator.api.pod import PodResources
-from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Task
 from mistral_operator.planning.choose import choose
@@ -16,6 +15,7 @@ from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
+from mistral_operator.planning.terms import NO_TERMS, Terms, hold_to_terms
 from mistral_operator.planning.types import (
     ClusterProfile,
     Consumption,
@@ -37,6 +37,9 @@ EXPERIMENTAL = "ExperimentalNotAllowed"
 NEAREST_FIRST = (
     "ExceedsHourlyCost",
     "PriceUnknown",
+    "ZoneNotAllowed",
+    "ConsumptionNotAllowed",
+    "AcceleratorNotAllowed",
     EXPERIMENTAL,
     "PodResourcesConflict",
     "PodExceedsMachine",
@@ -51,18 +54,25 @@ NEAREST_FIRST = (
 
 
 def plan_model(
-    model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+    model: MistralModel,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    settings: Settings,
+    terms: Terms = NO_TERMS,
 ) -> Plan | PlanRefused:
     """Choose hardware, layout and engine settings for one model. Same input, same output.
 
-    Fields that are not built yet have been refused before, by `core.support`.
+    Fields that are not built yet have been refused before, by `core.support`. `terms` are those of its serving class.
     """
     spec = model.spec
-    prepared = prepare(spec, catalogue, cluster, settings)
+    prepared = prepare(spec, catalogue, cluster, settings, terms)
     if isinstance(prepared, PlanRefused):
         return prepared
     task, runtimes = prepared
     wishes = read_wishes(spec, catalogue, cluster)
+    if isinstance(wishes, PlanRefused):
+        return wishes
+    wishes = hold_to_terms(wishes, spec.capacity.options if spec.capacity else (), terms, catalogue)
     if isinstance(wishes, PlanRefused):
         return wishes
     options, refusals = choose(task, wishes)
@@ -71,11 +81,15 @@ def plan_model(
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
         return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
     runtime = next(item for item in runtimes.usable if _runs(item, options[0]))
-    return _build_plan(spec, task.model, runtime, options, refusals[:MOST_REFUSALS])
+    return _build_plan(spec, task, runtime, options, refusals[:MOST_REFUSALS])
 
 
 def prepare(
-    spec: MistralModelSpec, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+    spec: MistralModelSpec,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    settings: Settings,
+    terms: Terms = NO_TERMS,
 ) -> tuple[Task, Runtimes] | PlanRefused:
     """Fix everything that is fixed before hardware is looked at: model, license, checkpoints, engines, workload."""
     resolved = resolve_model(spec.model or "", catalogue)
@@ -88,7 +102,8 @@ def prepare(
     weights = resolve_weights(entry, variant, spec)
     if isinstance(weights, PlanRefused):
         return weights
-    runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, settings.images)
+    images = {**settings.images, **dict(terms.images)}
+    runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, images)
     if isinstance(runtimes, PlanRefused):
         return runtimes
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
@@ -103,18 +118,19 @@ def prepare(
         settings=settings,
         optimize_for=spec.optimize_for or OptimizeFor.COST,
         workload=read_workload(spec),
+        terms=terms,
     )
     return task, runtimes
 
 
 def _build_plan(
     spec: MistralModelSpec,
-    entry: Model,
+    task: Task,
     runtime: Runtime,
     options: tuple[PlannedOption, ...],
     refusals: tuple[Refusal, ...],
 ) -> Plan:
-    engine, weights = runtime.engine, runtime.weights
+    engine, weights, entry = runtime.engine, runtime.weights, task.model
     return Plan(
         model_id=entry.id,
         display_name=entry.name,
@@ -126,7 +142,7 @@ def _build_plan(
         license_id=entry.license.id,
         options=options,
         refusals=refusals,
-        notes=tuple(note_plan(weights, engine)),
+        notes=tuple(note_plan(weights, engine, task.terms)),
         weights_precision=weights.precision,
         engine_env=engine.env,
         engine_model=engine.model_name,
@@ -144,10 +160,22 @@ def _runs(runtime: Runtime, option: PlannedOption) -> bool:
 def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
     telling = _most_telling(tried)
+    advice, allowed = _suggest(task), True
+    if not advice and task.terms != NO_TERMS:
+        advice, allowed = _suggest(replace(task, terms=NO_TERMS)), False
+    if advice and not allowed:
+        advice = (
+            f"{task.terms.source} allows nothing that would do: name another class in spec.servingClassName, or ask"
+            f" those who keep this one. {advice}"
+        )
     reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
+    if advice and not allowed:
+        reason = "NothingAllowed"
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
     return PlanRefused(
-        reason, f"no hardware is left for {task.model.name}: {arithmetic}. {_suggest(task)}", refusals[:MOST_REFUSALS]
+        reason,
+        f"no hardware is left for {task.model.name}: {arithmetic}. {advice or _suggest_smaller(task)}",
+        refusals[:MOST_REFUSALS],
     )
 
 
@@ -162,7 +190,7 @@ def _most_telling(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
 
 
 def _suggest(task: Task) -> str:
-    """Name the cheapest hardware that would do without the user's limits, or say that there is none."""
+    """Name the cheapest hardware that would do without the user's limits, and within the class's; or nothing."""
     free = replace(task, max_hourly_cost=None)
     spot = Wish(consumption=Consumption.SPOT)
     attempts: tuple[tuple[Task, str], ...] = (
@@ -177,6 +205,11 @@ def _suggest(task: Task) -> str:
             options, _ = choose(attempt, (wish,))
             if options:
                 return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
+    return ""
+
+
+def _suggest_smaller(task: Task) -> str:
+    """Nothing would do; say what would make the weights smaller."""
     engines = ", ".join(dict.fromkeys(item.engine.engine.name for item in task.runtimes))
     precision = task.runtimes[0].demand.precision
     smaller = next((name.value for name, value in PRECISIONS.items() if _is_smaller(task, value, precision)), "")

@@ -8,9 +8,10 @@ from typing import Final
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
 
-Planner = Callable[[MistralModel, Catalogue, ClusterProfile, Settings], Plan | PlanRefused]
+Planner = Callable[[MistralModel, Catalogue, ClusterProfile, Settings, Terms], Plan | PlanRefused]
 
 _REMEMBERED: Final = 256
 
@@ -30,21 +31,26 @@ class PlanMemory:
     def __init__(self, planner: Planner = plan_model) -> None:
         self._planner = planner
         self._premises: _Premises | None = None
-        self._answers: OrderedDict[str, Plan | PlanRefused] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, Terms], Plan | PlanRefused] = OrderedDict()
 
     def plan(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+        self,
+        model: MistralModel,
+        catalogue: Catalogue,
+        cluster: ClusterProfile,
+        settings: Settings,
+        terms: Terms = NO_TERMS,
     ) -> Plan | PlanRefused:
-        """The plan, the same object for the same spec. Planning reads nothing of a model but its spec."""
+        """The plan, the same object for the same spec and terms. Planning reads nothing else of a model."""
         premises = _Premises(catalogue, cluster, settings)
         if premises != self._premises:
             self._premises = premises
             self._answers.clear()
-        spec = model.spec.model_dump_json()
-        answer = self._answers.get(spec)
+        asked = (model.spec.model_dump_json(), terms)
+        answer = self._answers.get(asked)
         if answer is None:
-            answer = self._answers[spec] = self._planner(model, catalogue, cluster, settings)
+            answer = self._answers[asked] = self._planner(model, catalogue, cluster, settings, terms)
             if len(self._answers) > _REMEMBERED:
                 self._answers.popitem(last=False)
-        self._answers.move_to_end(spec)
+        self._answers.move_to_end(asked)
         return answer
