@@ -53,9 +53,9 @@ class ServingClassLimits(ApiType):
         ),
     )
 
-    accelerators: Annotated[
-        tuple[Accelerator, ...], Field(min_length=1, max_length=32, json_schema_extra=LIST_SET)
-    ] = Field((), description="Accelerators by catalogue id or by GKE's name, such as `l4`. All when left out.")
+    accelerators: Annotated[tuple[Accelerator, ...], Field(min_length=1, max_length=32, json_schema_extra=LIST_SET)] = (
+        Field((), description="Accelerators by catalogue id or by GKE's name, such as `l4`. All when left out.")
+    )
     consumption: Annotated[tuple[Consumption, ...], Field(min_length=1, max_length=4, json_schema_extra=LIST_SET)] = (
         Field(
             (),
@@ -103,9 +103,7 @@ class DefaultWeightsCache(ApiType):
 
     uri: Annotated[
         str,
-        Field(
-            min_length=6, max_length=_LONGEST_BUCKET, pattern=r"^gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9._-]+)*$"
-        ),
+        Field(min_length=6, max_length=_LONGEST_BUCKET, pattern=r"^gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9._-]+)*$"),
     ] = Field(
         description="Bucket or folder, such as `gs://models/cache`; each model gets a folder NAMESPACE/NAME below it."
     )

@@ -47,6 +47,7 @@ class Reflector:
         self._rng = rng or random.Random()  # noqa: S311
         self._failures = 0
         self._blind = False
+        self._absent = False
         self._version = ""
         self.synced = asyncio.Event()
         """Set after the first complete list."""
@@ -102,12 +103,16 @@ class Reflector:
         for key in self._shelf.absent_from(present, int(version)):
             self._shelf.remove(key, int(version))
         self.last_activity = time.monotonic()
+        self._absent = False
         self.synced.set()
         self._see_again()
         return version
 
     def _find_none(self) -> None:
         """The kind isn't served, so nothing of it is there."""
+        if not self._absent:
+            self._absent = True
+            log.info("The cluster doesn't serve %s, so there are none; looking again from time to time", self.name)
         for key in self._shelf.keys():  # noqa: SIM118 - not a dict
             meta = self._shelf.meta(key)
             if meta is not None:

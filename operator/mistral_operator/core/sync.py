@@ -15,6 +15,7 @@ from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
 from mistral_operator.core.revisions import History, pin, read_history
+from mistral_operator.core.serving_class import Ruling, bound_spend, name_spend_limit, rule
 from mistral_operator.core.slices import (
     explain_missing_controller,
     find_held,
@@ -42,7 +43,7 @@ from mistral_operator.status.build import build_status, read_status
 from mistral_operator.status.conversion import ConversionView, view_conversion
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.pods import PodView, view_pods
-from mistral_operator.status.situation import Situation
+from mistral_operator.status.situation import ClassView, Situation
 
 _Object = Mapping[str, Any]
 WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
@@ -64,8 +65,13 @@ def sync(
     """
     children = [child for child in observed.children if _belongs_to(child, model)]
     history = read_history(children)
+    ruling = rule(model, observed.serving_classes)
     accepted, revision = _choose_revision(
-        model, history, settings, plan=lambda: planner(model, catalogue, observed.cluster, settings)
+        model,
+        ruling,
+        history,
+        settings,
+        plan=lambda: planner(ruling.model, catalogue, observed.cluster, settings, ruling.terms),
     )
     license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
     if license_refused and accepted.holds:
@@ -73,16 +79,20 @@ def sync(
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
     if missing and accepted.holds:
         accepted = missing
+    if ruling.remark and accepted.holds:
+        accepted = replace(accepted, message=f"{accepted.message} {ruling.remark}")
+    bounded = _bound(model, ruling, history, children, accepted, revision)
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
     if revision:
-        wanted = 0 if missing else count_wanted_slices(model, revision, former)
+        wanted = 0 if missing else count_wanted_slices(bounded, revision, former)
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
-    situation = _gather(model, observed, children, history, pods, accepted, revision)
+    situation = _gather(bounded, observed, children, history, pods, accepted, revision)
+    situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
     before = read_status(model)
     status = build_status(situation, before, now)
-    manifests = render(model, revision, former, situation) if revision else ()
+    manifests = render(bounded, revision, former, situation) if revision else ()
     return Outcome(
         manifests=manifests,
         claims=render_claims(revision, former),
@@ -101,7 +111,11 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
 
 
 def _choose_revision(
-    model: MistralModel, history: History, settings: Settings, plan: Callable[[], Plan | PlanRefused]
+    model: MistralModel,
+    ruling: Ruling,
+    history: History,
+    settings: Settings,
+    plan: Callable[[], Plan | PlanRefused],
 ) -> tuple[Finding, Revision | None]:
     unsupported = find_unsupported(model)
     if unsupported:
@@ -111,13 +125,46 @@ def _choose_revision(
     if unreadable:
         return _explain_unreadable(model, unreadable), history.latest
     pinned = history.find(digest)
-    if pinned:
+    # What runs stays when its class changes. An earlier plan that comes back is held to the class as a new one is.
+    refused = ruling.refused if ruling.missing or not pinned else None
+    if pinned and not history.is_latest(pinned):
+        refused = refused or ruling.find_breach(pinned.plan)
+    if pinned and not refused:
         return _accept(pinned.plan), _renumber(pinned, history)
-    planned = plan()
+    planned = refused or plan()
     if isinstance(planned, PlanRefused):
         return unmet(planned.reason, planned.message), history.latest
-    made = pin(model, planned, digest=digest, number=history.next_number, version=settings.operator_version)
+    made = pin(ruling.model, planned, digest=digest, number=history.next_number, version=settings.operator_version)
     return _accept(planned), made
+
+
+def _bound(
+    model: MistralModel,
+    ruling: Ruling,
+    history: History,
+    children: Sequence[_Object],
+    accepted: Finding,
+    revision: Revision | None,
+) -> MistralModel:
+    """The model as far as its class pays for it."""
+    if revision is None:
+        return model
+    workload = _find_workload(model, children, revision) or {}
+    return bound_spend(
+        ruling,
+        model,
+        revision.plan,
+        accepted=accepted.holds,
+        pinned=history.is_latest(revision),
+        standing=int(workload.get("spec", {}).get("replicas", 0)),
+    )
+
+
+def _view_class(model: MistralModel, ruling: Ruling, revision: Revision | None) -> ClassView:
+    breach = ruling.find_breach(revision.plan) if revision else None
+    return ClassView(
+        name=ruling.name, breach=breach.message if breach else "", spend_limit=name_spend_limit(ruling, model)
+    )
 
 
 def _explain_unreadable(model: MistralModel, stored: Unreadable) -> Finding:

@@ -160,22 +160,19 @@ def _runs(runtime: Runtime, option: PlannedOption) -> bool:
 def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
     telling = _most_telling(tried)
-    advice, allowed = _suggest(task), True
-    if not advice and task.terms != NO_TERMS:
-        advice, allowed = _suggest(replace(task, terms=NO_TERMS)), False
-    if advice and not allowed:
+    reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
+    advice = _suggest(task)
+    beyond = "" if advice or task.terms == NO_TERMS else _suggest(replace(task, terms=NO_TERMS))
+    if beyond:
+        reason = "NothingAllowed"
         advice = (
             f"{task.terms.source} allows nothing that would do: name another class in spec.servingClassName, or ask"
-            f" those who keep this one. {advice}"
+            f" those who keep it for more. {beyond}"
         )
-    reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
-    if advice and not allowed:
-        reason = "NothingAllowed"
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
+    advice = advice or _suggest_smaller(task)
     return PlanRefused(
-        reason,
-        f"no hardware is left for {task.model.name}: {arithmetic}. {advice or _suggest_smaller(task)}",
-        refusals[:MOST_REFUSALS],
+        reason, f"no hardware is left for {task.model.name}: {arithmetic}. {advice}", refusals[:MOST_REFUSALS]
     )
 
 

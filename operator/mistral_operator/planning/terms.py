@@ -1,4 +1,4 @@
-"""The terms of a serving class: what of the hardware it allows, and which images it gives. The planner keeps to them."""
+"""The terms of a serving class, which the planner keeps to: hardware that it allows, and images that it gives."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -10,6 +10,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import PlanMemory
+from mistral_operator.planning.terms import Terms
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
 
 CATALOGUE = load_catalogue()
@@ -22,10 +23,10 @@ class Counting:
         self.asked: list[str] = []
 
     def plan(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, terms: Terms
     ) -> Plan | PlanRefused:
         self.asked.append(model.metadata.name)
-        return plan_model(model, catalogue, cluster, settings)
+        return plan_model(model, catalogue, cluster, settings, terms)
 
 
 def a_model(name: str, **spec: Any) -> MistralModel:
@@ -48,6 +49,16 @@ def test_another_spec_is_another_plan() -> None:
     assert isinstance(small, Plan)
     assert isinstance(long, Plan)
     assert small.chosen.context_length != long.chosen.context_length == 4096
+
+
+def test_two_classes_take_turns_without_forgetting() -> None:
+    planner = Counting()
+    memory = PlanMemory(planner.plan)
+    l4, h100 = (Terms("MistralServingClass x", accelerators=(name,)) for name in ("l4", "h100-80"))
+    for _ in range(2):
+        plans = [memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS, terms) for terms in (l4, h100)]
+    assert [isinstance(plan, Plan) and plan.chosen.accelerator for plan in plans] == ["l4", "h100-80"]
+    assert len(planner.asked) == 2
 
 
 def test_refusals_are_remembered_too() -> None:
