@@ -37,10 +37,10 @@ EXPERIMENTAL = "ExperimentalNotAllowed"
 NEAREST_FIRST = (
     "ExceedsHourlyCost",
     "PriceUnknown",
+    EXPERIMENTAL,
     "ZoneNotAllowed",
     "ConsumptionNotAllowed",
     "AcceleratorNotAllowed",
-    EXPERIMENTAL,
     "PodResourcesConflict",
     "PodExceedsMachine",
     "HostMemoryTooSmall",

@@ -7,6 +7,7 @@ from typing import Final
 
 from mistral_operator.api.capacity import CapacityOption
 from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.layout import Misfit
 from mistral_operator.planning.types import Consumption, PlannedOption, PlanRefused
 from mistral_operator.planning.units import exact_dollars_text
@@ -78,7 +79,7 @@ def check_price(terms: Terms, price: Decimal | None, note: str) -> Misfit | None
     if price > terms.max_hourly_cost:
         return Misfit(
             "ExceedsHourlyCost",
-            f"one replica costs {exact_dollars_text(price)}, more than {field}:"
+            f"one replica costs {exact_dollars_text(price)}{mark_price(note)}, more than {field}:"
             f" {exact_dollars_text(terms.max_hourly_cost)}",
         )
     return None

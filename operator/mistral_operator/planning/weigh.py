@@ -37,8 +37,8 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
         return _refuse(candidate, host)
     devices, precision = split.layout.coupled_devices, runtime.demand.precision
     verdict = judge(task.catalogue, task.model, engine, candidate.accelerator, devices, precision)
-    misfit = check_pod(task.pod_resources, shape, host) or _check_tier(task, verdict)
-    misfit = misfit or _check_terms(task, candidate) or _check_cost(task, candidate)
+    misfit = check_pod(task.pod_resources, shape, host) or _check_terms(task, candidate)
+    misfit = misfit or _check_tier(task, verdict) or _check_cost(task, candidate)
     if misfit:
         return _refuse(candidate, misfit)
     return build_option(task, candidate, split, host, verdict)
@@ -194,7 +194,7 @@ def _check_tier(task: Task, verdict: Verdict) -> Misfit | None:
 
 
 def _check_terms(task: Task, candidate: Candidate) -> Misfit | None:
-    """Whether the model's serving class allows it. Asked late, so that what it refuses would have done."""
+    """Whether the model's serving class allows it. Asked late, so that what it refuses would have fit."""
     misfit = check_hardware(
         task.terms,
         accelerator=candidate.accelerator.id,
