@@ -1,6 +1,6 @@
 """MistralServingClasses from files, held to the rules that the API server would hold them to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,22 @@ def _check(document: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     try:
         faults += violations(MistralServingClass.model_validate(document))
     except ValidationError as error:
-        faults += [word_fault(detail) for detail in error.errors(include_url=False)]
+        faults += [word_fault(detail) for detail in _without_echoes(error.errors(include_url=False))]
     if not name:
         faults.append("metadata.name is missing; write metadata: {name: standard}, for instance")
     if not faults:
         return document
     lines = [line for fault in faults for line in hang(fault)]
     raise click.ClickException("\n".join([f"{source}: {CLASS_KIND} {name or 'without a name'} is refused:", *lines]))
+
+
+def _without_echoes(details: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The parser finds a list too short whose only item it has just refused."""
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        here = detail["loc"]
+        if not any(len(place) > len(here) and place[: len(here)] == here for place in places):
+            yield detail
 
 
 def _word_unknown(path: str) -> str:
