@@ -61,7 +61,7 @@ VALID: dict[str, Json] = {
             "zones": ["us-central1-a"],
             "provisioners": ["ContainerAPI", "ComputeClass", "ConfigConnector", "Existing"],
             "maxHourlyCost": "12.50",
-            "forbiddenFields": ["EngineImage", "EngineExtraArgs", "EngineEnv", "Pod"],
+            "forbiddenFields": ["EngineImage", "EngineExtraArgs", "EngineEnv", "Pod", "ServiceAccountName"],
         },
         defaults={
             "images": [{"engine": "vllm-gpu", "image": "mirror.example/vllm:1"}],

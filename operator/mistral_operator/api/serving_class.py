@@ -31,6 +31,7 @@ class ModelField(StrEnum):
     ENGINE_EXTRA_ARGS = "EngineExtraArgs"
     ENGINE_ENV = "EngineEnv"
     POD = "Pod"
+    SERVICE_ACCOUNT_NAME = "ServiceAccountName"
 
 
 class EngineName(StrEnum):
@@ -79,12 +80,12 @@ class ServingClassLimits(ApiType):
         ),
     )
     forbidden_fields: Annotated[
-        tuple[ModelField, ...], Field(min_length=1, max_length=4, json_schema_extra=LIST_SET)
+        tuple[ModelField, ...], Field(min_length=1, max_length=5, json_schema_extra=LIST_SET)
     ] = Field(
         (),
         description=(
             "Parts of the spec that a model must leave out: `spec.engine.image`, `spec.engine.extraArgs`,"
-            " `spec.engine.env`, `spec.pod`. None when left out."
+            " `spec.engine.env`, `spec.pod`, `spec.serviceAccountName`. None when left out."
         ),
     )
 

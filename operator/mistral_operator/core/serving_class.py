@@ -55,8 +55,8 @@ class Ruling:
             return None
         option = plan.chosen
         what = f"{option.accelerator} ({option.machine_type}, {option.consumption.value})"
-        return PlanRefused(misfit.reason, f"the pinned plan's {what} is no longer allowed: {misfit.message}; write"
-                           " hardware that is in spec.capacity.options to have it planned anew")  # fmt: skip
+        return PlanRefused(misfit.reason, f"the pinned plan's {what} is not allowed now: {misfit.message}; write other"
+                           " hardware in spec.capacity.options to have it planned anew")  # fmt: skip
 
 
 def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
@@ -193,6 +193,8 @@ def _check_fields(spec: MistralModelSpec, limits: ServingClassLimits, source: st
         return PlanRefused("EnvNotAllowed", f"spec.engine.env {advice}")
     if ModelField.POD in limits.forbidden_fields and spec.pod:
         return PlanRefused("PodNotAllowed", f"spec.pod {advice}")
+    if ModelField.SERVICE_ACCOUNT_NAME in limits.forbidden_fields and spec.service_account_name:
+        return PlanRefused("ServiceAccountNotAllowed", f"spec.serviceAccountName {advice}")
     return None
 
 

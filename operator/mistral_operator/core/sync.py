@@ -6,6 +6,7 @@ The operator, `render`, and every kind of test call it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
@@ -66,13 +67,8 @@ def sync(
     children = [child for child in observed.children if _belongs_to(child, model)]
     history = read_history(children)
     ruling = rule(model, observed.serving_classes)
-    accepted, revision = _choose_revision(
-        model,
-        ruling,
-        history,
-        settings,
-        plan=lambda: planner(ruling.model, catalogue, observed.cluster, settings, ruling.terms),
-    )
+    plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, ruling.terms)
+    accepted, revision = _choose_revision(model, ruling, history, settings, plan)
     license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
     if license_refused and accepted.holds:
         accepted = unmet(license_refused.reason, license_refused.message)

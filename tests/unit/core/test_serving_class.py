@@ -109,6 +109,7 @@ FIELDS = {
     "EngineExtraArgs": ({"engine": {"extraArgs": ["--seed=1"]}}, "ExtraArgsNotAllowed", "spec.engine.extraArgs"),
     "EngineEnv": ({"engine": {"env": [{"name": "A", "value": "b"}]}}, "EnvNotAllowed", "spec.engine.env"),
     "Pod": ({"pod": {"labels": {"a": "b"}}}, "PodNotAllowed", "spec.pod"),
+    "ServiceAccountName": ({"serviceAccountName": "a"}, "ServiceAccountNotAllowed", "spec.serviceAccountName"),
 }
 
 
