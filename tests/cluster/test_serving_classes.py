@@ -14,6 +14,7 @@ from tests.support.running_sandbox import CRDS
 from tests.support.stack import Stack, command
 
 from mistral_operator.api.names import API_VERSION, CLASS_PLURAL, DEFAULT_CLASS_ANNOTATION, GROUP
+from mistral_operator.sandbox.crds import install_crds
 from mistral_operator.sandbox.kube import APPLY_PATCH
 
 CLASSES = f"/apis/{API_VERSION}/{CLASS_PLURAL}"
@@ -124,17 +125,26 @@ async def test_a_class_costs_no_writes_once_its_models_have_heard_of_it(stack: S
     assert (await stack.get("chat"))["metadata"]["resourceVersion"] == settled
 
 
-async def test_a_cluster_without_the_definition_is_one_without_classes(tmp_path: Path) -> None:
-    older = tmp_path / "crds"
+async def test_a_cluster_without_the_definition_is_one_without_classes_until_it_has_it(tmp_path: Path) -> None:
+    older, newer = tmp_path / "older", tmp_path / "newer"
     shutil.copytree(CRDS, older)
+    newer.mkdir()
     definition = f"{GROUP}_{CLASS_PLURAL}.yaml"
-    (older / definition).rename(tmp_path / definition)
+    (older / definition).rename(newer / definition)
     async with light_stack(tmp_path / "sandbox", crds=older) as (stack, _):
         stack.operator.start()
         await stack.apply("chat", **CHAT)
         await stack.expect_ready("chat")
         assert "servingClassName" not in (await stack.get("chat"))["status"]
         assert f"The cluster doesn't serve {CLASS_PLURAL}" in stack.operator.log(500)
+        await install_crds(stack.kube, newer)
+        await set_class(stack)
+        await stack.expect("chat", "Accepted", "True")
+        await eventually(lambda: _is_under(stack, "chat", "standard"), 60, stack.story)
+
+
+async def _is_under(stack: Stack, name: str, serving_class: str) -> bool:
+    return bool((await stack.get(name))["status"]["servingClassName"] == serving_class)
 
 
 async def _machine_of(stack: Stack, name: str, machine_type: str) -> bool:
