@@ -5,7 +5,7 @@ only gets no more replicas than the class pays for.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from mistral_operator.api.serving_class import (
 from mistral_operator.api.weights import CacheMode, Weights, WeightsCache
 from mistral_operator.planning.terms import NO_TERMS, Terms, check_option
 from mistral_operator.planning.types import Plan, PlanRefused
+from mistral_operator.status.findings import Finding
 
 _MOST_LABELS: Final = 32
 """So many resource labels a NodePoolClaim takes."""
@@ -43,8 +44,8 @@ class Ruling:
     """Why the class, or the want of it, lets nothing be planned for this spec."""
     missing: bool = False
     """Whether the class isn't there, or can't be read: then nothing is known of its limits."""
-    remark: str = ""
-    """What a reader of the conditions should know of how the class was found."""
+    doubts: str = ""
+    """Names of all classes that are marked as the default, where this is the newest of several."""
 
     def find_breach(self, plan: Plan) -> PlanRefused | None:
         """Why the class doesn't allow a plan that was pinned under other terms; None where it does."""
@@ -75,18 +76,23 @@ def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
         where = ".".join(str(part) for part in first["loc"])
         message = f"{source} can't be read by this version of the operator: {where}: {first['msg']}; write it anew"
         return Ruling(model, refused=PlanRefused("ServingClassUnreadable", message), missing=True)
-    remark = f"It is under {source}."
-    if not named and len(defaults) > 1:
-        names = ", ".join(sorted(_name(item) for item in defaults))
-        remark = f"It is under {source}, the newest of those marked as the default ({names}): leave only one marked."
     limits, extras = parsed.spec.limits or ServingClassLimits(), parsed.spec.defaults or ServingClassDefaults()
     return Ruling(
         model=_add_defaults(model, extras),
         name=_name(chosen),
         terms=_read_terms(source, limits, extras),
         refused=_check_namespace(model, parsed, source) or _check_spec(model.spec, limits, extras, source),
-        remark=remark,
+        doubts="" if named or len(defaults) == 1 else ", ".join(map(_name, defaults)),
     )
+
+
+def annotate(ruling: Ruling, accepted: Finding) -> Finding:
+    """Say under which class a model is, and whatever the answer, that somebody has marked several as the default."""
+    if not ruling.name or not (accepted.holds or ruling.doubts):
+        return accepted
+    doubts = f", the newest of those marked as the default ({ruling.doubts}): leave only one marked"
+    remark = f"It is under {ruling.terms.source}{doubts if ruling.doubts else ''}."
+    return replace(accepted, message=f"{accepted.message.rstrip('.')}. {remark}")
 
 
 def bound_spend(
@@ -100,9 +106,9 @@ def bound_spend(
     """
     kept = standing if pinned else 0
     price, limit = plan.chosen.hourly_cost, ruling.terms.max_hourly_cost
-    if (ruling.refused and not accepted) or (limit is not None and not price):
+    if (ruling.refused and not accepted) or (limit is not None and price is None):
         return _change(model, replicas=min(model.spec.replicas, kept))
-    if limit is None or not price:
+    if limit is None or price is None:
         return model
     own = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
     allowed = max(limit, kept * price)

@@ -16,7 +16,7 @@ from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
 from mistral_operator.core.revisions import History, pin, read_history
-from mistral_operator.core.serving_class import Ruling, bound_spend, name_spend_limit, rule
+from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
 from mistral_operator.core.slices import (
     explain_missing_controller,
     find_held,
@@ -75,8 +75,7 @@ def sync(
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
     if missing and accepted.holds:
         accepted = missing
-    if ruling.remark and accepted.holds:
-        accepted = replace(accepted, message=f"{accepted.message} {ruling.remark}")
+    accepted = annotate(ruling, accepted)
     bounded = _bound(model, ruling, history, children, accepted, revision)
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)

@@ -1,20 +1,26 @@
 """Each limit of a class: what it lets through, and what it refuses in which words; and what a class gives."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.world import CLUSTER, SETTINGS, make_class, make_model
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.serving_class import EngineName
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.core.serving_class import Ruling, bound_spend, name_spend_limit, rule
+from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
+from mistral_operator.core.spend import count_wanted_replicas
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan, PlanRefused
+from mistral_operator.status.findings import met, unmet
 
 CATALOGUE = load_catalogue()
+MONEY = st.decimals(min_value=0, max_value=500, places=4)
 MAXTEXT = {"model": "mistral-7b-v0.1", "allowExperimental": True}
 MAXTEXT |= {"engine": {"type": "JetStreamMaxText", "image": "registry.example/maxtext:1"}}
 
@@ -41,11 +47,8 @@ def test_a_class_that_says_nothing_changes_nothing_but_says_its_name() -> None:
     model = a_model()
     ruling = judge(model)
     assert ruling.model == model
-    assert (ruling.name, ruling.refused, ruling.remark) == (
-        "standard",
-        None,
-        "It is under MistralServingClass standard.",
-    )
+    assert (ruling.name, ruling.refused) == ("standard", None)
+    assert annotate(ruling, met("Planned", "Well.")).message == "Well. It is under MistralServingClass standard."
     plain, planned = plan_model(model, CATALOGUE, CLUSTER, SETTINGS), plan_in(ruling)
     assert isinstance(plain, Plan)
     assert isinstance(planned, Plan)
@@ -63,11 +66,16 @@ def test_of_two_defaults_the_newest_counts_and_the_condition_says_so() -> None:
     new = [make_class(name, created="2026-05-01T00:00:00Z") for name in ("new", "also-new")]
     ruling = rule(a_model(), [old, *new])
     assert ruling.name == "also-new", "of one second the first by name"
-    assert ruling.remark == (
+    said = (
         "It is under MistralServingClass also-new, the newest of those marked as the default (also-new, b-old, new):"
         " leave only one marked."
     )
-    assert rule(a_model(servingClassName="new"), [old, *new]).remark == "It is under MistralServingClass new."
+    for accepted in (met("Planned", "Well."), unmet("NothingFits", "leave it out")):
+        assert annotate(ruling, accepted) == replace(accepted, message=f"{accepted.message.rstrip('.')}. {said}")
+    named = rule(a_model(servingClassName="new"), [old, *new])
+    assert annotate(named, met("Planned", "Well.")).message == "Well. It is under MistralServingClass new."
+    refused = unmet("NothingFits", "leave it out")
+    assert annotate(named, refused) == refused
 
 
 @pytest.mark.parametrize(
@@ -206,6 +214,29 @@ def test_what_stands_of_a_pinned_plan_stays_and_a_new_plan_gets_what_the_class_p
     assert _bound("1.00", standing=3) == (4, 3 * hourly)
     assert _bound("1.00", standing=3, pinned=False) == (4, Decimal("1.00"))
     assert _bound("1.00", standing=3, own="2.00") == (4, Decimal("2.00")), "a model's own limit is never raised"
+
+
+@given(
+    limit=MONEY, own=st.none() | MONEY, price=st.none() | MONEY, wanted=st.integers(0, 50), standing=st.integers(0, 50)
+)
+def test_replicas_cost_no_more_than_the_limit_or_than_what_stands(
+    limit: Decimal, own: Decimal | None, price: Decimal | None, wanted: int, standing: int
+) -> None:
+    model = a_model(replicas=wanted, **({"capacity": {"maxHourlyCost": f"{own:f}"}} if own is not None else {}))
+    plan = plan_in(Ruling(a_model()))
+    assert isinstance(plan, Plan)
+    plan = replace(plan, options=(replace(plan.chosen, hourly_cost=price),))
+    ruling = judge(model, limits={"maxHourlyCost": f"{limit:f}"})
+    bounded = bound_spend(ruling, model, plan, accepted=True, pinned=True, standing=standing)
+    count = count_wanted_replicas(bounded, plan)
+    assert count <= wanted
+    if price is None:
+        assert count <= standing
+        return
+    assert count * price <= max(limit, standing * price)
+    assert own is None or count * price <= own
+    if own is None and wanted <= standing:
+        assert count == wanted, "nothing that stands is taken away"
 
 
 def test_a_class_that_is_not_for_the_model_gives_it_no_more_replicas() -> None:
