@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
 Json = dict[str, Any]
 MODEL = "mistral-7b-v0.3"
 OTHER_POOL = {"options": [{"accelerator": "l4", "devices": 2}]}
+ONE_RUNG = {"options": [{"machineType": "g2-standard-8"}]}
 TAKEN = "team-with-a-taken-name"
 BUSY = "Cluster is running incompatible operation operation-1700000000000-12345678."
 DENIED = 'Required "container.clusters.update" permission(s) for "projects/sandbox-project/locations/us-central1".'
@@ -146,7 +147,7 @@ async def test_a_shortage_that_only_the_autoscaler_tells_of_is_quoted(stack: Sta
     what, lacking, plenty, words = SHORTAGES[reason]
     await stack.change_gke(what, **lacking)
     try:
-        await stack.apply("chat", model=MODEL)
+        await stack.apply("chat", model=MODEL, capacity=ONE_RUNG)
         told = await stack.expect("chat", "CapacityReady", "False", reason)
     finally:
         await stack.change_gke(what, **plenty)

@@ -84,6 +84,13 @@ def test_defaults_are_the_operators_own() -> None:
     assert values["workers"] == options.workers
     assert values["resyncSeconds"] == options.resync_s
     assert values["claimIdleAfterSeconds"] == options.settings.claim_idle_after_s
+    ladder = options.settings.ladder
+    assert values["ladder"] == {
+        "zonePatienceSeconds": ladder.zone_patience_s,
+        "stockoutCooldownSeconds": ladder.stockout_cooldown_s,
+        "refusedCooldownSeconds": ladder.refused_cooldown_s,
+        "returnIntervalSeconds": ladder.return_interval_s,
+    }
 
 
 def test_the_chart_takes_just_the_files_that_the_operator_reads() -> None:

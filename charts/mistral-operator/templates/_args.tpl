@@ -7,6 +7,10 @@
 - --workers={{ .Values.workers }}
 - --resync-s={{ .Values.resyncSeconds }}
 - --claim-idle-after-s={{ .Values.claimIdleAfterSeconds }}
+- --zone-patience-s={{ .Values.ladder.zonePatienceSeconds }}
+- --stockout-cooldown-s={{ .Values.ladder.stockoutCooldownSeconds }}
+- --refused-cooldown-s={{ .Values.ladder.refusedCooldownSeconds }}
+- --return-interval-s={{ .Values.ladder.returnIntervalSeconds }}
 - --catalogue-directory=/etc/mistral-operator/catalogue
 {{- range $name := list "project" "location" "cluster" }}
 {{- with get $.Values $name }}

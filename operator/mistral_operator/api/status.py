@@ -132,10 +132,15 @@ class RungStatus(ApiType):
     """How one rung of the ladder fares."""
 
     name: Word = Field(description="Name of the rung.")
-    state: Word | None = Field(None, description="`Active` when the replicas have their nodes, otherwise `Trying`.")
+    state: Word | None = Field(
+        None,
+        description="`Active` when its replicas have their nodes, `Trying` while they wait for them, `Exhausted` when"
+        " there were none, `Refused` when a quota, a right or somebody's decision forbids them, else `Next`.",
+    )
     reason: Word | None = Field(None, description="The finding as one CamelCase word.")
     message: Annotated[str, Field(max_length=4096)] | None = Field(None, description="The cloud's own words.")
-    retry_after: Timestamp | None = Field(None, description="When the rung is tried again.")
+    since: Timestamp | None = Field(None, description="When it came into this state.")
+    retry_after: Timestamp | None = Field(None, description="When a rung that failed has its next turn.")
 
 
 class CapacityStatus(ApiType):

@@ -1,7 +1,7 @@
 """Everything that one call of `core.sync` is given, as one document: recorded from a cluster, used without one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from mistral_operator.cli.profile import profile_from_dict, profile_to_dict
 from mistral_operator.cli.settings import load_knowledge
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Manifest, Observed, Outcome
-from mistral_operator.planning.types import Settings
+from mistral_operator.planning.types import LadderSettings, Settings
 
 KIND: Final = "SyncInputs"
 _OBJECTS: Final = {
@@ -64,6 +64,7 @@ def inputs_to_dict(inputs: Inputs) -> dict[str, Any]:
             },
             "priceNote": settings.price_note,
             "claimIdleAfterSeconds": settings.claim_idle_after_s,
+            "ladder": asdict(settings.ladder),
         },
         "model": dict(inputs.model),
         **{key: [dict(item) for item in getattr(inputs.observed, name)] for key, name in _OBJECTS.items()},
@@ -90,6 +91,7 @@ def inputs_from_dict(content: Mapping[str, Any]) -> Inputs:
             },
             price_note=settings.get("priceNote", ""),
             claim_idle_after_s=settings.get("claimIdleAfterSeconds", 0),
+            ladder=LadderSettings(**settings.get("ladder") or {}),
         ),
         now=datetime.fromisoformat(content["now"]),
     )

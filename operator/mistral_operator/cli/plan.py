@@ -110,7 +110,7 @@ def answer_for(
     ruling = rule(model, assumption.classes)
     if ruling.refused:
         return ruling.refused
-    return plan_model(ruling.model, catalogue, assumption.profile, settings, ruling.terms)
+    return plan_model(ruling.model, catalogue, assumption.profile, settings, terms=ruling.terms)
 
 
 def _check_asked(asked: Mapping[str, Any], *, ranks_all: bool, reads_checkpoint: bool) -> None:

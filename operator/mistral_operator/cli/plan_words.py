@@ -147,7 +147,9 @@ def word_replicas(option: PlannedOption, requests_per_s: float) -> str:
 
 def word_ladder(model: MistralModel) -> str:
     """What the ladder is, and its order."""
-    return f"What would do, {_ORDERS[model.spec.optimize_for or OptimizeFor.COST]}"
+    asked = model.spec.capacity.options if model.spec.capacity else ()
+    order = _ORDERS[model.spec.optimize_for or OptimizeFor.COST]
+    return f"What would do, {'in the order of spec.capacity.options' if len(asked) > 1 else order}"
 
 
 def divide_memory(memory: MemoryBudget) -> list[tuple[str, int]]:
@@ -173,7 +175,7 @@ def money(amount: Decimal, places: int = 2) -> str:
     return f"{amount:,.{places}f}"
 
 
-FIRST_IS_TAKEN: Final = "The operator takes the first one; it does not move to another by itself yet."
+FIRST_IS_TAKEN: Final = "The operator begins with the first, and moves to the next one where there is no capacity."
 _ORDERS: Final = {
     OptimizeFor.COST: "cheapest first",
     OptimizeFor.LATENCY: "fastest first, the cheapest of those that are about as fast",

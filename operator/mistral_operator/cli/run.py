@@ -2,11 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mistral_operator import __version__
 from mistral_operator.capacity.errors import CloudError
+from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.place import UnknownPlaceError
@@ -55,22 +57,26 @@ _DEFAULT = RunOptions()
     show_default=True,
     help="Seconds for which a node pool without models is kept.",
 )
+@ladder_options
 @click.option(
     "--catalogue-directory",
     type=click.Path(path_type=Path),
     help="Models, accelerators, engines, support rules and prices beside the built-in ones: a mounted ConfigMap.",
 )
 @click.option("--verbose", is_flag=True, help="Also log what is only of use to developers.")
-def run(zones: str, images: tuple[str, ...], claim_idle_after_s: int, **given: object) -> None:
+def run(zones: str, images: tuple[str, ...], claim_idle_after_s: int, **given: Any) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     from mistral_operator.controller.run import run as run_operator
 
     settings = Settings(
-        operator_version=__version__, images=_read_images(images), claim_idle_after_s=claim_idle_after_s
+        operator_version=__version__,
+        images=_read_images(images),
+        claim_idle_after_s=claim_idle_after_s,
+        ladder=take_ladder_settings(given),
     )
     named = tuple(zone.strip() for zone in zones.split(",") if zone.strip())
     try:
-        asyncio.run(run_operator(RunOptions(zones=named, settings=settings, **given)))  # type: ignore[arg-type]
+        asyncio.run(run_operator(RunOptions(zones=named, settings=settings, **given)))
     except (UnknownPlaceError, ApiError, CloudError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -5,6 +5,8 @@ from typing import Final
 from mistral_operator.api.common import Condition
 from mistral_operator.api.status import ModelStatus
 from mistral_operator.core.types import EventNote
+from mistral_operator.status.rungs import tell_left
+from mistral_operator.status.timeline import RUNG_LEFT
 
 # Each of these says something of its own; the others only sum them up.
 _TOLD: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "AutoscalingReady", "Ready")
@@ -19,14 +21,15 @@ _SILENT: Final = frozenset({"NotPlanned"})
 
 
 def note_changes(before: ModelStatus, after: ModelStatus) -> tuple[EventNote, ...]:
-    """Note each told condition whose reason is another than before.
+    """Note each rung that was left, and each told condition whose reason is another than before.
 
     Of a new model only whether it is accepted, and what is wrong: its other conditions have not changed yet.
     """
     old = {condition.type: condition.reason for condition in before.conditions}
     changed = (c for c in after.conditions if c.type in _TOLD and old.get(c.type) != c.reason)
     told = (c for c in changed if c.type in old or c.type == "Accepted" or not _is_calm(c))
-    return tuple(dict.fromkeys(_note(c) for c in told if c.reason not in _SILENT))
+    left = (EventNote("Warning", RUNG_LEFT, words[:1000]) for words in tell_left(before.capacity, after.capacity))
+    return (*left, *dict.fromkeys(_note(c) for c in told if c.reason not in _SILENT))
 
 
 def _note(condition: Condition) -> EventNote:

@@ -11,7 +11,7 @@ from mistral_operator.manifests.identity import Manifest, own
 from mistral_operator.manifests.network import build_service
 from mistral_operator.manifests.revision import Revision, build_revision
 from mistral_operator.manifests.slices import build_leader_worker_set
-from mistral_operator.manifests.workload import build_deployment, build_disruption_budget
+from mistral_operator.manifests.workload import Turnover, build_deployment, build_disruption_budget
 from mistral_operator.planning.types import PlannedOption
 from mistral_operator.status.findings import is_true
 from mistral_operator.status.situation import Situation
@@ -29,7 +29,7 @@ def render(
         *(build_revision(model, each) for each in former if each.spans_hosts),
         build_service(model),
         *((build_conversion(model, job),) if job else ()),
-        *(() if without_groups else (_render_workload(model, served, situation),)),
+        *(() if without_groups else (_render_workload(model, served, former, situation),)),
         build_disruption_budget(model),
         *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
     )
@@ -44,15 +44,28 @@ def _must_wait(revision: Revision, situation: Situation) -> bool:
     return situation.nothing_to_load or (no_slice and not situation.current_pods)
 
 
-def _render_workload(model: MistralModel, revision: Revision, situation: Situation) -> Manifest:
+def _render_workload(
+    model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
+) -> Manifest:
     """What runs the replicas: none before there is something to load."""
     too_early = situation.nothing_to_load and revision.hash == situation.revision
     option, replicas = revision.plan.chosen, 0 if too_early else situation.wanted_replicas
     worker = revision.worker_template
     if worker is not None:
         return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)
-    surge = may_surge(model, option)
-    return build_deployment(model, option, revision.pod_template, replicas=replicas, surge=surge)
+    turnover = _choose_turnover(model, revision, former, situation)
+    return build_deployment(model, option, revision.pod_template, replicas=replicas, turnover=turnover)
+
+
+def _choose_turnover(
+    model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
+) -> Turnover:
+    """How replicas of earlier revisions are followed; a ladder is climbed down without waiting for what has no node."""
+    leaving = [pod for pod in situation.standing_pods if pod.revision != revision.hash]
+    if leaving and not any(pod.scheduled for pod in leaving):
+        return Turnover.AT_ONCE
+    surge = may_surge(model, revision.plan.chosen, (each.plan.chosen.hourly_cost for each in former))
+    return Turnover.ONE_MORE if surge else Turnover.ONE_LESS
 
 
 def _render_scalers(model: MistralModel, option: PlannedOption) -> Iterable[Manifest]:

@@ -37,9 +37,14 @@ class History:
         known = {each.hash: each.plan.chosen.hourly_cost for each in self.revisions if not each.spans_hosts}
         return {**dict.fromkeys((stored.hash for stored in self.unreadable), None), **known}
 
-    def find(self, digest: str) -> Revision | None:
-        """The revision made from the inputs with this hash."""
-        return next((revision for revision in self.revisions if revision.hash == digest), None)
+    def find(self, inputs: str) -> Revision | None:
+        """The one that was served last of those made from the inputs with this hash, on whichever rung."""
+        return next((revision for revision in reversed(self.revisions) if revision.inputs == inputs), None)
+
+    def find_rung(self, inputs: str, rung: str) -> Revision | None:
+        """The last one of those for a rung of the ladder that was planned from these inputs."""
+        rungs = (each for each in reversed(self.revisions) if each.inputs == inputs and each.rung == rung)
+        return next(rungs, None)
 
     @property
     def next_number(self) -> int:
@@ -61,8 +66,11 @@ def read_history(children: Sequence[Mapping[str, Any]]) -> History:
     )
 
 
-def pin(model: MistralModel, plan: Plan, *, digest: str, number: int, version: str) -> Revision:
-    """Make the revision of a new plan: the only place where a pod template is rendered."""
+def pin(model: MistralModel, plan: Plan, *, digest: str, inputs: str, number: int, version: str) -> Revision:
+    """Make the revision of a new plan: the only place where a pod template is rendered.
+
+    `digest` names it; `inputs` is the hash of what the whole ladder is planned from.
+    """
     option = plan.chosen
     engine = ENGINES[option.engine]
     launch = engine.launch(model.spec, plan, option)
@@ -73,6 +81,7 @@ def pin(model: MistralModel, plan: Plan, *, digest: str, number: int, version: s
         plan,
         number=number,
         digest=digest,
+        inputs=inputs,
         claim=claim,
         pod_template=build_pod_template(model, option, launch, revision=digest, claim=name),
         worker_template=build_worker_template(model, option, launch, revision=digest, claim=name),

@@ -6,6 +6,7 @@ only gets no more replicas than the class pays for.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ class Ruling:
     """What the class that applies says of a model; of a model without a class, nothing."""
 
     model: MistralModel
-    """With the class's defaults where the spec says nothing."""
+    """With the class's defaults where the spec says nothing, and with the lower one of the limits on what it costs."""
     name: str = ""
     """The class that applies; empty where there is none, or none of that name."""
     terms: Terms = NO_TERMS
@@ -77,10 +78,11 @@ def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
         message = f"{source} can't be read by this version of the operator: {where}: {first['msg']}; write it anew"
         return Ruling(model, refused=PlanRefused("ServingClassUnreadable", message), missing=True)
     limits, extras = parsed.spec.limits or ServingClassLimits(), parsed.spec.defaults or ServingClassDefaults()
+    terms = _read_terms(source, limits, extras)
     return Ruling(
-        model=_add_defaults(model, extras),
+        model=_lower_cost(_add_defaults(model, extras), terms.max_hourly_cost),
         name=_name(chosen),
-        terms=_read_terms(source, limits, extras),
+        terms=terms,
         refused=_check_namespace(model, parsed, source) or _check_spec(model.spec, limits, extras, source),
         doubts="" if named or len(defaults) == 1 else ", ".join(map(_name, defaults)),
     )
@@ -110,11 +112,7 @@ def bound_spend(
         return _change(model, replicas=min(model.spec.replicas, kept))
     if limit is None or price is None:
         return model
-    own = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
-    allowed = max(limit, kept * price)
-    lowest = allowed if own is None else min(allowed, dollars(own))
-    capacity = (model.spec.capacity or Capacity()).model_copy(update={"max_hourly_cost": str(lowest)})
-    return _change(model, capacity=capacity)
+    return _lower_cost(model, max(limit, kept * price))
 
 
 def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:
@@ -124,6 +122,18 @@ def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:
     if limit is None or (own is not None and dollars(own) <= limit):
         return "spec.capacity.maxHourlyCost"
     return f"limits.maxHourlyCost of {ruling.terms.source}"
+
+
+def _lower_cost(model: MistralModel, limit: Decimal | None) -> MistralModel:
+    """Within a limit on all that it costs, also while replicas move."""
+    if limit is None:
+        return model
+    capacity = model.spec.capacity or Capacity()
+    own, surge = capacity.max_hourly_cost, capacity.max_surge_hourly_cost
+    most = limit if own is None else min(limit, dollars(own))
+    extra = None if surge is None else str(min(dollars(surge), limit - most))
+    changed = {"max_hourly_cost": str(most), "max_surge_hourly_cost": extra}
+    return _change(model, capacity=capacity.model_copy(update=changed))
 
 
 def _name(stored: Mapping[str, Any]) -> str:

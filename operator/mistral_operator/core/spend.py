@@ -42,7 +42,16 @@ def count_wanted_slices(model: MistralModel, revision: Revision, former: Iterabl
     return wanted if affordable is None else min(wanted, affordable)
 
 
-def may_surge(model: MistralModel, option: PlannedOption) -> bool:
-    """A roll-out takes one machine more for as long as it lasts, so the spend limit must pay for that too."""
-    affordable = count_affordable(model, option.hourly_cost)
-    return affordable is None or model.spec.replicas < affordable
+def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decimal | None] = ()) -> bool:
+    """Whether the spend limits pay for one machine more while replicas move to this option.
+
+    `beside` are the prices of the replicas that go: as long as some of them stand, all may cost what the dearest does.
+    """
+    capacity, cost = model.spec.capacity, option.hourly_cost
+    if capacity is None or not cost:
+        return True
+    extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
+    if capacity.max_hourly_cost is None:
+        return extra is None or cost <= extra
+    dearest = max((cost, *(price for price in beside if price is not None)))
+    return dearest * model.spec.replicas + cost <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)

@@ -26,7 +26,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "capacity.provisioner=ComputeClass": "Use ContainerAPI.",
     "capacity.provisioner=ConfigConnector": "Use ContainerAPI.",
     "capacity.provisioner=Existing": "Use ContainerAPI.",
-    "capacity.maxSurgeHourlyCost": "Leave it out; spec.rollout.strategy Recreate never surges.",
     "capacity.priority": "Leave it out.",
     "scaling.autoscaler=KEDA": "Use HPA or None.",
     "scaling.scaleToZero": "Leave it out; `kubectl scale --replicas=0` works by hand.",
@@ -82,12 +81,11 @@ def _find_bucket(spec: Mapping[str, Any]) -> Finding | None:
 
 def _find_in_options(spec: Mapping[str, Any]) -> Finding | None:
     options = spec.get("capacity", {}).get("options") or []
-    if len(options) > 1:
-        return _refuse("capacity.options[1]", "", "Give one option; moving between several is not built yet.")
-    for entry, advice in NOT_YET_IN_OPTION.items():
-        path, _, value = entry.partition("=")
-        if options and _is_set(options[0], path, value):
-            return _refuse(f"capacity.options[0].{path}", value, advice)
+    for index, option in enumerate(options):
+        for entry, advice in NOT_YET_IN_OPTION.items():
+            path, _, value = entry.partition("=")
+            if _is_set(option, path, value):
+                return _refuse(f"capacity.options[{index}].{path}", value, advice)
     return None
 
 

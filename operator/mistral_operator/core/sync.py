@@ -3,7 +3,7 @@
 The operator, `render`, and every kind of test call it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -11,11 +11,14 @@ from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.registry import choose_autoscaler
+from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.core.choice import Grounds, choose_revision
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
-from mistral_operator.core.revisions import History, pin, read_history
+from mistral_operator.core.revisions import History, read_history
+from mistral_operator.core.rungs import Ladder, judge
 from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
 from mistral_operator.core.slices import (
     explain_missing_controller,
@@ -26,23 +29,21 @@ from mistral_operator.core.slices import (
     price_slices,
 )
 from mistral_operator.core.spend import count_wanted_replicas, count_wanted_slices
-from mistral_operator.core.support import find_unsupported
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests import conversion, slices
 from mistral_operator.manifests.conversion import name_conversion
 from mistral_operator.manifests.identity import is_owned_by
-from mistral_operator.manifests.inputs import hash_inputs
-from mistral_operator.manifests.revision import Revision, Unreadable
+from mistral_operator.manifests.revision import Revision
 from mistral_operator.manifests.slices import name_groups
 from mistral_operator.manifests.workload import DEPLOYMENT
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
 from mistral_operator.planning.resolve import check_pinned_license
-from mistral_operator.planning.types import Plan, PlanRefused, Settings
+from mistral_operator.planning.types import Settings
 from mistral_operator.status.build import build_status, read_status
 from mistral_operator.status.conversion import ConversionView, view_conversion
-from mistral_operator.status.findings import Finding, met, unmet
+from mistral_operator.status.findings import Finding, unmet
 from mistral_operator.status.pods import PodView, view_pods
 from mistral_operator.status.situation import ClassView, Situation
 
@@ -65,10 +66,11 @@ def sync(
     runs as it is, from the last revision that was accepted. `planner` may remember plans, and answers the same.
     """
     children = [child for child in observed.children if _belongs_to(child, model)]
-    history = read_history(children)
-    ruling = rule(model, observed.serving_classes)
-    plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, ruling.terms)
-    accepted, revision = _choose_revision(model, ruling, history, settings, plan)
+    history, before = read_history(children), read_status(model)
+    at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
+    plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
+    choice = choose_revision(Grounds(model, ruling, history, before, at, settings.operator_version, plan))
+    accepted, revision = choice.accepted, choice.revision
     license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
     if license_refused and accepted.holds:
         accepted = unmet(license_refused.reason, license_refused.message)
@@ -84,8 +86,10 @@ def sync(
         wanted = 0 if missing else count_wanted_slices(bounded, revision, former)
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
     situation = _gather(bounded, observed, children, history, pods, accepted, revision)
-    situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
-    before = read_status(model)
+    limited = replace(situation, model=ruling.model)
+    ladder = judge(limited, revision, history, choice.rungs, at) if revision else Ladder()
+    situation = replace(situation, model=model, rungs=ladder.rungs, serving_rungs=ladder.serving)
+    situation = replace(situation, serving_class=_view_class(model, ruling, revision))
     status = build_status(situation, before, now)
     manifests = render(bounded, revision, former, situation) if revision else ()
     return Outcome(
@@ -95,7 +99,7 @@ def sync(
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
         # When the Service has been made again, nothing else will tell of that.
-        requeue_after_s=0.0 if situation.cut_off and manifests else None,
+        requeue_after_s=0.0 if situation.cut_off and manifests else ladder.next_look_s,
     )
 
 
@@ -103,34 +107,6 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
     """An owner reference can be written by anybody, also in another namespace."""
     metadata = child["metadata"]
     return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
-
-
-def _choose_revision(
-    model: MistralModel,
-    ruling: Ruling,
-    history: History,
-    settings: Settings,
-    plan: Callable[[], Plan | PlanRefused],
-) -> tuple[Finding, Revision | None]:
-    unsupported = find_unsupported(model)
-    if unsupported:
-        return unsupported, history.latest
-    digest = hash_inputs(model)
-    unreadable = next((stored for stored in history.unreadable if stored.hash == digest), None)
-    if unreadable:
-        return _explain_unreadable(model, unreadable), history.latest
-    pinned = history.find(digest)
-    # What runs stays when its class changes. An earlier plan that comes back is held to the class as a new one is.
-    refused = ruling.refused if ruling.missing or not pinned else None
-    if pinned and not history.is_latest(pinned):
-        refused = refused or ruling.find_breach(pinned.plan)
-    if pinned and not refused:
-        return _accept(pinned.plan), _renumber(pinned, history)
-    planned = refused or plan()
-    if isinstance(planned, PlanRefused):
-        return unmet(planned.reason, planned.message), history.latest
-    made = pin(ruling.model, planned, digest=digest, number=history.next_number, version=settings.operator_version)
-    return _accept(planned), made
 
 
 def _bound(
@@ -160,25 +136,6 @@ def _view_class(model: MistralModel, ruling: Ruling, revision: Revision | None) 
     return ClassView(
         name=ruling.name, breach=breach.message if breach else "", spend_limit=name_spend_limit(ruling, model)
     )
-
-
-def _explain_unreadable(model: MistralModel, stored: Unreadable) -> Finding:
-    """What runs is left as it is: planned again it would get the same name, and stored content can't be changed."""
-    name = f"{model.metadata.name}-{stored.hash}"
-    return unmet("PlanUnreadable", f"ControllerRevision {name} was written by version {stored.planner_version}: "
-                 f"{stored.problem}. Run that version or a later one, or change the spec to plan anew.")  # fmt: skip
-
-
-def _renumber(pinned: Revision, history: History) -> Revision:
-    """A spec that goes back to an earlier one makes that revision the newest again."""
-    return pinned if history.is_latest(pinned) else replace(pinned, number=history.next_number)
-
-
-def _accept(plan: Plan) -> Finding:
-    option = plan.chosen
-    hardware = f"{option.devices} × {option.accelerator} ({option.machine_type})"
-    engine = f"{option.engine} {option.engine_version} with a context of {option.context_length} tokens"
-    return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")
 
 
 def _view_pods(

@@ -39,6 +39,11 @@ def hash_inputs(model: MistralModel) -> str:
     return hash_content(_reduce({name: spec[name] for name in _FIELDS if name in spec}, ""))
 
 
+def hash_rung(inputs: str, rung: str) -> str:
+    """Hash what a plan for another rung than the first is made from: the inputs' hash, and the rung's name."""
+    return hash_content([inputs, rung])
+
+
 def _reduce(value: Any, path: str) -> Any:
     if isinstance(value, dict):
         return _reduce_section(value, path)

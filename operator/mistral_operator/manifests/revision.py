@@ -59,6 +59,16 @@ class Revision:
         return str(self.data["plannerVersion"])
 
     @property
+    def inputs(self) -> str:
+        """The hash of what all rungs of its ladder are planned from; the first rung's revision is named by it."""
+        return str(self.data.get("inputs", self.hash))
+
+    @property
+    def rung(self) -> str:
+        """The name of the rung that it is for."""
+        return self.plan.rung_names[self.plan.rung]
+
+    @property
     def claim_name(self) -> str:
         """The name that the pods' node selector asks for."""
         return str(self.data["claim"]["metadata"]["name"])
@@ -90,6 +100,7 @@ def new_revision(
     *,
     number: int,
     digest: str,
+    inputs: str,
     claim: Manifest,
     pod_template: Manifest,
     worker_template: Manifest | None,
@@ -104,6 +115,7 @@ def new_revision(
         **({"conversion": conversion} if conversion else {}),
         "claim": claim,
         "plannerVersion": version,
+        **({"inputs": inputs} if inputs != digest else {}),
     }
     return Revision(hash=digest, number=number, plan=plan, data=data)
 
@@ -130,10 +142,11 @@ def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
 
 def _has_parts(data: Mapping[str, Any]) -> bool:
     """Whether all is there, in JSON of the right kind; what is in the templates the API server judges."""
-    version = data.get("plannerVersion")
+    version, inputs = data.get("plannerVersion"), data.get("inputs", "")
     needed = all(isinstance(data.get(part), Mapping) for part in ("plan", "claim", "podTemplate"))
     optional = all(isinstance(data[part], Mapping) for part in ("workerTemplate", "conversion") if part in data)
-    return needed and optional and isinstance(version, str) and len(version) <= _LONGEST_VERSION
+    words = isinstance(inputs, str) and isinstance(version, str) and len(version) <= _LONGEST_VERSION
+    return needed and optional and words
 
 
 def _read_plan(stored: Mapping[str, Any]) -> Plan | str:

@@ -34,6 +34,8 @@ def find_flaw(plan: Plan) -> str:
         return flaw
     if not plan.options:
         return "it has no options"
+    if plan.rung >= len(plan.options):
+        return f"it has no option {plan.rung}"
     return next((found for option in plan.options if (found := _find_impossible(option))), "")
 
 

@@ -1,5 +1,7 @@
 """The Deployment of a model's replicas, and how much of it may be away at once."""
 
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
 from mistral_operator.api.model import MistralModel
@@ -14,14 +16,21 @@ CAPACITY_WAIT_S = 1800
 STARTUP_MARGIN = 3
 
 
-def build_deployment(
-    model: MistralModel, option: PlannedOption, pod_template: Manifest, *, replicas: int, surge: bool
-) -> Manifest:
-    """Render the Deployment.
+class Turnover(StrEnum):
+    """How the pods of one revision follow those of another."""
 
-    `replicas` is what is really wanted now, zero while suspended; `surge` says whether a roll-out may take a machine
-    more than that.
-    """
+    ONE_MORE = "OneMore"
+    """A machine more is taken, and no replica is away."""
+    ONE_LESS = "OneLess"
+    """One replica is away at a time: nobody pays for a machine more."""
+    AT_ONCE = "AtOnce"
+    """Those that go have no nodes, so nobody misses them; waiting on they could still take some."""
+
+
+def build_deployment(
+    model: MistralModel, option: PlannedOption, pod_template: Manifest, *, replicas: int, turnover: Turnover
+) -> Manifest:
+    """Render the Deployment; `replicas` is what is really wanted now, zero while suspended."""
     return own(
         model,
         api_version="apps/v1",
@@ -32,7 +41,7 @@ def build_deployment(
             "revisionHistoryLimit": 0,  # revisions are ControllerRevisions of the model itself
             "progressDeadlineSeconds": CAPACITY_WAIT_S + STARTUP_MARGIN * option.startup.total_s,
             "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
-            "strategy": _strategy(model, surge=surge),
+            "strategy": _strategy(model, turnover),
             "template": pod_template,
         },
     )
@@ -54,8 +63,14 @@ def build_disruption_budget(model: MistralModel) -> Manifest:
     )
 
 
-def _strategy(model: MistralModel, *, surge: bool) -> Manifest:
+_ROLLING: Final[Mapping[Turnover, Manifest]] = {
+    Turnover.ONE_MORE: {"maxSurge": 1, "maxUnavailable": 0},
+    Turnover.ONE_LESS: {"maxSurge": 0, "maxUnavailable": 1},
+    Turnover.AT_ONCE: {"maxSurge": 0, "maxUnavailable": "100%"},
+}
+
+
+def _strategy(model: MistralModel, turnover: Turnover) -> Manifest:
     if model.spec.rollout is not None and model.spec.rollout.strategy is RolloutStrategy.RECREATE:
         return {"type": "Recreate"}
-    away, more = (0, 1) if surge else (1, 0)
-    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": more, "maxUnavailable": away}}
+    return {"type": "RollingUpdate", "rollingUpdate": dict(_ROLLING[turnover])}

@@ -58,11 +58,13 @@ def plan_model(
     catalogue: Catalogue,
     cluster: ClusterProfile,
     settings: Settings,
+    rung: str = "",
     terms: Terms = NO_TERMS,
 ) -> Plan | PlanRefused:
     """Choose hardware, layout and engine settings for one model. Same input, same output.
 
-    Fields that are not built yet have been refused before, by `core.support`. `terms` are those of its serving class.
+    The plan is for the best option, or for the one called `rung`, as `Plan.rung_names` has it. Fields that are not
+    built yet have been refused before, by `core.support`. `terms` are those of the model's serving class.
     """
     spec = model.spec
     prepared = prepare(spec, catalogue, cluster, settings, terms)
@@ -80,8 +82,16 @@ def plan_model(
         telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
         return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
-    runtime = next(item for item in runtimes.usable if _runs(item, options[0]))
-    return _build_plan(spec, task, runtime, options, refusals[:MOST_REFUSALS])
+    plan = _build_plan(spec, task, runtimes, options, refusals[:MOST_REFUSALS])
+    return _stand_on(rung, plan, spec, task, runtimes) if rung else plan
+
+
+def _stand_on(rung: str, plan: Plan, spec: MistralModelSpec, task: Task, runtimes: Runtimes) -> Plan | PlanRefused:
+    """The same ladder, planned for another of its rungs: with its own engine, checkpoint and flags."""
+    names = plan.rung_names
+    if rung not in names:
+        return PlanRefused("RungNotPlanned", f"{rung} is no rung of the ladder any more, which has {', '.join(names)}")
+    return _build_plan(spec, task, runtimes, plan.options, plan.refusals, names.index(rung))
 
 
 def prepare(
@@ -126,10 +136,12 @@ def prepare(
 def _build_plan(
     spec: MistralModelSpec,
     task: Task,
-    runtime: Runtime,
+    runtimes: Runtimes,
     options: tuple[PlannedOption, ...],
     refusals: tuple[Refusal, ...],
+    rung: int = 0,
 ) -> Plan:
+    runtime = next(item for item in runtimes.usable if _runs(item, options[rung]))
     engine, weights, entry = runtime.engine, runtime.weights, task.model
     return Plan(
         model_id=entry.id,
@@ -150,6 +162,7 @@ def _build_plan(
         checkpoint_uri=weights.bucket if engine.engine.converted_checkpoint else "",
         converts=engine.engine.converted_checkpoint and not weights.converted,
         gateway_image=engine.gateway_image,
+        rung=rung,
     )
 
 

@@ -41,6 +41,24 @@ class ClusterProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class LadderSettings:
+    """When a model moves between the rungs of its ladder."""
+
+    zone_patience_s: float = 60.0
+    """For how long a stock-out is waited out, for each zone that the rung has."""
+    deadline_s: Mapping[str, float] = field(
+        default_factory=lambda: {"OnDemand": 900.0, "Spot": 900.0, "FlexStart": 3600.0, "Reservation": 900.0}
+    )
+    """Consumption → seconds without nodes after which a rung is left, whatever the reason."""
+    stockout_cooldown_s: float = 600.0
+    """For how long a rung that had no capacity is left alone."""
+    refused_cooldown_s: float = 3600.0
+    """For how long one that quota, rights or a person's decision forbid is left alone."""
+    return_interval_s: float = 1800.0
+    """Time between two moves back to a better rung."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The operator's own settings, the same for all models."""
 
@@ -53,6 +71,7 @@ class Settings:
     """Where those prices come from: region, date, source."""
     claim_idle_after_s: int = 0
     """How long a claim without users is kept before its node pool is deleted."""
+    ladder: LadderSettings = field(default_factory=LadderSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +246,22 @@ class Plan:
     """True when a Job has to put the converted checkpoint there."""
     gateway_image: str = ""
     """Image of the gateway in front of an engine that doesn't speak OpenAI's API; empty where none is needed."""
+    rung: int = 0
+    """Index of the option that all the rest is for."""
 
     @property
     def chosen(self) -> PlannedOption:
-        """The first rung."""
-        return self.options[0]
+        """The option that is served: the best, unless the model had to move down its ladder."""
+        return self.options[self.rung]
+
+    @property
+    def rung_names(self) -> tuple[str, ...]:
+        """What tells the options apart: their names, and their zones where one machine is asked for in several ways."""
+        names = [option.name for option in self.options]
+        return tuple(
+            f"{option.name}-{'-'.join(sorted(option.zones))}" if names.count(option.name) > 1 else option.name
+            for option in self.options
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from mistral_operator.api.status import (
     CostStatus,
     EndpointStatus,
     ModelStatus,
-    RungStatus,
     Summary,
 )
 from mistral_operator.manifests.identity import pod_selector
@@ -24,6 +23,7 @@ from mistral_operator.status.cost import describe_hourly_cost
 from mistral_operator.status.findings import Finding, format_time, quote
 from mistral_operator.status.overall import check_degraded, check_ready, check_reconciling, check_stalled, explain
 from mistral_operator.status.plan import describe_plan, word
+from mistral_operator.status.rungs import describe_rung, tell_left
 from mistral_operator.status.serving import check_autoscaling, check_endpoint, check_weights, check_workload
 from mistral_operator.status.situation import Situation
 from mistral_operator.status.timeline import extend_timeline
@@ -55,6 +55,8 @@ def build_status(situation: Situation, previous: ModelStatus, now: datetime) -> 
     """Make the status; times of conditions that didn't change, and what happened before, are kept."""
     findings = check_all(situation)
     model, plan = situation.model, situation.plan
+    capacity = _describe_capacity(situation)
+    left = tell_left(previous.capacity, capacity)
     status = ModelStatus(
         observed_generation=model.metadata.generation,
         summary=_summarize(situation, findings),
@@ -63,14 +65,14 @@ def build_status(situation: Situation, previous: ModelStatus, now: datetime) -> 
         ready_replicas=len(situation.ready_pods),
         updated_replicas=len(situation.current_pods),
         selector=",".join(f"{name}={value}" for name, value in sorted(pod_selector(model).items())),
-        timeline=extend_timeline(situation, findings, previous.timeline, now),
+        timeline=extend_timeline(situation, findings, previous.timeline, now, left),
         serving_class_name=situation.serving_class.name or None,
     )
     if plan is None:
         return status
     served = {
         "plan": describe_plan(plan, f"{model.metadata.name}-{situation.revision}", situation.planner_version),
-        "capacity": _describe_capacity(situation, plan, findings["CapacityReady"]),
+        "capacity": capacity,
         "endpoint": EndpointStatus(
             url=endpoint_url(model), served_name=word(plan.served_name), service=model.metadata.name
         ),
@@ -126,8 +128,6 @@ def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
     return CostStatus(hourly=describe_hourly_cost(situation, plan), currency="USD", note=plan.chosen.price_note[:1024])
 
 
-def _describe_capacity(situation: Situation, plan: Plan, finding: Finding) -> CapacityStatus:
-    state = "Active" if finding.holds else "Trying"
-    rung = RungStatus(name=word(plan.chosen.name), state=state, reason=finding.reason, message=finding.message[:4096])
+def _describe_capacity(situation: Situation) -> CapacityStatus:
     claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
-    return CapacityStatus(options=(rung,), claims=claims[:_MOST_CLAIMS])
+    return CapacityStatus(options=tuple(map(describe_rung, situation.rungs)), claims=claims[:_MOST_CLAIMS])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mistral_operator.status.findings import Finding, met, unmet
+from mistral_operator.status.rungs import check_rung
 from mistral_operator.status.situation import Situation
 
 # In this order the first condition that doesn't hold explains why a model isn't ready.
@@ -67,6 +68,9 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
         return met("ReplicasMissing", f"{explaining.reason}: {explaining.message}")
     if situation.serving_class.breach:
         return met("OutsideServingClass", f"What runs stays as it is, but {situation.serving_class.breach}.")
+    lower = check_rung(situation)
+    if lower:
+        return lower
     return unmet("AsWanted", "Nothing is missing of what is served.")
 
 

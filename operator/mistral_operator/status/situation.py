@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.capacity.ladder import Rung
 from mistral_operator.planning.types import ClusterProfile, Plan
 from mistral_operator.status.conversion import ConversionView
 from mistral_operator.status.findings import Finding
@@ -60,6 +61,10 @@ class Situation:
     autoscaler: _Object | None
     """The live HorizontalPodAutoscaler; None when there is none, or none yet."""
     wants_autoscaler: bool
+    rungs: tuple[Rung, ...] = ()
+    """The ladder of the pinned plan, as it was judged now."""
+    serving_rungs: frozenset[str] = frozenset()
+    """The names of those on which a replica answers."""
     serving_class: ClassView = ClassView()
 
     @property

@@ -1,6 +1,6 @@
 """What happened, in order: a revision was planned, its pool stood, its nodes came, it started, it served."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from mistral_operator.api.status import TimelineEntry
@@ -10,21 +10,27 @@ from mistral_operator.status.situation import Situation
 LONGEST = 20
 """Entries that are kept; the oldest go first."""
 _FIRST_PHASE = "Planned"
+RUNG_LEFT = "RungLeft"
 
 
 def extend_timeline(
-    situation: Situation, findings: Mapping[str, Finding], previous: Sequence[TimelineEntry], now: datetime
+    situation: Situation,
+    findings: Mapping[str, Finding],
+    previous: Sequence[TimelineEntry],
+    now: datetime,
+    left: Iterable[str] = (),
 ) -> tuple[TimelineEntry, ...]:
-    """Add the phases that the present revision has reached since `previous` was written."""
+    """Add the phases that the present revision has reached since `previous` was written, and the rungs it has left."""
     if not situation.revision:
         return tuple(previous)
     known = _reached_before(situation, previous)
+    gone = (TimelineEntry(time=format_time(now), reason=RUNG_LEFT, message=words[:1000]) for words in left)
     fresh = (
         TimelineEntry(time=format_time(now), reason=phase, message=message)
         for phase, (reached, message) in _phases(situation, findings).items()
         if reached and phase not in known
     )
-    return (*previous, *fresh)[-LONGEST:]
+    return (*previous, *fresh, *gone)[-LONGEST:]
 
 
 def _reached_before(situation: Situation, previous: Sequence[TimelineEntry]) -> frozenset[str]:

@@ -102,7 +102,7 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
         ("model: mistral-7b, weights: {cache: {mode: Bucket, uri: 'gs://models/x'}}", "spec.weights.cache"),
         ("model: mistral-7b, capacity: {options: [{replicas: 2}]}", "options[0].replicas"),
         ("model: mistral-7b, capacity: {options: [{consumption: FlexStart}]}", "options[0].consumption: FlexStart"),
-        ("model: mistral-7b, capacity: {options: [{}, {}]}", "options[1]"),
+        ("model: mistral-7b, capacity: {options: [{}, {replicas: 2}]}", "options[1].replicas"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name_and_never_planned(spec: str, field: str) -> None:
@@ -182,12 +182,13 @@ def test_a_zone_is_a_location_of_its_own() -> None:
     assert json.loads(plan.output)["plan"]["options"][0]["zones"] == ["us-central1-a"]
 
 
-def test_the_table_claims_no_move_that_the_operator_does_not_make() -> None:
+def test_the_table_says_what_the_operator_does_with_its_order() -> None:
     for form in ("text", "markdown"):
         text = call("plan", "-f", EXAMPLE, "-o", form).output
         assert "What would do, cheapest first" in text
-        assert "does not move to another by itself yet" in text
-        assert "adder" not in text
+        assert "moves to the next one where there is no capacity" in " ".join(text.split())
+        asked = call("plan", "-f", ROOT / "examples/capacity-ladder.yaml", "-o", form).output
+        assert "What would do, in the order of spec.capacity.options" in asked
 
 
 @pytest.mark.parametrize(

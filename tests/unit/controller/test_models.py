@@ -23,6 +23,8 @@ CHAT = Key("team-a", "chat")
 OBJECTS = ["ControllerRevision", "Service", "NodePoolClaim", "Deployment", "PodDisruptionBudget"]
 STRANGER = {"metadata": {"name": "chat", "namespace": "team-a", "uid": "x"}, "spec": {}}
 
+DEADLINE_S = SETTINGS.ladder.deadline_s["OnDemand"]
+
 
 class Api:
     """Answers each apply with the object in its next version, after others had their turn."""
@@ -76,7 +78,7 @@ def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
 async def test_objects_come_before_the_status_and_the_revision_before_all() -> None:
     api = Api()
     models = reconciler(api, others_wait=False)
-    assert await models.reconcile(CHAT) is None
+    assert await models.reconcile(CHAT) == DEADLINE_S, "if no node comes until then, the next rung has its turn"
     assert api.written == [*OBJECTS, "status"]
     for _ in range(3):
         await models.reconcile(CHAT)
@@ -88,7 +90,7 @@ async def test_while_others_wait_their_objects_come_before_this_models_status() 
     models = reconciler(api, others_wait=True)
     assert await models.reconcile(CHAT) == 0, "it comes back at once, behind the others"
     assert api.written == OBJECTS
-    assert await models.reconcile(CHAT) is None
+    assert await models.reconcile(CHAT) == DEADLINE_S
     assert api.written == [*OBJECTS, "status"], "the next time there is nothing else to write, so it is told"
 
 

@@ -34,7 +34,7 @@ def judge(model: MistralModel, **spec: Any) -> Ruling:
 
 
 def plan_in(ruling: Ruling) -> Plan | PlanRefused:
-    return ruling.refused or plan_model(ruling.model, CATALOGUE, CLUSTER, SETTINGS, ruling.terms)
+    return ruling.refused or plan_model(ruling.model, CATALOGUE, CLUSTER, SETTINGS, terms=ruling.terms)
 
 
 def test_a_model_without_a_class_is_left_as_it_is() -> None:

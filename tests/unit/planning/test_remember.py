@@ -10,7 +10,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import PlanMemory
-from mistral_operator.planning.terms import Terms
+from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
 
 CATALOGUE = load_catalogue()
@@ -23,10 +23,16 @@ class Counting:
         self.asked: list[str] = []
 
     def plan(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, terms: Terms
+        self,
+        model: MistralModel,
+        catalogue: Catalogue,
+        cluster: ClusterProfile,
+        settings: Settings,
+        rung: str = "",
+        terms: Terms = NO_TERMS,
     ) -> Plan | PlanRefused:
         self.asked.append(model.metadata.name)
-        return plan_model(model, catalogue, cluster, settings, terms)
+        return plan_model(model, catalogue, cluster, settings, rung, terms)
 
 
 def a_model(name: str, **spec: Any) -> MistralModel:
@@ -56,9 +62,19 @@ def test_two_classes_take_turns_without_forgetting() -> None:
     memory = PlanMemory(planner.plan)
     l4, h100 = (Terms("MistralServingClass x", accelerators=(name,)) for name in ("l4", "h100-80"))
     for _ in range(2):
-        plans = [memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS, terms) for terms in (l4, h100)]
+        plans = [memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS, terms=terms) for terms in (l4, h100)]
     assert [isinstance(plan, Plan) and plan.chosen.accelerator for plan in plans] == ["l4", "h100-80"]
     assert len(planner.asked) == 2
+
+
+def test_each_rung_of_a_ladder_has_a_plan_of_its_own() -> None:
+    memory = PlanMemory()
+    best = memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS)
+    assert isinstance(best, Plan)
+    second = memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS, best.rung_names[1])
+    assert isinstance(second, Plan)
+    assert (second.options, second.chosen) == (best.options, best.options[1])
+    assert memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS) is best
 
 
 def test_refusals_are_remembered_too() -> None:

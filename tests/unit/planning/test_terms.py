@@ -48,7 +48,7 @@ SPECS = st.fixed_dictionaries(
 
 
 def plan(terms: Terms, **spec: Any) -> Plan | PlanRefused:
-    return plan_model(MistralModel.model_validate(make_model(**spec)), CATALOGUE, CLUSTER, SETTINGS, terms)
+    return plan_model(MistralModel.model_validate(make_model(**spec)), CATALOGUE, CLUSTER, SETTINGS, terms=terms)
 
 
 @settings(max_examples=60)
@@ -83,7 +83,7 @@ def test_what_a_class_leaves_is_found(terms: Terms) -> None:
     """
     answer = plan(terms)
     spec = MistralModel.model_validate(make_model()).spec
-    found = survey(spec, CATALOGUE, CLUSTER, SETTINGS, terms)
+    found = survey(spec, CATALOGUE, CLUSTER, SETTINGS, terms=terms)
     assert not isinstance(found, PlanRefused)
     usual = terms.usual_consumption
     able = [each.answer for each in found if isinstance(each.answer, PlannedOption)]

@@ -1,0 +1,183 @@
+"""The ladder: on which rung a model asks for capacity, and when another one has its turn. Pure.
+
+`choose_rung` says where to be, from what is known of the rungs; `judge_rungs` says what is known after another look.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from mistral_operator.manifests.identity import hash_content
+from mistral_operator.planning.types import Consumption, LadderSettings
+
+_JITTER: Final = 0.2
+"""A cooldown is longer by up to this share of it, so that models which failed together don't come back together."""
+_DIGITS: Final = 8
+_NODE_TIMES: Final = 3
+"""A node may take so many times its estimate before its rung is left."""
+_OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed"})
+_FOR_A_PERSON: Final = frozenset({
+    "QuotaExceeded", "PermissionDenied", "InvalidRequest", "ReservationUnusable", "AddressesExhausted",
+    "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers", "NotYetSupported",
+})  # fmt: skip
+"""Waiting changes none of these, so the next rung has its turn at once."""
+
+
+class RungState(StrEnum):
+    """How a rung fares; the values stand in the status."""
+
+    NEXT = "Next"
+    TRYING = "Trying"
+    ACTIVE = "Active"
+    EXHAUSTED = "Exhausted"
+    REFUSED = "Refused"
+
+
+_BARRED: Final = frozenset({RungState.EXHAUSTED, RungState.REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to serve the model, and what is known of it."""
+
+    name: str
+    state: RungState = RungState.NEXT
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+    """When it came into this state."""
+    retry_after: datetime | None = None
+    """When a rung that is exhausted or refused has its next turn."""
+
+    def is_barred(self, now: datetime) -> bool:
+        """Whether it has failed too short a while ago."""
+        return self.state in _BARRED and (self.retry_after is None or now < self.retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is seen of the rung on which the model is."""
+
+    rung: str
+    has_nodes: bool
+    """Every pod of it that there is has its node."""
+    serving: frozenset[str]
+    """The rungs on which a replica answers."""
+    reason: str
+    message: str
+    """The finding about its capacity, in the cloud's own words."""
+    consumption: Consumption
+    zones: int
+    """In so many zones nodes are looked for."""
+    node_s: int
+    """The plan's estimate of how long a node takes."""
+
+    @property
+    def has_capacity(self) -> bool:
+        """Whether there is no reason to look elsewhere."""
+        return self.has_nodes or self.rung in self.serving
+
+    @property
+    def others_serve(self) -> bool:
+        """Whether this rung is being built beside another one that serves."""
+        return bool(self.serving - {self.rung})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a decision is made, and by which rules."""
+
+    now: datetime
+    settings: LadderSettings
+    seed: str
+    """Spreads the retries of different models."""
+
+
+def choose_rung(rungs: Sequence[Rung], held: str, may_climb: Callable[[str], bool], at: Moment) -> str:
+    """The name of the rung to be on; `held` is where the model is.
+
+    A rung without capacity is left for the first that isn't barred. When all are, the model waits on the first, which
+    it likes best, and where GKE goes on trying. One that serves is left only for a better one, when `may_climb` says
+    that it can be built beside what serves, and not before the return interval is over.
+    """
+    here = _find(rungs, held)
+    if here.is_barred(at.now):
+        return next((rung.name for rung in rungs if not rung.is_barred(at.now)), rungs[0].name)
+    if here.state is RungState.ACTIVE and _is_settled(here, at):
+        better = rungs[: rungs.index(here)]
+        return next((rung.name for rung in better if not rung.is_barred(at.now) and may_climb(rung.name)), held)
+    return held
+
+
+def judge_rungs(rungs: Sequence[Rung], sight: Sight, at: Moment) -> tuple[Rung, ...]:
+    """What is known of the rungs after a look at the one on which the model is. The only rung is never barred."""
+    if len(rungs) == 1:
+        return (_proceed(rungs[0], sight, at.now),)
+    return tuple(
+        _judge_held(rung, sight, at) if rung.name == sight.rung else _judge_other(rung, sight, at.now) for rung in rungs
+    )
+
+
+def next_look_s(rungs: Sequence[Rung], sight: Sight, at: Moment) -> float | None:
+    """Seconds until the passing of time alone changes something; None when it never does."""
+    if len(rungs) == 1:
+        return None
+    here, now = _find(rungs, sight.rung), at.now
+    moments = [rung.retry_after for rung in rungs if rung.is_barred(now) and rung.retry_after]
+    if here.state is RungState.TRYING and here.since:
+        moments += [here.since + timedelta(seconds=limit_s) for limit_s in _limits_s(sight, at.settings)]
+    if here.state is RungState.ACTIVE and here.since and here is not rungs[0]:
+        moments.append(here.since + timedelta(seconds=at.settings.return_interval_s))
+    coming = [(moment - now).total_seconds() for moment in moments if moment > now]
+    return min(coming) if coming else None
+
+
+def _find(rungs: Sequence[Rung], name: str) -> Rung:
+    return next(rung for rung in rungs if rung.name == name)
+
+
+def _is_settled(here: Rung, at: Moment) -> bool:
+    return here.since is not None and at.now - here.since >= timedelta(seconds=at.settings.return_interval_s)
+
+
+def _judge_held(here: Rung, sight: Sight, at: Moment) -> Rung:
+    if sight.has_capacity:
+        return _proceed(here, sight, at.now)
+    if here.is_barred(at.now):
+        return here  # It waits for its next turn here; GKE may find nodes before.
+    if sight.reason in _FOR_A_PERSON:
+        return _bar(here, RungState.REFUSED, at.settings.refused_cooldown_s, sight, at)
+    waited_s = (at.now - here.since).total_seconds() if here.state is RungState.TRYING and here.since else 0.0
+    if waited_s >= min(_limits_s(sight, at.settings)):
+        return _bar(here, RungState.EXHAUSTED, at.settings.stockout_cooldown_s, sight, at)
+    return _proceed(here, sight, at.now)
+
+
+def _limits_s(sight: Sight, settings: LadderSettings) -> tuple[float, ...]:
+    """Seconds for which a rung without nodes is tried: a stock-out is believed when each zone has had its turn."""
+    deadline_s = max(settings.deadline_s[sight.consumption.value], float(_NODE_TIMES * sight.node_s))
+    patience_s = settings.zone_patience_s * sight.zones
+    return (patience_s, deadline_s) if sight.reason in _OUT_OF_STOCK else (deadline_s,)
+
+
+def _bar(here: Rung, state: RungState, cooldown_s: float, sight: Sight, at: Moment) -> Rung:
+    """Where another rung serves, this one was only an attempt to return, and those have an interval of their own."""
+    wait_s = max(cooldown_s, at.settings.return_interval_s) if sight.others_serve else cooldown_s
+    share = int(hash_content([at.seed, here.name, at.now.isoformat()], _DIGITS), 16) / 16**_DIGITS
+    retry_after = at.now + timedelta(seconds=wait_s * (1 + _JITTER * share))
+    return Rung(here.name, state, sight.reason, sight.message, at.now, retry_after)
+
+
+def _proceed(here: Rung, sight: Sight, now: datetime) -> Rung:
+    state = RungState.ACTIVE if sight.has_capacity else RungState.TRYING
+    since = here.since if here.state is state and here.since else now
+    return Rung(here.name, state, sight.reason, sight.message, since)
+
+
+def _judge_other(rung: Rung, sight: Sight, now: datetime) -> Rung:
+    """One that was active stays so for as long as its replicas serve beside those of the rung that is tried."""
+    if rung.is_barred(now) or (rung.state is RungState.ACTIVE and rung.name in sight.serving):
+        return rung
+    return replace(rung, state=RungState.NEXT, since=None, retry_after=None)

@@ -1,0 +1,142 @@
+"""Which revision is served: the verdict on the spec, the plan that is pinned for it, and the rung of its ladder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.api.status import ModelStatus
+from mistral_operator.capacity.ladder import Moment, Rung, choose_rung
+from mistral_operator.core.revisions import History, pin
+from mistral_operator.core.rungs import may_climb, read_rungs, refuse_rung
+from mistral_operator.core.serving_class import Ruling
+from mistral_operator.core.support import find_unsupported
+from mistral_operator.manifests.inputs import hash_inputs, hash_rung
+from mistral_operator.manifests.revision import Revision, Unreadable
+from mistral_operator.planning.types import Plan, PlanRefused
+from mistral_operator.status.findings import Finding, met, unmet
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What the choice rests on."""
+
+    model: MistralModel
+    ruling: Ruling
+    """What its serving class says of it."""
+    history: History
+    status: ModelStatus
+    """As it was written last."""
+    at: Moment
+    version: str
+    """The operator's, for what is pinned now."""
+    plan: Callable[[str], Plan | PlanRefused]
+    """Plans the model for the best option, or for the rung of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be served."""
+
+    accepted: Finding
+    revision: Revision | None
+    """None where there never was a plan."""
+    rungs: tuple[Rung, ...] = ()
+    """Its ladder, with what the status tells of it."""
+
+
+def choose_revision(grounds: Grounds) -> Choice:
+    """A spec that is refused leaves what runs as it is, from the last revision that was accepted."""
+    model, history = grounds.model, grounds.history
+    inputs = hash_inputs(model)
+    refused = find_unsupported(model) or _find_unreadable(model, history, inputs)
+    if refused:
+        return _stay(grounds, refused)
+    held = history.find(inputs)
+    barred = _find_bar(grounds, held)
+    if held and not barred:
+        return _stand(grounds, held)
+    planned = barred or grounds.plan("")
+    if isinstance(planned, PlanRefused):
+        return _stay(grounds, unmet(planned.reason, planned.message))
+    made = _pin(grounds, planned, inputs, inputs)
+    return Choice(_accept(planned), made, _read(grounds, made))
+
+
+def _find_bar(grounds: Grounds, held: Revision | None) -> PlanRefused | None:
+    """Why the serving class lets nothing be planned. What runs stays when its class changes; a plan that comes back,
+    because the spec goes back, is held to the class like a new one.
+    """
+    ruling = grounds.ruling
+    if held is None or ruling.missing:
+        return ruling.refused
+    return None if grounds.history.is_latest(held) else ruling.find_breach(held.plan)
+
+
+def _find_unreadable(model: MistralModel, history: History, digest: str) -> Finding | None:
+    """What runs is left as it is: planned again it would get the same name, and stored content can't be changed."""
+    stored = next((stored for stored in history.unreadable if stored.hash == digest), None)
+    return _explain_unreadable(model, stored) if stored else None
+
+
+def _explain_unreadable(model: MistralModel, stored: Unreadable) -> Finding:
+    name = f"{model.metadata.name}-{stored.hash}"
+    return unmet("PlanUnreadable", f"ControllerRevision {name} was written by version {stored.planner_version}: "
+                 f"{stored.problem}. Run that version or a later one, or change the spec to plan anew.")  # fmt: skip
+
+
+def _stay(grounds: Grounds, refused: Finding) -> Choice:
+    latest = grounds.history.latest
+    return Choice(refused, latest, _read(grounds, latest) if latest else ())
+
+
+def _stand(grounds: Grounds, held: Revision) -> Choice:
+    """On the rung where the model is, or on the one whose turn it is now."""
+    rungs, ruling = _read(grounds, held), grounds.ruling
+    target = choose_rung(rungs, held.rung, lambda rung: may_climb(ruling.model, held, rung), grounds.at)
+    moved = held if target == held.rung else _move(grounds, held, target)
+    if isinstance(moved, Revision):
+        return Choice(_accept(moved.plan), _renumber(moved, grounds.history), _carry(rungs, moved))
+    return Choice(_accept(held.plan), held, refuse_rung(rungs, target, moved, grounds.at, lasting=not ruling.name))
+
+
+def _move(grounds: Grounds, held: Revision, rung: str) -> Revision | PlanRefused:
+    """The revision for another rung: one that is still there, else one that is planned now."""
+    there = grounds.history.find_rung(held.inputs, rung)
+    if there:
+        return grounds.ruling.find_breach(there.plan) or there
+    if grounds.ruling.refused:
+        return grounds.ruling.refused
+    digest = hash_rung(held.inputs, rung)
+    unreadable = _find_unreadable(grounds.model, grounds.history, digest)
+    if unreadable:
+        return PlanRefused(unreadable.reason, unreadable.message)
+    planned = grounds.plan(rung)
+    return planned if isinstance(planned, PlanRefused) else _pin(grounds, planned, digest, held.inputs)
+
+
+def _pin(grounds: Grounds, plan: Plan, digest: str, inputs: str) -> Revision:
+    number = grounds.history.next_number
+    return pin(grounds.ruling.model, plan, digest=digest, inputs=inputs, number=number, version=grounds.version)
+
+
+def _read(grounds: Grounds, revision: Revision) -> tuple[Rung, ...]:
+    return read_rungs(grounds.model, grounds.status, grounds.history, revision)
+
+
+def _carry(rungs: tuple[Rung, ...], moved: Revision) -> tuple[Rung, ...]:
+    """What is known of the rungs, on the ladder of the revision that is moved to."""
+    known = {rung.name: rung for rung in rungs}
+    return tuple(known.get(name, Rung(name)) for name in moved.plan.rung_names)
+
+
+def _renumber(pinned: Revision, history: History) -> Revision:
+    """A spec that goes back to an earlier one, or a model that goes back to a rung, makes its revision the newest."""
+    fresh = all(each.hash != pinned.hash for each in history.revisions)
+    return pinned if fresh or history.is_latest(pinned) else replace(pinned, number=history.next_number)
+
+
+def _accept(plan: Plan) -> Finding:
+    option = plan.chosen
+    hardware = f"{option.devices} × {option.accelerator} ({option.machine_type})"
+    engine = f"{option.engine} {option.engine_version} with a context of {option.context_length} tokens"
+    return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")

@@ -1,0 +1,107 @@
+"""On which rung of its ladder a model is: what the status tells of the rungs, what is seen of them, where to go."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.api.rollout import RolloutStrategy
+from mistral_operator.api.status import ModelStatus, RungStatus
+from mistral_operator.capacity.ladder import Moment, Rung, RungState, Sight, choose_rung, judge_rungs, next_look_s
+from mistral_operator.core.revisions import History
+from mistral_operator.core.spend import may_surge
+from mistral_operator.manifests.revision import Revision
+from mistral_operator.planning.types import PlanRefused
+from mistral_operator.status.capacity import check_capacity
+from mistral_operator.status.situation import Situation
+
+
+def read_rungs(model: MistralModel, status: ModelStatus, history: History, revision: Revision) -> tuple[Rung, ...]:
+    """The ladder of a revision, with what the status tells of it. Of another ladder nothing is believed."""
+    told = status.plan.revision if status.plan else None
+    same = any(
+        each.inputs == revision.inputs and told == f"{model.metadata.name}-{each.hash}" for each in history.revisions
+    )
+    known = {rung.name: rung for rung in status.capacity.options} if same and status.capacity else {}
+    return tuple(_read_rung(name, known) for name in revision.plan.rung_names)
+
+
+def _read_rung(name: str, known: Mapping[str, RungStatus]) -> Rung:
+    told = known.get(name)
+    state = next((state for state in RungState if told and told.state == state.value), None)
+    if told is None or state is None:
+        return Rung(name)
+    times = (_read_time(told.since), _read_time(told.retry_after))
+    return Rung(name, state, told.reason or "", told.message or "", *times)
+
+
+def _read_time(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def refuse_rung(
+    rungs: Iterable[Rung], name: str, refusal: PlanRefused, at: Moment, *, lasting: bool
+) -> tuple[Rung, ...]:
+    """A rung that can't be planned any more has no further turn under this spec, unless a serving class is what may
+    have refused it: that may change.
+    """
+    retry_after = None if lasting else at.now + timedelta(seconds=at.settings.refused_cooldown_s)
+    refused = Rung(name, RungState.REFUSED, refusal.reason, refusal.message, at.now, retry_after)
+    return tuple(refused if rung.name == name else rung for rung in rungs)
+
+
+def may_climb(model: MistralModel, held: Revision, rung: str) -> bool:
+    """Whether a rung's replicas can be built beside those that serve, so that nothing is interrupted or overspent."""
+    rollout = model.spec.rollout
+    if rollout is not None and rollout.strategy is RolloutStrategy.RECREATE:
+        return False
+    option = held.plan.options[held.plan.rung_names.index(rung)]
+    return may_surge(model, option, (held.plan.chosen.hourly_cost,))
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """What is known of a model's rungs after a look at it."""
+
+    rungs: tuple[Rung, ...] = ()
+    serving: frozenset[str] = frozenset()
+    """The rungs on which a replica answers."""
+    next_look_s: float | None = None
+
+
+def judge(situation: Situation, revision: Revision, history: History, rungs: tuple[Rung, ...], at: Moment) -> Ladder:
+    """Look at the rung that a revision is for. One that is to be left is left at the next look, which is at once."""
+    sight = look_at_rung(situation, revision, history)
+    if not situation.accepted.holds:
+        return Ladder(rungs, sight.serving)
+    judged = judge_rungs(rungs, sight, at)
+    target = choose_rung(judged, revision.rung, lambda rung: may_climb(situation.model, revision, rung), at)
+    wait_s = next_look_s(judged, sight, at) if target == revision.rung else 0.0
+    return Ladder(judged, sight.serving, wait_s)
+
+
+def look_at_rung(situation: Situation, revision: Revision, history: History) -> Sight:
+    """What is seen of the revision's own pods and claims: those of other revisions tell of other rungs."""
+    own = replace(
+        situation,
+        pods=tuple(pod for pod in situation.pods if pod.revision == revision.hash),
+        workers=tuple(pod for pod in situation.workers if pod.revision == revision.hash),
+    )
+    finding, option = check_capacity(own), revision.plan.chosen
+    hosts = own.standing_hosts
+    answering = {pod.revision for pod in situation.ready_pods}
+    rungs = {each.hash: each.rung for each in (*history.revisions, revision) if each.inputs == revision.inputs}
+    return Sight(
+        rung=revision.rung,
+        has_nodes=finding.holds or (bool(hosts) and all(pod.scheduled for pod in hosts)),
+        serving=frozenset(rungs[each] for each in answering if each in rungs),
+        reason=finding.reason,
+        message=finding.message,
+        consumption=option.consumption,
+        zones=max(1, len(option.zones)),
+        node_s=option.startup.node_s,
+    )
