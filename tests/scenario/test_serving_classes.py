@@ -1,9 +1,10 @@
 """A class over a model's life: it binds new plans, tells of what it no longer allows, and stops nothing that runs."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.world import World, make_model
+from tests.support.world import SETTINGS, World, autoscaler_event, make_model
 
 Json = dict[str, Any]
 L4_HOURLY = 0.8536
@@ -273,3 +274,54 @@ def test_the_named_class_is_hashed_and_nothing_else_of_it() -> None:
     assert world.decide().status["plan"]["revision"] == plain
     world.model["spec"]["servingClassName"] = "standard"
     assert world.decide().status["plan"]["revision"] != plain
+
+
+OPTIONS = ({"accelerator": "l4", "devices": 1}, {"accelerator": "a100-40", "devices": 1})
+RULES = SETTINGS.ladder
+
+
+def out_of_stock(world: World) -> None:
+    """The pod has no node for longer than a stock-out is waited out."""
+    world.step()
+    world.provision()
+    pod = world.start_pod(node="")
+    world.events.append(autoscaler_event(pod, "FailedScaleUp", "GCE out of resources"))
+    world.step()
+    world.now += timedelta(seconds=RULES.zone_patience_s * 3)
+    world.step()
+    world.step()
+
+
+def machine(world: World) -> str:
+    return str(world.model["status"]["plan"]["chosen"]["machineType"])
+
+
+def test_a_rung_that_the_class_stops_allowing_has_no_turn_until_it_is_allowed_again() -> None:
+    world = in_class(model=make_model(capacity={"options": list(OPTIONS)}))
+    world.step()
+    world.set_class(limits={"accelerators": ["l4"]})
+    out_of_stock(world)
+    assert machine(world) == "g2-standard-8"
+    rung = world.model["status"]["capacity"]["options"][1]
+    assert (rung["state"], rung["reason"]) == ("Refused", "AcceleratorNotAllowed")
+    assert "MistralServingClass standard allows the accelerators l4" in rung["message"]
+    world.set_class()
+    for seconds in (RULES.refused_cooldown_s + 1, RULES.zone_patience_s * 3, 1):
+        world.now += timedelta(seconds=seconds)
+        world.step()
+    assert machine(world) == "a2-highgpu-1g"
+
+
+def test_a_ladder_under_a_class_has_only_rungs_that_it_allows() -> None:
+    world = in_class(limits={"accelerators": ["l4", "a100-40"], "maxHourlyCost": "4.00"})
+    world.step()
+    names = [rung["name"] for rung in world.model["status"]["capacity"]["options"]]
+    assert names == ["g2-standard-8-ondemand", "g2-standard-24-ondemand", "a2-highgpu-1g-ondemand"]
+
+
+def test_no_replica_is_built_beside_another_where_the_class_does_not_pay_for_both() -> None:
+    """A model's own surge doesn't come on top of the class's limit."""
+    spec = {"capacity": {"maxSurgeHourlyCost": "10.00"}}
+    for limit, surge in (("1.00", 0), ("2.00", 1)):
+        world = serving(in_class(limits={"maxHourlyCost": limit}, model=make_model(**spec)))
+        assert world.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == surge

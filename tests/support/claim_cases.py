@@ -23,8 +23,10 @@ STOCK_OUT = "[GCE_STOCKOUT] The zone 'us-central1-a' does not have enough resour
 QUOTA = "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."
 
 
-def claim_body(name: str = NAME, *, consumption: str = "OnDemand", **metadata: Any) -> dict[str, Any]:
-    """A claim as JSON, held by our finalizer unless `finalizers` says otherwise."""
+def claim_body(
+    name: str = NAME, *, consumption: str = "OnDemand", terms: dict[str, Any] | None = None, **metadata: Any
+) -> dict[str, Any]:
+    """A claim as JSON, held by our finalizer unless `finalizers` says otherwise; `terms` are more of its spec."""
     return {
         "apiVersion": API_VERSION,
         "kind": CLAIM_KIND,
@@ -34,6 +36,7 @@ def claim_body(name: str = NAME, *, consumption: str = "OnDemand", **metadata: A
             "consumption": consumption,
             "zones": ["us-central1-a", "us-central1-b"],
             "tenant": "team",
+            **(terms or {}),
         },
     }
 
@@ -60,6 +63,9 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         bounds=spec.bounds,
         findings=(),
         slice_topology=spec.slice_topology,
+        reservation=spec.reservation,
+        flex_start=bool(spec.max_run_s),
+        max_run_s=spec.max_run_s,
     )
 
 

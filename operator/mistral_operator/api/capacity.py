@@ -29,6 +29,7 @@ class Consumption(StrEnum):
 
 Accelerator = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Topology = Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")]
+Reservation = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")]
 MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
 
 
@@ -38,8 +39,7 @@ class CapacityOption(ApiType):
     rules = (
         Rule(
             "!has(self.reservation) || (has(self.consumption) && self.consumption == 'Reservation')",
-            "reservation is used only with consumption: Reservation; write that, or remove reservation:"
-            " OnDemand, Spot and FlexStart capacity is never taken from a reservation",
+            "reservation is used only with consumption: Reservation; write that, or remove reservation",
             lambda option: option.reservation is None or option.consumption is Consumption.RESERVATION,
         ),
         Rule(
@@ -61,10 +61,12 @@ class CapacityOption(ApiType):
     topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
     machine_type: MachineType | None = Field(None, description="GKE machine type, such as `g2-standard-8`.")
     consumption: Consumption | None = Field(None, description="How the capacity is bought. `OnDemand` when left out.")
-    reservation: (
-        Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")] | None
-    ) = Field(
-        None, description="Name of the reservation, such as `team-gpus`, or its full path for one of another project."
+    reservation: Reservation | None = Field(
+        None,
+        description=(
+            "Name of the reservation, such as `team-gpus`, or `projects/PROJECT/reservations/NAME` for one that another"
+            " project shares."
+        ),
     )
     zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
         (), description="Zones to use. All zones of the cluster when left out; each must have the machine type."

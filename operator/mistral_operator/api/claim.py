@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Topology
+from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Reservation, Topology
 from mistral_operator.api.common import (
     LIST_MAP_BY_TYPE,
     LIST_SET,
@@ -24,6 +24,9 @@ from mistral_operator.api.common import (
 
 MAX_CLAIM_NAME_LENGTH = 37
 """GKE's 40 characters for a node pool's name without the prefix `mm-`."""
+
+MAX_RUN_DURATION_S = 604_800
+"""Google ends a flex-start machine after seven days at the latest."""
 
 _Word = Annotated[str, Field(max_length=256)]
 _Number = Annotated[int, Field(ge=0)]
@@ -72,6 +75,12 @@ class NodePoolClaimSpec(ApiType):
 
     shape: ClaimShape = Field(description="What one node looks like.")
     consumption: Consumption = Field(description="How the capacity is bought.")
+    reservation: Reservation | None = Field(
+        None, description="Of which reservation the nodes are, with `consumption: Reservation`."
+    )
+    max_run_duration_seconds: Annotated[Count, Field(ge=60, le=MAX_RUN_DURATION_S)] | None = Field(
+        None, description="Time after which a node ends by itself, with `consumption: FlexStart`."
+    )
     zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
         description="Zones in which nodes may be made."
     )

@@ -81,6 +81,73 @@ def _find_cluster(_finding: CloudFinding, place: ClusterPlace) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _ReservationNamed:
+    """What an error text tells about a reservation; placeholders in capitals where it doesn't."""
+
+    name: str
+    zone: str
+    project: str
+
+    @property
+    def command_place(self) -> str:
+        """The end of every command about it."""
+        return f"{self.name} --zone {self.zone} --project {self.project}"
+
+
+_RESERVATION: Final = re.compile(
+    r"projects/(?P<project>[^/\s]+)/(?:zones/(?P<zone>[^/\s]+)/)?reservations/(?P<name>[-a-z0-9]+)"
+)
+
+
+def _parse_reservation(finding: CloudFinding, place: ClusterPlace) -> _ReservationNamed:
+    found = _RESERVATION.search(finding.text)
+    if found is None:
+        return _ReservationNamed("NAME", "ZONE", place.project)
+    return _ReservationNamed(found["name"], found["zone"] or "ZONE", found["project"])
+
+
+def _share_reservation(finding: CloudFinding, place: ClusterPlace) -> str:
+    named = _parse_reservation(finding, place)
+    return (
+        "One of another project has to be shared with this one, and named by projects/PROJECT/reservations/NAME:"
+        f" `gcloud compute reservations update {named.command_place} --add-share-with {place.project}`."
+    )
+
+
+def _name_reservation(finding: CloudFinding, place: ClusterPlace) -> str:
+    named = _parse_reservation(finding, place)
+    return (
+        f"`gcloud compute reservations list --project {named.project}` shows what there is, and where; write name and"
+        " zone in the model's spec.capacity.options: reservation, zones."
+    )
+
+
+def _await_reservation(finding: CloudFinding, place: ClusterPlace) -> str:
+    named = _parse_reservation(finding, place)
+    return (
+        "Tried again by itself; the cluster autoscaler may take half an hour to see a new reservation."
+        f" `gcloud compute reservations describe {named.command_place}` shows its status."
+    )
+
+
+def _enlarge_reservation(finding: CloudFinding, place: ClusterPlace) -> str:
+    named = _parse_reservation(finding, place)
+    return (
+        f"`gcloud compute reservations describe {named.command_place}` shows count and inUseCount; free some, or"
+        f" enlarge it: `gcloud compute reservations update {named.command_place} --vm-count COUNT`."
+    )
+
+
+def _match_reservation(finding: CloudFinding, place: ClusterPlace) -> str:
+    named = _parse_reservation(finding, place)
+    return (
+        f"`gcloud compute reservations describe {named.command_place}` shows its machine type, accelerators and local"
+        " SSDs, which must be the pool's; write that machineType in the model's spec.capacity.options, or name another"
+        " reservation."
+    )
+
+
 _NOT_IN_ZONE: Final = re.compile(
     r"(?:machine type|accelerator type)\b.*\b(?:does not exist|not (?:available|supported|found))\b.*\bzone\b",
     re.IGNORECASE,
@@ -88,8 +155,20 @@ _NOT_IN_ZONE: Final = re.compile(
 _TYPE_NAMED: Final = re.compile(r"type (?:with name )?['\"]?(?P<name>[a-z0-9]+(?:-[a-z0-9]+)+)")
 
 
+def _mend_request(finding: CloudFinding, place: ClusterPlace) -> str:
+    """What is wrong with most requests only their text can say."""
+    text = finding.text.lower()
+    if "flex-start" in text and "version" in text:
+        return (
+            f"`gcloud container clusters upgrade {place.cluster} --location {place.location} --project {place.project}"
+            " --master` upgrades the cluster; until then write consumption: Spot or OnDemand."
+        )
+    if "not supported with flex-start" in text:
+        return "Write another consumption in the model's spec.capacity.options."
+    return _name_zones(finding, place)
+
+
 def _name_zones(finding: CloudFinding, place: ClusterPlace) -> str:
-    """Only for a machine that a zone lacks: what else is wrong with a request only its text can say."""
     if not _NOT_IN_ZONE.search(finding.text):
         return ""
     kind = "accelerator" if "accelerator type" in finding.text.lower() else "machine"
@@ -107,5 +186,10 @@ _ADVICE: Final[Mapping[str, Callable[[CloudFinding, ClusterPlace], str]]] = {
     "PermissionDenied": _grant_role,
     "AddressesExhausted": _free_addresses,
     "NotFound": _find_cluster,
-    "InvalidRequest": _name_zones,
+    "InvalidRequest": _mend_request,
+    "InvalidReservation": _share_reservation,
+    "ReservationNotFound": _name_reservation,
+    "ReservationNotReady": _await_reservation,
+    "ReservationExhausted": _enlarge_reservation,
+    "ReservationIncompatible": _match_reservation,
 }

@@ -30,7 +30,7 @@ from mistral_operator.capacity.claim_types import (
     SetAutoscaling,
 )
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.pools import SUPPORTED_CONSUMPTION, differences, is_own, pool_name, pool_spec
+from mistral_operator.capacity.pools import differences, find_flaw, is_own, pool_name, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 from mistral_operator.capacity.slice_zone import choose_zone
 
@@ -168,13 +168,9 @@ def _finish_deletion(case: _Case) -> Decision | None:
     return None
 
 
-def _refuse_unsupported(case: _Case) -> Decision | None:
-    consumption = case.claim.spec.consumption
-    if consumption in SUPPORTED_CONSUMPTION:
-        return None
-    supported = " or ".join(mode.value for mode in SUPPORTED_CONSUMPTION)
-    words = f"spec.consumption: {consumption.value} is not built yet; write {supported}."
-    return Decision(ClaimState.REFUSED, "NotYetSupported", words)
+def _refuse_impossible(case: _Case) -> Decision | None:
+    flaw = find_flaw(case.claim)
+    return Decision(ClaimState.REFUSED, "InvalidClaim", flaw) if flaw else None
 
 
 def _hold(case: _Case) -> Decision | None:
@@ -284,7 +280,7 @@ _POLICIES: Final[tuple[Callable[[_Case], Decision | None], ...]] = (
     _await_operation,
     _release,
     _finish_deletion,
-    _refuse_unsupported,
+    _refuse_impossible,
     _hold,
     _refuse_stranger,
     _create,

@@ -26,6 +26,7 @@ _BACKOFF_S: Final = {
     "AlreadyExists": (1.0, 60.0),
     "RequestsThrottled": (5.0, 120.0),
     "PermissionDenied": (30.0, 300.0),
+    "ReservationNotReady": (30.0, 300.0),
 }
 """Reason → first and longest wait before the call is repeated."""
 _OTHER_BACKOFF_S: Final = (60.0, 900.0)

@@ -6,6 +6,7 @@ worth repeating.
 """
 
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -34,8 +35,9 @@ MAX_PODS_PER_NODE: Final = 32
 """GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
 
 _GVNIC_UNKNOWN_TO: Final = ("n1-",)
-_HYPERDISK_ONLY: Final = ("a3-ultragpu-", "a4-", "a4x-", "g4-")
-"""Machine families that take no Persistent Disk as boot disk."""
+_RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"
+_Consume: Final = container_v1.ReservationAffinity.Type
+_Strategy: Final = container_v1.NodePoolUpdateStrategy
 
 
 class ContainerApi:
@@ -64,7 +66,7 @@ class ContainerApi:
     async def list_pools(self) -> tuple[PoolView, ...]:
         """All pools of the cluster, ours and others'."""
         found = await _answer(self._client.list_node_pools(parent=self._parent, retry=None, timeout=READ_DEADLINE_S))
-        return tuple(_pool_view(pool) for pool in found.node_pools)
+        return tuple(pool_view(pool) for pool in found.node_pools)
 
     async def create_pool(self, spec: PoolSpec) -> OperationView:
         """Start to create a pool; `AlreadyExistsError` when the name is taken, by whomever."""
@@ -146,16 +148,23 @@ def node_pool(spec: PoolSpec) -> Any:
         locations=list(spec.locations),
         autoscaling=_autoscaling(spec.bounds) if spec.bounds else None,
         placement_policy=_placement(spec.slice_topology) if spec.slice_topology else None,
-        management=container_v1.NodeManagement(auto_repair=True, auto_upgrade=True),
+        # Google repairs no flex-start node: it ends, and the next one is asked for anew.
+        management=container_v1.NodeManagement(auto_repair=not spec.max_run_s, auto_upgrade=True),
         max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=MAX_PODS_PER_NODE),
-        # A node with a GPU takes minutes to come: make the new one before the old one goes. A slice has no place for
-        # one more.
-        upgrade_settings=container_v1.NodePool.UpgradeSettings(
-            strategy=container_v1.NodePoolUpdateStrategy.SURGE,
-            max_surge=0 if spec.slice_topology else 1,
-            max_unavailable=1 if spec.slice_topology else 0,
-        ),
+        upgrade_settings=_upgrade_settings(spec),
     )
+
+
+def _upgrade_settings(spec: PoolSpec) -> Any:
+    """A node with accelerators takes minutes to come: the new one is made before the old one goes, where there can be
+    one more. A slice has no place for it and a full reservation no machine; a flex-start node isn't replaced at all,
+    its successor has the new version.
+    """
+    settings = container_v1.NodePool.UpgradeSettings
+    if spec.max_run_s:
+        return settings(strategy=_Strategy.SHORT_LIVED)
+    fixed = bool(spec.slice_topology or spec.reservation)
+    return settings(strategy=_Strategy.SURGE, max_surge=0 if fixed else 1, max_unavailable=1 if fixed else 0)
 
 
 def _placement(topology: str) -> Any:
@@ -166,13 +175,12 @@ def _placement(topology: str) -> Any:
 
 def _node_config(spec: PoolSpec) -> Any:
     metadata_mode = container_v1.WorkloadMetadataConfig.Mode.GKE_METADATA
-    hyperdisk = spec.machine_type.startswith(_HYPERDISK_ONLY)
     return container_v1.NodeConfig(
         machine_type=spec.machine_type,
         accelerators=[_gpu_config(spec.gpu)] if spec.gpu else [],
-        spot=spec.spot,
+        **_buy(spec),
         image_type="COS_CONTAINERD",
-        disk_type="hyperdisk-balanced" if hyperdisk else "pd-balanced",
+        disk_type=spec.boot_disk,
         disk_size_gb=spec.boot_disk_gb,
         labels=dict(spec.node_labels),
         resource_labels=dict(spec.resource_labels),
@@ -185,7 +193,25 @@ def _node_config(spec: PoolSpec) -> Any:
         shielded_instance_config=container_v1.ShieldedInstanceConfig(
             enable_secure_boot=False, enable_integrity_monitoring=True
         ),
+        # Paid with the machine in any case, and weights load faster from them than from the boot disk.
+        ephemeral_storage_local_ssd_config=(
+            container_v1.EphemeralStorageLocalSsdConfig(local_ssd_count=spec.local_ssds) if spec.local_ssds else None
+        ),
     )
+
+
+def _buy(spec: PoolSpec) -> dict[str, Any]:
+    """The fields of a node's configuration that say how it is bought; none for a node on demand."""
+    if spec.reservation:
+        affinity = container_v1.ReservationAffinity(
+            consume_reservation_type=_Consume.SPECIFIC_RESERVATION, key=_RESERVATION_KEY, values=[spec.reservation]
+        )
+        return {"reservation_affinity": affinity}
+    if spec.max_run_s:
+        affinity = container_v1.ReservationAffinity(consume_reservation_type=_Consume.NO_RESERVATION)
+        duration = timedelta(seconds=spec.max_run_s)
+        return {"flex_start": True, "max_run_duration": duration, "reservation_affinity": affinity}
+    return {"spot": spec.spot}
 
 
 def _gpu_config(accelerator: Accelerator) -> Any:
@@ -207,8 +233,10 @@ def _autoscaling(bounds: Bounds) -> Any:
     )
 
 
-def _pool_view(pool: Any) -> PoolView:
-    scaling = pool.autoscaling
+def pool_view(pool: Any) -> PoolView:
+    """A `NodePool` message as the claims look at it."""
+    scaling, affinity = pool.autoscaling, pool.config.reservation_affinity
+    specific = affinity.consume_reservation_type == _Consume.SPECIFIC_RESERVATION
     by_totals = scaling.enabled and scaling.total_max_node_count
     return PoolView(
         name=pool.name,
@@ -225,6 +253,9 @@ def _pool_view(pool: Any) -> PoolView:
         bounds=Bounds(scaling.total_min_node_count, scaling.total_max_node_count) if by_totals else None,
         findings=tuple(_condition_error(condition).finding for condition in pool.conditions),
         slice_topology=pool.placement_policy.tpu_topology,
+        reservation=", ".join(affinity.values) if specific else "",
+        flex_start=bool(pool.config.flex_start),
+        max_run_s=int(pool.config.max_run_duration.total_seconds()),
     )
 
 

@@ -96,10 +96,35 @@ class AddressesExhaustedError(CloudError):
     reason = "AddressesExhausted"
 
 
-class ReservationUnusableError(CloudError):
-    """The reservation is missing, full or of another shape."""
+class InvalidReservationError(CloudError):
+    """The reservation can't be used from here: most often it is another project's, and not shared."""
 
-    reason = "ReservationUnusable"
+    reason = "InvalidReservation"
+
+
+class ReservationNotFoundError(CloudError):
+    """There is no reservation of that name in the zone."""
+
+    reason = "ReservationNotFound"
+
+
+class ReservationNotReadyError(CloudError):
+    """The reservation is still being made, or changed."""
+
+    reason = "ReservationNotReady"
+    retryable = True
+
+
+class ReservationExhaustedError(CloudError):
+    """All machines of the reservation are in use."""
+
+    reason = "ReservationExhausted"
+
+
+class ReservationIncompatibleError(CloudError):
+    """The reservation is of other machines."""
+
+    reason = "ReservationIncompatible"
 
 
 class PermissionDeniedError(CloudError):
@@ -114,20 +139,35 @@ class InvalidRequestError(CloudError):
     reason = "InvalidRequest"
 
 
-_BY_TEXT: Final[tuple[tuple[re.Pattern[str], type[CloudError]], ...]] = tuple(
-    (re.compile(pattern, re.IGNORECASE), error)
-    for pattern, error in (
-        (r"STOCKOUT|RESOURCE_POOL_EXHAUSTED|does not have enough resources|INSUFFICIENT_CAPACITY", StockedOutError),
-        (r"concurrent operations|CONCURRENT_OPERATIONS_QUOTA|too many operations", BusyError),
-        (r"incompatible operation|is currently \w+ .*(node pool|cluster)", BusyError),
-        (r"rateLimitExceeded|quota metric|requests? per minute", ThrottledError),
-        (r"IP_SPACE_EXHAUSTED", AddressesExhaustedError),
-        (r"RESERVATION_NOT_READY", BusyError),
-        (r"INVALID_RESERVATION|RESERVATION_(NOT_FOUND|CAPACITY_EXCEEDED|INCOMPATIBLE)", ReservationUnusableError),
-        (r"quota", QuotaExceededError),
-        (r"PERMISSIONS_ERROR|PERMISSION_DENIED|NODE_SERVICE_ACCOUNT", PermissionDeniedError),
-        (r"CONDITION_NOT_MET|unsupported", InvalidRequestError),
-    )
+_Patterns = tuple[tuple[re.Pattern[str], type[CloudError]], ...]
+
+
+def _compile(*pairs: tuple[str, type[CloudError]]) -> _Patterns:
+    return tuple((re.compile(pattern, re.IGNORECASE), error) for pattern, error in pairs)
+
+
+_BY_RESERVATION: Final = _compile(
+    (r"RESERVATION_NOT_READY|reservation to be in READY state", ReservationNotReadyError),
+    (r"RESERVATION_NOT_FOUND|specified reservations? .*do(es)? not exist", ReservationNotFoundError),
+    (r"RESERVATION_CAPACITY_EXCEEDED|specified reservation .*does not have available", ReservationExhaustedError),
+    (r"RESERVATION_INCOMPATIBLE|resources in specified reservations", ReservationIncompatibleError),
+    (r"INVALID_RESERVATION|reservation must exist in the same project", InvalidReservationError),
+)
+"""Google's codes, and the sentences by which kubernetes/autoscaler tells them apart
+(cluster-autoscaler/cloudprovider/gce/autoscaling_gce_client.go).
+"""
+
+RESERVATION_REASONS: Final = frozenset(error.reason for _, error in _BY_RESERVATION)
+
+_BY_TEXT: Final = _BY_RESERVATION + _compile(
+    (r"STOCKOUT|RESOURCE_POOL_EXHAUSTED|does not have enough resources|INSUFFICIENT_CAPACITY", StockedOutError),
+    (r"concurrent operations|CONCURRENT_OPERATIONS_QUOTA|too many operations", BusyError),
+    (r"incompatible operation|is currently \w+ .*(node pool|cluster)", BusyError),
+    (r"rateLimitExceeded|quota metric|requests? per minute", ThrottledError),
+    (r"IP_SPACE_EXHAUSTED", AddressesExhaustedError),
+    (r"quota", QuotaExceededError),
+    (r"PERMISSIONS_ERROR|PERMISSION_DENIED|NODE_SERVICE_ACCOUNT", PermissionDeniedError),
+    (r"CONDITION_NOT_MET|unsupported", InvalidRequestError),
 )
 """In order: a stock-out may mention a quota, and a quota text may mention resources."""
 
@@ -155,14 +195,20 @@ def classify(code: str, text: str) -> CloudError:
     neither the text nor the code tells is an unknown outcome, never a success.
     """
     certain = _CODES_THAT_SAY_IT_ALL.get(code)
+    if certain is NotFoundError:
+        # It may be the reservation that a pool names.
+        return (_match(_BY_RESERVATION, text) or certain)(text)
     if certain is not None:
         return certain(text)
-    for pattern, error in _BY_TEXT:
-        if pattern.search(text):
-            return error(text)
+    if found := _match(_BY_TEXT, text):
+        return found(text)
     if code == "PERMISSION_DENIED":
         return PermissionDeniedError(text)
     return _BY_CODE.get(code, UnavailableError)(text)
+
+
+def _match(patterns: _Patterns, text: str) -> type[CloudError] | None:
+    return next((error for pattern, error in patterns if pattern.search(text)), None)
 
 
 @dataclass(frozen=True, slots=True)

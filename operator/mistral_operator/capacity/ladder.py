@@ -17,10 +17,10 @@ _JITTER: Final = 0.2
 _DIGITS: Final = 8
 _NODE_TIMES: Final = 3
 """A node may take so many times its estimate before its rung is left."""
-_OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed"})
+_OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed", "ReservationExhausted"})
 _FOR_A_PERSON: Final = frozenset({
-    "QuotaExceeded", "PermissionDenied", "InvalidRequest", "ReservationUnusable", "AddressesExhausted",
-    "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers", "NotYetSupported",
+    "QuotaExceeded", "PermissionDenied", "InvalidRequest", "InvalidReservation", "ReservationNotFound",
+    "ReservationIncompatible", "AddressesExhausted", "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers",
 })  # fmt: skip
 """Waiting changes none of these, so the next rung has its turn at once."""
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.pools import NodeFacts
+from mistral_operator.catalogue.accelerator import find_price
 from mistral_operator.catalogue.types import Catalogue
 
 Prices = Mapping[str, Mapping[str, Decimal]]
@@ -17,8 +18,13 @@ def find_node_facts(catalogue: Catalogue, prices: Prices, claim: NodePoolClaim) 
     """
     shape, mode = claim.spec.shape, claim.spec.consumption.value
     known = catalogue.machine(shape.machine_type)
-    listed = known[1].prices.get(mode) if known else None
+    own = find_price(prices.get(shape.machine_type, {}), mode)
+    if known is None:
+        return NodeFacts(hourly_price=own)
+    accelerator, machine = known
     return NodeFacts(
-        hourly_price=prices.get(shape.machine_type, {}).get(mode, listed),
-        accelerator_memory_gib=known[0].memory_gib * shape.accelerator.count if known else 0,
+        hourly_price=find_price(machine.prices, mode) if own is None else own,
+        accelerator_memory_gib=accelerator.memory_gib * shape.accelerator.count,
+        boot_disk=machine.boot_disk,
+        local_ssds=machine.local_ssds,
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from mistral_operator.api.capacity import Consumption
-from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.api.claim import MAX_RUN_DURATION_S, NodePoolClaim
 from mistral_operator.api.names import (
     CLAIM_LABEL,
     CLAIM_RESOURCE_LABEL,
@@ -17,9 +17,9 @@ from mistral_operator.api.names import (
     TENANT_RESOURCE_LABEL,
 )
 from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView
+from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
 
 POOL_PREFIX: Final = "mm-"
-SUPPORTED_CONSUMPTION: Final = (Consumption.ON_DEMAND, Consumption.SPOT)
 
 SYSTEM_DISK_GB: Final = 200
 """For the node's system, the engine's image (about 20 GB) and what GKE keeps free of a disk (up to 100 GiB)."""
@@ -33,6 +33,10 @@ class NodeFacts:
     """US dollars an hour; None when no price is known."""
     accelerator_memory_gib: int = 0
     """Of all devices of the node together."""
+    boot_disk: str = USUAL_BOOT_DISK
+    """Kind of boot disk that the node takes."""
+    local_ssds: int = 0
+    """Local disks that the node comes with."""
 
 
 def pool_name(claim_name: str) -> str:
@@ -48,14 +52,21 @@ def shape_hash(claim: NodePoolClaim) -> str:
     spec, shape = claim.spec, claim.spec.shape
     zones = () if spec.slice else spec.zones
     topology = (shape.topology or "") if spec.slice else ""
-    return _hash_shape(shape.machine_type, _gpu_of(claim), spec.consumption, zones, topology)
+    terms = _terms_of(spec.consumption, spec.reservation or "", _max_run_s(claim))
+    return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, topology)
+
+
+def _terms_of(consumption: Consumption, reservation: str, max_run_s: int) -> tuple[str, ...]:
+    """How the nodes are bought, as words."""
+    run = (str(max_run_s),) if consumption is Consumption.FLEX_START else ()
+    return (consumption.value, *((reservation,) if reservation else ()), *run)
 
 
 def _hash_shape(
-    machine_type: str, gpu: Accelerator | None, consumption: Consumption, zones: Iterable[str], topology: str
+    machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], topology: str
 ) -> str:
     devices = (gpu.type, str(gpu.count)) if gpu else ()
-    parts = (machine_type, *devices, consumption.value, *sorted(zones), *((topology,) if topology else ()))
+    parts = (machine_type, *devices, *terms, *sorted(zones), *((topology,) if topology else ()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
@@ -85,8 +96,8 @@ def pool_spec(
     """The pool to create. An unknown cluster's uid is left out.
 
     An ordinary one is empty and grows on demand up to `total_max` nodes; a multi-host slice is whole, in `zone`. The
-    boot disk must hold the weights. They fit into the accelerators' memory, or the model wouldn't have been planned
-    here, so that much is enough.
+    boot disk must hold the weights, unless local disks do. They fit into the accelerators' memory, or the model
+    wouldn't have been planned here, so that much is enough.
     """
     shape, piece = claim.spec.shape, claim.spec.slice
     name = claim.metadata.name
@@ -105,10 +116,32 @@ def pool_spec(
             SHAPE_RESOURCE_LABEL: shape_hash(claim),
             **({CLUSTER_RESOURCE_LABEL: cluster_uid} if cluster_uid else {}),
         },
-        boot_disk_gb=SYSTEM_DISK_GB + facts.accelerator_memory_gib,
+        boot_disk_gb=SYSTEM_DISK_GB + (0 if facts.local_ssds else facts.accelerator_memory_gib),
         slice_topology=(shape.topology or "") if piece else "",
         slice_hosts=(shape.hosts or 1) if piece else 0,
+        reservation=claim.spec.reservation or "",
+        max_run_s=_max_run_s(claim),
+        boot_disk=facts.boot_disk,
+        local_ssds=facts.local_ssds,
     )
+
+
+def _max_run_s(claim: NodePoolClaim) -> int:
+    if claim.spec.consumption is not Consumption.FLEX_START:
+        return 0
+    return claim.spec.max_run_duration_seconds or MAX_RUN_DURATION_S
+
+
+def find_flaw(claim: NodePoolClaim) -> str:
+    """Why there can be no such pool, for a claim that somebody wrote by hand; empty for any that a plan makes."""
+    spec = claim.spec
+    if spec.consumption is Consumption.FLEX_START and spec.slice is not None:
+        return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
+    if spec.consumption is Consumption.RESERVATION and not spec.reservation:
+        return "spec.consumption: Reservation needs a name; write spec.reservation."
+    if spec.consumption is not Consumption.RESERVATION and spec.reservation:
+        return f"spec.reservation has no meaning with consumption: {spec.consumption.value}; write Reservation."
+    return ""
 
 
 def is_own(pool: PoolView, claim: NodePoolClaim) -> bool:
@@ -129,16 +162,23 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     if len(pool.accelerators) > 1 or not cluster_uid:
         return False
     gpu = next(iter(pool.accelerators), None)
-    consumption = Consumption.SPOT if pool.spot else Consumption.ON_DEMAND
     zones = () if pool.slice_topology else pool.locations
+    terms = _terms_of(_consumption_of(pool), pool.reservation, pool.max_run_s)
     return (
         pool.name == pool_name(claim_name)
         and labels.get(CLAIM_RESOURCE_LABEL) == own.get(CLAIM_LABEL, own.get(SHAPE_LABEL)) == claim_name
         and labels.get(CLUSTER_RESOURCE_LABEL) == cluster_uid
         and bool(labels.get(TENANT_RESOURCE_LABEL))
-        and labels.get(SHAPE_RESOURCE_LABEL)
-        == _hash_shape(pool.machine_type, gpu, consumption, zones, pool.slice_topology)
+        and labels.get(SHAPE_RESOURCE_LABEL) == _hash_shape(pool.machine_type, gpu, terms, zones, pool.slice_topology)
     )
+
+
+def _consumption_of(pool: PoolView) -> Consumption:
+    if pool.spot:
+        return Consumption.SPOT
+    if pool.flex_start:
+        return Consumption.FLEX_START
+    return Consumption.RESERVATION if pool.reservation else Consumption.ON_DEMAND
 
 
 def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
@@ -151,12 +191,19 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("accelerators", _words(pool.accelerators), _words((wanted.gpu,) if wanted.gpu else ())),
         ("topology", pool.slice_topology, wanted.slice_topology),
         ("spot", str(pool.spot), str(wanted.spot)),
+        ("flex-start", str(pool.flex_start), str(bool(wanted.max_run_s))),
+        ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),
+        ("reservation", pool.reservation, wanted.reservation),
         ("zones", ", ".join(sorted(pool.locations)), ", ".join(wanted.locations)),
         *((f"node label {key}", pool.node_labels.get(key, ""), value) for key, value in wanted.node_labels.items()),
     )
     return tuple(
         f"{what} is {is_ or 'absent'}, not {should or 'absent'}" for what, is_, should in compared if is_ != should
     )
+
+
+def _seconds(duration_s: int) -> str:
+    return f"{duration_s} s" if duration_s else ""
 
 
 def _words(accelerators: tuple[Accelerator, ...]) -> str:

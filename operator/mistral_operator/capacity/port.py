@@ -62,6 +62,14 @@ class PoolSpec:
     """Topology of a multi-host slice, such as `4x4`; a single-host TPU pool must not name one."""
     slice_hosts: int = 0
     """Nodes of a multi-host slice."""
+    reservation: str = ""
+    """Reservation that all nodes are of; empty for none."""
+    max_run_s: int = 0
+    """Seconds after which a flex-start node ends; 0 for a pool that isn't flex-start."""
+    boot_disk: str = "pd-balanced"
+    """GKE's kind of boot disk."""
+    local_ssds: int = 0
+    """Local disks of each node that become pods' scratch space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,11 @@ class PoolView:
     """The pool's conditions, classified."""
     slice_topology: str = ""
     """Topology of a multi-host slice; empty for ordinary pools."""
+    reservation: str = ""
+    """Reservation that the pool is bound to; empty for none."""
+    flex_start: bool = False
+    max_run_s: int = 0
+    """Seconds after which nodes end; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ from typing import Final
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_types import Call, FailedCall, Seen
 
-_MOVES_ON: Final = frozenset({"StockedOut", "QuotaExceeded", "InvalidRequest"})
+_MOVES_ON: Final = frozenset({
+    "StockedOut", "QuotaExceeded", "InvalidRequest", "ReservationNotFound", "ReservationExhausted",
+    "ReservationIncompatible",
+})  # fmt: skip
 """What another zone may well not say."""
 
 

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from mistral_operator.catalogue.provenance import Provenance
 from mistral_operator.catalogue.units import GIB
+
+USUAL_BOOT_DISK: Final = "pd-balanced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class MachineShape:
     """Part of one GPU that the machine has; less than 1 for machines that divide a GPU between them."""
     placement_policy: bool = False
     """Whether its pool needs a workload policy of the Compute API, which the operator doesn't make yet."""
+    local_ssds: int = 0
+    """Local disks that come with one machine and are paid with it, as the API counts them."""
+    boot_disk: str = USUAL_BOOT_DISK
+    """Kind of boot disk that one machine takes, in the API's words."""
 
     @property
     def total_devices(self) -> int:
@@ -103,3 +110,12 @@ class Accelerator:
     def core_bytes(self) -> int:
         """Memory of one core in whole bytes, as the name says."""
         return self.memory_gib * GIB // self.cores
+
+
+def find_price(prices: Mapping[str, Decimal], consumption: str) -> Decimal | None:
+    """The price of a way of buying among the prices of one machine; None where there is none.
+
+    A reserved machine costs what it costs on demand unless something else was agreed: a reservation by itself is no
+    discount, and is paid whether its machines are used or not.
+    """
+    return prices.get(consumption, prices.get("OnDemand") if consumption == "Reservation" else None)

@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 from typing import Final
 
-from mistral_operator.catalogue.accelerator import Accelerator, MachineShape, PriceList
+from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK, Accelerator, MachineShape, PriceList
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader, is_count
 
@@ -15,6 +15,8 @@ KINDS = ("gpu", "tpu")
 ARCHITECTURES = ("amd64", "arm64")
 CONSUMPTIONS = ("OnDemand", "Spot", "FlexStart", "Reservation")
 POLICIES = ("never", "slices", "always")
+BOOT_DISKS = (USUAL_BOOT_DISK, "hyperdisk-balanced")
+_MOST_LOCAL_SSDS: Final = 64
 _MOST_DEVICES: Final = 10_000
 """In one machine or slice; layouts are tried for every divisor."""
 _MOST_MEMORY_GIB: Final = 10_000
@@ -27,6 +29,7 @@ def parse_accelerator(reader: Reader) -> Accelerator:
     """Parse one file of `accelerators/`."""
     regions = reader.texts("regions")
     consumption = reader.texts("consumption")
+    boot_disk = reader.optional(partial(reader.one_of, choices=BOOT_DISKS), "boot_disk", USUAL_BOOT_DISK)
     price = reader.inner("price")
     result = Accelerator(
         id=reader.text("id"),
@@ -48,7 +51,9 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         node_start_s=reader.whole("node_start_s"),
         price=PriceList(region=price.text("region"), date=price.text("date"), source=price.text("source")),
         machines=tuple(
-            shape for item in reader.items("machines") for shape in _machine_shapes(item, regions, consumption)
+            replace(shape, boot_disk=boot_disk)
+            for item in reader.items("machines")
+            for shape in _machine_shapes(item, regions, consumption)
         ),
         zones=reader.optional(reader.texts, "zones", ()),
         cores=reader.optional(reader.whole, "cores", 1),
@@ -76,6 +81,7 @@ def _machine_shapes(reader: Reader, regions: tuple[str, ...], consumption: tuple
         prices=read_prices(reader.inner("prices")),
         topology=reader.optional(reader.text, "topology", ""),
         share=reader.optional(reader.share, "share", Fraction(1)),
+        local_ssds=reader.optional(partial(reader.whole, most=_MOST_LOCAL_SSDS), "local_ssds", 0),
     )
     slices = reader.optional(reader.texts, "slices", ())
     policy = reader.optional(partial(reader.one_of, choices=POLICIES), "placement_policy", "never")

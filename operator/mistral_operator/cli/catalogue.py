@@ -117,7 +117,9 @@ def list_accelerators(known: Catalogue, settings: Settings) -> list[Row]:
 
 def _tell_prices(accelerator: Accelerator, shape: MachineShape, settings: Settings) -> Row:
     """The prices of one machine by way of buying, and where they are from."""
-    known = [(how, *price_machine(accelerator, shape, how, "", settings)) for how in Consumption]
+    named = {*shape.prices, *settings.prices.get(shape.machine_type, ())}
+    ways = [how for how in Consumption if how.value in named]
+    known = [(how, *price_machine(accelerator, shape, how, "", settings)) for how in ways]
     priced = [(how, price, note) for how, price, note in known if price is not None]
     return {
         "$ an hour a machine": [f"{how.value} {price}" for how, price, _ in priced],

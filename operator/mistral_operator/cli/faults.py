@@ -23,6 +23,7 @@ _SYNONYMS: Final = {
     "hftoken": "spec.weights.huggingFace.tokenSecretRef",
     "maxmodellen": "spec.engine.contextLength",
     "maxnumseqs": "spec.engine.maxConcurrency",
+    "flexstart": "spec.capacity.options[].consumption",
     "quantization": "spec.engine.precision",
     "region": "spec.capacity.options[].zones",
     "spot": "spec.capacity.options[].consumption",

@@ -17,8 +17,9 @@ from mistral_operator.cli.profile import Assumption, assume_profile
 from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge
 from mistral_operator.core.serving_class import rule
 from mistral_operator.core.support import find_unsupported
+from mistral_operator.planning.modes import UNNAMED
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.types import Consumption, Plan, PlannedOption, PlanRefused, Settings
+from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Settings
 
 _RANKING: Final = {
     "accelerators": "--accelerator",
@@ -46,7 +47,7 @@ _RANKING: Final = {
 @click.option("--devices", type=click.IntRange(1, 1024), help="With --all: devices of one replica.")
 @click.option(
     "--consumption",
-    type=click.Choice([mode.value for mode in Consumption]),
+    type=click.Choice([mode.value for mode in UNNAMED]),
     help="With --all: how the hardware is bought.",
 )
 @click.option(

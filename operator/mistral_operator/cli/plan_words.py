@@ -9,7 +9,12 @@ from mistral_operator.planning.speed import count_replicas
 from mistral_operator.planning.types import Consumption, MemoryBudget, Plan, PlannedOption, Tier
 
 HOURS_PER_MONTH: Final = 730
-_MODES: Final = {Consumption.ON_DEMAND: "on demand", Consumption.SPOT: "spot"}
+_MODES: Final = {
+    Consumption.ON_DEMAND: "on demand",
+    Consumption.SPOT: "spot",
+    Consumption.FLEX_START: "flex-start",
+    Consumption.RESERVATION: "reserved",
+}
 TIER_WORDS: Final = {
     Tier.VERIFIED: ", it has been run on this hardware",
     Tier.DOCUMENTED: ", a source says that it runs; this project has not run it",

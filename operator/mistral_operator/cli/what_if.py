@@ -15,7 +15,8 @@ _REPLACES: Final[Mapping[str, frozenset[str]]] = {
     "devices": frozenset({"machineType", "topology"}),
     "machineType": frozenset({"accelerator", "devices", "topology"}),
     "topology": frozenset({"devices", "machineType"}),
-    "consumption": frozenset(),
+    "consumption": frozenset({"reservation"}),
+    "reservation": frozenset(),
 }
 """What a spec may say of its hardware that would contradict the other hardware; the rest of it stays."""
 _ENGINE: Final = {

@@ -12,7 +12,7 @@ from mistral_operator.manifests.network import build_service
 from mistral_operator.manifests.revision import Revision, build_revision
 from mistral_operator.manifests.slices import build_leader_worker_set
 from mistral_operator.manifests.workload import Turnover, build_deployment, build_disruption_budget
-from mistral_operator.planning.types import PlannedOption
+from mistral_operator.planning.types import Consumption, PlannedOption
 from mistral_operator.status.findings import is_true
 from mistral_operator.status.situation import Situation
 
@@ -64,8 +64,18 @@ def _choose_turnover(
     leaving = [pod for pod in situation.standing_pods if pod.revision != revision.hash]
     if leaving and not any(pod.scheduled for pod in leaving):
         return Turnover.AT_ONCE
+    if _shares_reservation(revision, former):
+        return Turnover.ONE_LESS
     surge = may_surge(model, revision.plan.chosen, (each.plan.chosen.hourly_cost for each in former))
     return Turnover.ONE_MORE if surge else Turnover.ONE_LESS
+
+
+def _shares_reservation(revision: Revision, former: Sequence[Revision]) -> bool:
+    """Whether a replica more would need a machine more of the reservation that the others are of: it may be full, and
+    a roll-out that waits for that machine would wait for ever.
+    """
+    reserved = revision.plan.chosen.consumption is Consumption.RESERVATION
+    return reserved and all(each.claim_name == revision.claim_name for each in former)
 
 
 def _render_scalers(model: MistralModel, option: PlannedOption) -> Iterable[Manifest]:

@@ -40,10 +40,7 @@ NOT_YET: Final[Mapping[str, str]] = {
     "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
 NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
-    "reservation": "Leave it out, and use OnDemand or Spot.",
     "replicas": "Leave it out; spec.replicas counts them all.",
-    "consumption=FlexStart": "Use OnDemand or Spot.",
-    "consumption=Reservation": "Use OnDemand or Spot.",
 }
 _USE_FIELD: Final = "Use the field of spec.engine that is meant for it, or leave it out."
 _SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})

@@ -5,7 +5,12 @@ from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANA
 from mistral_operator.manifests.identity import Manifest, hash_content
 from mistral_operator.planning.types import Consumption, PlannedOption
 
-_MODES = {Consumption.ON_DEMAND: "od", Consumption.SPOT: "spot"}
+_MODES = {
+    Consumption.ON_DEMAND: "od",
+    Consumption.SPOT: "spot",
+    Consumption.FLEX_START: "flex",
+    Consumption.RESERVATION: "res",
+}
 
 
 def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
@@ -22,6 +27,8 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
             **({"hosts": option.hosts} if option.hosts > 1 else {}),
         },
         "consumption": option.consumption.value,
+        **({"reservation": option.reservation} if option.reservation else {}),
+        **({"maxRunDurationSeconds": option.max_run_s} if option.max_run_s else {}),
         "zones": sorted(option.zones),
         "tenant": model.metadata.namespace,
         # A slice serves one replica of one model; ordinary pools are shared.

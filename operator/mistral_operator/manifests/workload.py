@@ -8,11 +8,12 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.manifests.identity import Manifest, own
-from mistral_operator.planning.types import PlannedOption
+from mistral_operator.planning.types import Consumption, PlannedOption
 
 DEPLOYMENT: Final = "Deployment"
 # Waiting for capacity isn't a failed roll-out: the Deployment's own verdict comes long after the plan's estimate.
 CAPACITY_WAIT_S = 1800
+FLEX_START_WAIT_S = 86_400
 STARTUP_MARGIN = 3
 
 
@@ -39,12 +40,16 @@ def build_deployment(
         spec={
             "replicas": replicas,
             "revisionHistoryLimit": 0,  # revisions are ControllerRevisions of the model itself
-            "progressDeadlineSeconds": CAPACITY_WAIT_S + STARTUP_MARGIN * option.startup.total_s,
+            "progressDeadlineSeconds": _capacity_wait_s(option) + STARTUP_MARGIN * option.startup.total_s,
             "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
             "strategy": _strategy(model, turnover),
             "template": pod_template,
         },
     )
+
+
+def _capacity_wait_s(option: PlannedOption) -> int:
+    return FLEX_START_WAIT_S if option.consumption is Consumption.FLEX_START else CAPACITY_WAIT_S
 
 
 def build_disruption_budget(model: MistralModel) -> Manifest:

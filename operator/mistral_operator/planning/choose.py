@@ -3,6 +3,7 @@
 from decimal import Decimal
 from functools import partial
 
+from mistral_operator.catalogue.accelerator import find_price
 from mistral_operator.planning.candidate import Candidate, Task, list_candidates
 from mistral_operator.planning.order import UNKNOWN_COST, option_key
 from mistral_operator.planning.types import PlannedOption, Refusal
@@ -39,7 +40,7 @@ def _refusal_key(task: Task, candidate: Candidate, refusal: Refusal) -> tuple[bo
 
 
 def _list_price(candidate: Candidate) -> Decimal | None:
-    price = candidate.shape.prices.get(candidate.wish.consumption.value)
+    price = find_price(candidate.shape.prices, candidate.wish.consumption.value)
     return None if price is None else price * candidate.shape.hosts
 
 
@@ -53,9 +54,9 @@ def _drop_larger_hosts(options: list[PlannedOption]) -> list[PlannedOption]:
 
 def _drop_twins(rungs: list[PlannedOption]) -> tuple[PlannedOption, ...]:
     """Keep the first of equal rungs: two wishes may allow the same machine."""
-    kept: dict[tuple[str, tuple[str, ...]], PlannedOption] = {}
+    kept: dict[tuple[str, str, tuple[str, ...]], PlannedOption] = {}
     for option in rungs:
-        kept.setdefault((option.name, option.zones), option)
+        kept.setdefault((option.name, option.reservation, option.zones), option)
     return tuple(kept.values())
 
 

@@ -1,15 +1,17 @@
 """Estimates of start-up time and cost: no promises, for their constants are data with an `unverified` mark."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil
 from typing import Final
 
-from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
+from mistral_operator.catalogue.accelerator import Accelerator, MachineShape, find_price
 from mistral_operator.catalogue.engine import Engine
 from mistral_operator.catalogue.extend import Prices
 from mistral_operator.catalogue.units import GIB
 from mistral_operator.planning.types import Consumption, Settings, StartupEstimate
+from mistral_operator.planning.units import exact_dollars_text
 
 UNVERIFIED: Final = "unverified"
 
@@ -38,15 +40,32 @@ def price_machine(
     accelerator: Accelerator, shape: MachineShape, consumption: Consumption, region: str, settings: Settings
 ) -> tuple[Decimal | None, str]:
     """US dollars an hour for one machine, None when no price is known, and a note on where the price comes from."""
-    own = settings.prices.get(shape.machine_type, {}).get(consumption.value)
-    if own is not None:
-        return own, "from the operator's settings" + (f" ({settings.price_note})" if settings.price_note else "")
-    listed = shape.prices.get(consumption.value)
+    own = settings.prices.get(shape.machine_type, {})
+    found = find_price(own, consumption.value)
+    if found is not None:
+        note = "from the operator's settings" + (f" ({settings.price_note})" if settings.price_note else "")
+        return found, note + _mark_on_demand(own, consumption)
+    listed = find_price(shape.prices, consumption.value)
     if listed is None:
-        return None, f"no price known for {shape.machine_type} as {consumption.value}"
+        return None, f"no price known for {shape.machine_type} as {consumption.value}{_bound(shape, consumption)}"
     price = accelerator.price
     elsewhere = f"; not the price of {region}" if region and region != price.region else ""
-    return listed, f"list price of {price.region} on {price.date} ({price.source}), {UNVERIFIED}{elsewhere}"
+    note = f"list price of {price.region} on {price.date} ({price.source}), {UNVERIFIED}{elsewhere}"
+    return listed, note + _mark_on_demand(shape.prices, consumption)
+
+
+def _mark_on_demand(prices: Mapping[str, Decimal], consumption: Consumption) -> str:
+    """What follows the price of a reservation that has none of its own."""
+    own = consumption is not Consumption.RESERVATION or consumption.value in prices
+    return "" if own else "; the price on demand, as a reservation's own terms aren't known"
+
+
+def _bound(shape: MachineShape, consumption: Consumption) -> str:
+    """What is known of a price that isn't."""
+    most = shape.prices.get(Consumption.ON_DEMAND.value)
+    if consumption is not Consumption.FLEX_START or most is None:
+        return ""
+    return f" (Google states up to 53 % less than on demand, which is listed at {exact_dollars_text(most)})"
 
 
 def mark_price(note: str) -> str:

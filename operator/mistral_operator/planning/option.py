@@ -7,9 +7,10 @@ from mistral_operator.planning.estimate import estimate_startup
 from mistral_operator.planning.fit import Fit, usual_context
 from mistral_operator.planning.formats import is_weight_only
 from mistral_operator.planning.host import HostRequest
+from mistral_operator.planning.modes import longest_run_s, note_mode
 from mistral_operator.planning.order import Split
 from mistral_operator.planning.support import Verdict
-from mistral_operator.planning.types import Consumption, PlannedOption, StartupEstimate
+from mistral_operator.planning.types import PlannedOption, StartupEstimate
 from mistral_operator.planning.units import tokens_text
 
 
@@ -56,6 +57,8 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         data_parallel=layout.data_parallel,
         expert_parallel=layout.expert_parallel,
         throughput=split.throughput,
+        reservation=candidate.wish.reservation,
+        max_run_s=longest_run_s(candidate.wish.consumption),
     )
 
 
@@ -94,5 +97,4 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
             f"a replica holds {split.layout.data_parallel} copies of the model, which share its requests; they start"
             " and end together"
         )
-    if candidate.wish.consumption is Consumption.SPOT:
-        yield "spot capacity can be taken back by Google at any time, with about 15 seconds for running requests"
+    yield from note_mode(candidate.wish.consumption, candidate.wish.reservation)

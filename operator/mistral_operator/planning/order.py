@@ -8,7 +8,8 @@ from typing import Final
 from mistral_operator.api.model import OptimizeFor
 from mistral_operator.planning.fit import Fit
 from mistral_operator.planning.layout import Layout
-from mistral_operator.planning.types import Consumption, PlannedOption, ThroughputEstimate
+from mistral_operator.planning.modes import rank_steadiness
+from mistral_operator.planning.types import PlannedOption, ThroughputEstimate
 
 WORTHWHILE: Final = 1.25
 """A layout beyond plain tensor parallelism has to be better by this factor: estimates are no finer."""
@@ -56,14 +57,20 @@ def option_key(optimize_for: OptimizeFor, option: PlannedOption) -> Key:
     """Sorts options, the best first.
 
     Cost: by dollars an hour. Latency: by the class of a lone request's duration, then by cost. Availability: what
-    can't be taken back first, then where more zones may have it, then what needs fewer machines at once.
+    stays longest first, then where more zones may have it, then what needs fewer machines at once.
     """
     cost = UNKNOWN_COST if option.hourly_cost is None else option.hourly_cost
     if optimize_for is OptimizeFor.LATENCY:
         return (_latency_class(option), cost, option.hosts, option.name)
     if optimize_for is OptimizeFor.AVAILABILITY:
-        taken_back = option.consumption is Consumption.SPOT
-        return (taken_back, -len(option.zones), option.hosts, option.devices, cost, option.name)
+        return (
+            rank_steadiness(option.consumption),
+            -len(option.zones),
+            option.hosts,
+            option.devices,
+            cost,
+            option.name,
+        )
     return (cost, option.hosts, option.name)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Candidate, list_candidates
+from mistral_operator.planning.modes import UNNAMED
 from mistral_operator.planning.plan import prepare
 from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, PlanRefused, Refusal, Settings
@@ -33,7 +34,7 @@ def survey(
     if isinstance(prepared, PlanRefused):
         return prepared
     task, _ = prepared
-    candidates = (item for mode in Consumption for item in list_candidates(task, Wish(consumption=mode)))
+    candidates = (item for mode in UNNAMED for item in list_candidates(task, Wish(consumption=mode)))
     asked = (_ask_by_name(item) for item in candidates if _is_sold(item))
     return (Weighed(item, weigh(task, item)) for item in asked)
 
@@ -46,6 +47,6 @@ def _ask_by_name(candidate: Candidate) -> Candidate:
 
 
 def _is_sold(candidate: Candidate) -> bool:
-    """Once for each way to buy a machine; one that can't be bought yet is weighed once, to say so."""
-    sold = [mode for mode in Consumption if mode.value in candidate.shape.consumption]
+    """Once for each way to buy a machine; one that is only to be had by a reservation's name is weighed once."""
+    sold = [mode for mode in UNNAMED if mode.value in candidate.shape.consumption]
     return candidate.wish.consumption in (sold or [Consumption.ON_DEMAND])

@@ -9,12 +9,10 @@ from mistral_operator.api.capacity import CapacityOption
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.layout import Misfit
+from mistral_operator.planning.modes import UNNAMED
 from mistral_operator.planning.types import Consumption, PlannedOption, PlanRefused
 from mistral_operator.planning.units import exact_dollars_text
 from mistral_operator.planning.wishes import Wish
-
-_RESERVATION: Final = "Reservation"
-"""Bought by its name, so never what a model gets that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,10 @@ class Terms:
 
     @property
     def usual_consumption(self) -> Consumption | None:
-        """What a model gets that doesn't say how to buy; None where the planner can buy in none of these ways."""
+        """What a model gets that doesn't say how to buy; None where all that is allowed goes by a name."""
         if self.allows_consumption(Consumption.ON_DEMAND.value):
             return Consumption.ON_DEMAND
-        known = {mode.value: mode for mode in Consumption if mode.value != _RESERVATION}
-        return next((known[name] for name in self.consumption if name in known), None)
+        return next((mode for name in self.consumption for mode in UNNAMED if mode.value == name), None)
 
 
 NO_TERMS: Final = Terms()

@@ -20,6 +20,8 @@ class Consumption(StrEnum):
 
     ON_DEMAND = "OnDemand"
     SPOT = "Spot"
+    FLEX_START = "FlexStart"
+    RESERVATION = "Reservation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,10 @@ class PlannedOption:
     """Whether each device holds some experts whole, not a part of each."""
     throughput: ThroughputEstimate | None = None
     """None in a plan of a version that didn't estimate it."""
+    reservation: str = ""
+    """Name of the reservation, or `projects/P/reservations/NAME` for one of another project; empty without one."""
+    max_run_s: int = 0
+    """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
 
     @property
     def devices_per_host(self) -> int:
@@ -256,10 +262,14 @@ class Plan:
 
     @property
     def rung_names(self) -> tuple[str, ...]:
-        """What tells the options apart: their names, and their zones where one machine is asked for in several ways."""
+        """What tells the options apart: their names, and where one machine is asked for in several ways their zones and
+        reservations.
+        """
         names = [option.name for option in self.options]
         return tuple(
-            f"{option.name}-{'-'.join(sorted(option.zones))}" if names.count(option.name) > 1 else option.name
+            f"{option.name}-{'-'.join(sorted(option.zones))}{f'-of-{option.reservation}' if option.reservation else ''}"
+            if names.count(option.name) > 1
+            else option.name
             for option in self.options
         )
 

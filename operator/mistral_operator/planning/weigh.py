@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, usable_zones, zones_of
 from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.fit import Fit, batch_for, fit
 from mistral_operator.planning.hardware import read_version
 from mistral_operator.planning.host import check_pod, plan_host
 from mistral_operator.planning.layout import Layout, Misfit, list_layouts
+from mistral_operator.planning.modes import advise_mode, check_flex_start
 from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
@@ -175,14 +175,11 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
         return Misfit(
             "NotOffered",
             f"{shape.machine_type} is not sold as {wish.consumption.value}, only as {', '.join(shape.consumption)};"
-            f" {_advise_consumption(shape)}",
+            f" {advise_mode(shape)}",
         )
+    if wish.consumption is Consumption.FLEX_START:
+        return check_flex_start(accelerator.kind, shape, task.cluster.version)
     return None
-
-
-def _advise_consumption(shape: MachineShape) -> str:
-    usable = [mode.value for mode in Consumption if mode.value in shape.consumption]
-    return f"write consumption: {usable[0]}" if usable else "the operator buys neither yet; write other hardware"
 
 
 def _check_tier(task: Task, verdict: Verdict) -> Misfit | None:

@@ -7,6 +7,7 @@ from mistral_operator.api.capacity import CapacityOption
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.planning.reservation import check_reservation
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused
 
 
@@ -20,6 +21,7 @@ class Wish:
     consumption: Consumption = Consumption.ON_DEMAND
     zones: tuple[str, ...] = ()
     topology: str | None = None
+    reservation: str = ""
 
     @property
     def pins_layout(self) -> bool:
@@ -53,13 +55,14 @@ def read_wishes(
             _check_known(option, field, catalogue)
             or _check_shape(option, field, catalogue)
             or _check_zones(option, field, cluster)
+            or check_reservation(option, field, cluster)
         )
         if refused:
             return refused
         consumption = Consumption(option.consumption.value) if option.consumption else Consumption.ON_DEMAND
         accelerator = catalogue.accelerator_id(option.accelerator or "")
-        zones, topology = tuple(option.zones), option.topology
-        wishes.append(Wish(accelerator, option.devices, option.machine_type, consumption, zones, topology))
+        wish = Wish(accelerator, option.devices, option.machine_type, consumption, tuple(option.zones), option.topology)
+        wishes.append(replace(wish, reservation=option.reservation or ""))
     return tuple(wishes)
 
 

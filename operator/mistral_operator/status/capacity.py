@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mistral_operator.capacity.advice import ClusterPlace, advise
+from mistral_operator.capacity.errors import RESERVATION_REASONS, classify
 from mistral_operator.manifests.slices import GROUPS_LABEL, name_groups
+from mistral_operator.planning.types import ClusterProfile
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.situation import Situation
 
@@ -114,9 +117,17 @@ def _check_scale_up(situation: Situation, pending: set[str], progress: str) -> F
     for words, reason, advice in _SCALE_UP_FAILURES:
         if words in text.lower():
             return unmet(reason, f"{progress}. The cluster autoscaler says: {text} {advice}")
+    finding = classify("", event.get("message", "")).finding
+    if finding.reason in RESERVATION_REASONS:
+        advice = advise(finding, _place_of(situation.cluster))
+        return unmet(finding.reason, f"{progress}. The cluster autoscaler says: {text} {advice}")
     if event.get("reason") == "FailedScaleUp":
         return unmet("ScaleUpFailed", f"{progress}. The cluster autoscaler says: {text}")
     return unmet("NoScaleUp", f"{progress}. The cluster autoscaler says: {text}")
+
+
+def _place_of(cluster: ClusterProfile) -> ClusterPlace:
+    return ClusterPlace(cluster.project, cluster.location, cluster.cluster)
 
 
 def _latest_autoscaler_event(situation: Situation, pending: set[str]) -> Mapping[str, Any] | None:

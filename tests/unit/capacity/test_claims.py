@@ -207,13 +207,6 @@ def test_spot_is_asked_for_as_such() -> None:
     assert action.spec.spot
 
 
-@pytest.mark.parametrize("mode", ["FlexStart", "Reservation"])
-def test_what_is_not_built_yet_is_refused(mode: str) -> None:
-    outcome = outcome_of(a_claim(consumption=mode))
-    assert story(outcome) == ("Refused", "False", "NotYetSupported")
-    assert outcome.action is None
-
-
 def test_a_pool_grows_no_larger_than_gke_allows() -> None:
     action = outcome_of(users=(ClaimUser("team", "huge", 4000),), pool=a_pool()).action
     assert action == SetAutoscaling(POOL, bounds(1000))

@@ -8,6 +8,9 @@ from mistral_operator.capacity.errors import QuotaNamed, classify, parse_quota
 INCOMPATIBLE = "Cluster is running incompatible operation operation-1700000000000-aaaa."
 CREATING = "Operation operation-1 is currently creating a node pool for cluster serving. Please wait and try again."
 TOO_MANY = 'Too many operations: cluster "serving" hits the concurrent operations quota 5, please try again later.'
+RESERVATION = "projects/team-project/zones/us-central1-a/reservations/team-gpus"
+NOT_READY = f"Cannot use reservation '{RESERVATION}', it requires reservation to be in READY state."
+FULL = f"Specified reservation '{RESERVATION}' does not have available resources for the request."
 REGIONAL = (
     "Insufficient regional quota to satisfy request: resource \"NVIDIA_L4_GPUS\": request requires '1.0' and is short "
     "'1.0'. project has a quota of '0.0' with '0.0' available."
@@ -40,7 +43,23 @@ REGIONAL = (
         ("", "[NODE_SERVICE_ACCOUNT_MISSING_PERMISSIONS] x", errors.PermissionDeniedError),
         ("FAILED_PRECONDITION", "CONDITION_NOT_MET: Unsupported TPU configuration", errors.InvalidRequestError),
         ("INVALID_ARGUMENT", "Machine type with name 'x' does not exist.", errors.InvalidRequestError),
-        ("", "RESERVATION_NOT_FOUND: r", errors.ReservationUnusableError),
+        ("", "RESERVATION_NOT_FOUND: r", errors.ReservationNotFoundError),
+        ("NOT_FOUND", f"Specified reservations [{RESERVATION}] do not exist.", errors.ReservationNotFoundError),
+        ("FAILED_PRECONDITION", NOT_READY, errors.ReservationNotReadyError),
+        ("RESOURCE_EXHAUSTED", FULL, errors.ReservationExhaustedError),
+        ("", "[RESERVATION_CAPACITY_EXCEEDED] no quota is named", errors.ReservationExhaustedError),
+        (
+            "INVALID_ARGUMENT",
+            f"No available resources in specified reservations [{RESERVATION}].",
+            errors.ReservationIncompatibleError,
+        ),
+        ("", "GCE error RESERVATION_INCOMPATIBLE", errors.ReservationIncompatibleError),
+        ("INVALID_ARGUMENT", "INVALID_RESERVATION: not shared", errors.InvalidReservationError),
+        (
+            "",
+            "The reservation must exist in the same project as the instance, or be shared with it.",
+            errors.InvalidReservationError,
+        ),
         ("UNAVAILABLE", "The service is currently unavailable, quota or not.", errors.UnavailableError),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", errors.UnavailableError),
         ("INTERNAL", "Internal error", errors.UnavailableError),
@@ -51,6 +70,12 @@ def test_the_class_says_what_it_means(code: str, text: str, expected: type[error
     error = classify(code, text)
     assert type(error) is expected
     assert error.text == text
+
+
+@pytest.mark.parametrize("reason", sorted(errors.RESERVATION_REASONS))
+def test_only_a_reservation_that_is_being_made_is_worth_waiting_for(reason: str) -> None:
+    error = next(kind for kind in errors.CloudError.__subclasses__() if kind.reason == reason)
+    assert error.retryable == (reason == "ReservationNotReady")
 
 
 def test_only_an_unknown_outcome_may_have_taken_effect() -> None:

@@ -92,6 +92,8 @@ def test_a_single_host_pool_names_neither_chips_nor_topology() -> None:
         (0, {}, (failed(ZONES[0]),), ZONES[1]),
         (0, {"zone": ZONES[0]}, (failed(ZONES[2]),), ZONES[0]),
         (0, {}, (failed(ZONES[1], "QuotaExceeded"),), ZONES[2]),
+        (0, {}, (failed(ZONES[1], "ReservationNotFound"),), ZONES[2]),
+        (0, {}, (failed(ZONES[1], "ReservationNotReady"),), ZONES[1]),
         (0, {}, (failed(ZONES[1], "ClusterBusy"),), ZONES[1]),
         (0, {"zone": "us-east5-a"}, (), ZONES[0]),
     ],

@@ -101,7 +101,6 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
         ("model: mistral-7b, weights: {cache: {mode: Node}}", "spec.weights.cache.mode: Node"),
         ("model: mistral-7b, weights: {cache: {mode: Bucket, uri: 'gs://models/x'}}", "spec.weights.cache"),
         ("model: mistral-7b, capacity: {options: [{replicas: 2}]}", "options[0].replicas"),
-        ("model: mistral-7b, capacity: {options: [{consumption: FlexStart}]}", "options[0].consumption: FlexStart"),
         ("model: mistral-7b, capacity: {options: [{}, {replicas: 2}]}", "options[1].replicas"),
     ],
 )

@@ -46,6 +46,7 @@ def compare(*changes: str, spec: str = "{model: mistral-7b-v0.3}") -> dict[str, 
         ("accelerator=l4,devices=4", "devices", 4),
         ("machineType=g2-standard-24", "machine_type", "g2-standard-24"),
         ("consumption=Spot", "consumption", "Spot"),
+        ("consumption=FlexStart", "max_run_s", 604_800),
         ("optimizeFor=Latency", "devices", 8),
         ("model=ministral-3-3b-2512", "precision", "fp8"),
     ],
@@ -54,6 +55,15 @@ def test_each_choice_can_be_fixed(change: str, field: str, value: object) -> Non
     items = compare(change)
     assert items[change]["option"][field] == value
     assert list(items) == [AS_ASKED, change]
+
+
+def test_a_reservation_can_be_tried_and_left() -> None:
+    asked = "{model: mistral-7b-v0.3, capacity: {options: [{accelerator: l4, zones: [us-central1-a]}]}}"
+    change = "consumption=Reservation,reservation=team-gpus"
+    assert compare(change, spec=asked)[change]["option"]["reservation"] == "team-gpus"
+    reserved = asked.replace("accelerator: l4", "accelerator: l4, consumption: Reservation, reservation: team-gpus")
+    items = compare("consumption=Spot", spec=reserved)
+    assert [item["option"]["reservation"] for item in items.values()] == ["team-gpus", ""]
 
 
 def test_a_topology_can_be_fixed() -> None:
