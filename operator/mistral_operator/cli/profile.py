@@ -41,6 +41,8 @@ class Assumption:
     source: str
     live: bool = False
     """Whether Google is asked about the plan."""
+    classes: tuple[Mapping[str, Any], ...] = ()
+    """The cluster's MistralServingClasses."""
 
 
 def assume_profile(file: Path | None, location: str | None, zones: str | None) -> Assumption:
