@@ -29,7 +29,7 @@ HADOLINT := $(VENV)/bin/hadolint
 STAMP := $(VENV)/.installed-$(firstword $(shell cat requirements.lock pyproject.toml | cksum))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit browser-test bench lint format golden crds keep-release image-check sandbox plan lock clean
+.PHONY: help demo test test-unit browser-test chaos bench lint format golden crds keep-release image-check sandbox plan lock clean
 .PHONY: binaries neighbours
 
 help: ## list the targets
@@ -38,7 +38,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s  %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Variables: PYTHON=python3.12 (any target), KEEP=1 and DEMO_FLAGS='--speed 10' (demo), SANDBOX_FLAGS='--with lws' (sandbox),"
-	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench)"
+	@echo "           EXAMPLE=examples/….yaml (demo, plan), PYTEST_FLAGS='-k claim' (test, test-unit), BENCH_FLAGS=planning (bench),"
+	@echo "           CHAOS_FLAGS='--runs 20 --seed 7' (chaos)"
 
 demo: $(STAMP) binaries ## serve a model on a GPU and one on a TPU of a simulated GKE, scale, delete (KEEP=1 stays)
 	@$(RUN) -m mistral_operator demo $(if $(EXAMPLE),--example $(EXAMPLE)) $(if $(KEEP),--keep) $(DEMO_FLAGS)
@@ -57,6 +58,9 @@ test-unit: $(STAMP) ## the quick tests: no control plane
 browser-test: $(STAMP) ## the page of `plan --html` in a real browser, which has to be there (Debian's chromium, CHROMIUM=PATH)
 	$(PYTEST) tests/browser $(PYTEST_FLAGS)
 	@echo "Look at it: $(CURDIR)/build/screenshots"
+
+chaos: $(STAMP) binaries ## models live through faults, kills and changes drawn by a seed, and must end as they should
+	@$(RUN) -m tests.chaos $(CHAOS_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises
 	@$(RUN) -m tests.bench $(BENCH_FLAGS)

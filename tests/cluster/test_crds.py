@@ -4,16 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import class_cases
 from tests.support.kubectl import kubectl
 from tests.support.model_cases import BROKEN_FIELDS, BROKEN_RULES, UNKNOWN_FIELDS, VALID, model
 
-from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_PLURAL, MODEL_PLURAL
+from mistral_operator.api.names import (
+    API_VERSION,
+    CLAIM_KIND,
+    CLAIM_PLURAL,
+    CLASS_PLURAL,
+    DEFAULT_CLASS_ANNOTATION,
+    MODEL_PLURAL,
+)
 from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.kube import Kube, KubeError
 
 pytestmark = pytest.mark.usefixtures("crds")
 
 CLAIMS = f"/apis/{API_VERSION}/{CLAIM_PLURAL}"
+CLASSES = f"/apis/{API_VERSION}/{CLASS_PLURAL}"
 DRY_RUN = {"dryRun": "All", "fieldValidation": "Strict"}
 CONDITION = {
     "type": "Ready",
@@ -45,7 +54,7 @@ async def test_they_install_by_plain_kubectl_apply_without_a_warning(cluster: Co
 
 async def test_their_schemas_are_structural_and_their_names_accepted(kube: Kube) -> None:
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    for plural in (MODEL_PLURAL, CLAIM_PLURAL):
+    for plural in (MODEL_PLURAL, CLAIM_PLURAL, CLASS_PLURAL):
         crd = await kube.get(f"{path}/{plural}.serving.mistral-operator.dev")
         assert crd is not None
         found = {condition["type"]: condition["status"] for condition in crd["status"]["conditions"]}
@@ -151,3 +160,33 @@ async def test_kubectl_explains_the_fields(cluster: ControlPlane) -> None:
     explained = await kubectl(cluster, "explain", "mistralmodels.spec.capacity.options")
     assert "order of preference" in explained.output, explained.errors
     assert "consumption" in explained.output
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    (class_cases.BROKEN_RULES | class_cases.BROKEN_FIELDS | class_cases.UNKNOWN_FIELDS).values(),
+    ids=class_cases.BROKEN_RULES | class_cases.BROKEN_FIELDS | class_cases.UNKNOWN_FIELDS,
+)
+async def test_a_class_that_is_wrong_is_refused_as_it_is_offline(kube: Kube, raw: dict[str, Any], words: str) -> None:
+    with pytest.raises(KubeError) as refused:
+        await kube.create(CLASSES, raw, DRY_RUN)
+    assert refused.value.status in (400, 422)
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize("raw", class_cases.VALID.values(), ids=class_cases.VALID)
+async def test_a_class_that_is_right_is_taken_as_it_is(kube: Kube, raw: dict[str, Any]) -> None:
+    assert (await kube.create(CLASSES, raw, DRY_RUN))["spec"] == raw["spec"]
+
+
+async def test_kubectl_shows_which_class_is_the_default(cluster: ControlPlane, kube: Kube) -> None:
+    made = class_cases.limits(accelerators=["l4", "v6e"], consumption=["Spot"], maxHourlyCost="12.50")
+    made["metadata"] |= {"annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
+    await kube.create(CLASSES, made)
+    try:
+        shown = await kubectl(cluster, "get", "msc", "standard")
+        head, row = shown.output.strip().split("\n")
+        assert head.split() == ["NAME", "DEFAULT", "ACCELERATORS", "CONSUMPTION", "MAXCOST/H", "AGE"]
+        assert row.split()[:5] == ["standard", "true", '["l4","v6e"]', '["Spot"]', "12.50"]
+    finally:
+        await kube.delete(f"{CLASSES}/standard")

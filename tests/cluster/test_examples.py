@@ -39,3 +39,11 @@ async def test_an_example_is_applied_by_the_server_too(cluster: ControlPlane, na
 
 def with_defaults(spec: dict[str, Any]) -> dict[str, Any]:
     return {"replicas": 1, **spec}
+
+
+async def test_the_classes_are_taken_as_they_are(cluster: ControlPlane) -> None:
+    """Tried and not kept: a default class would concern every other test's models."""
+    file = Path(__file__).parents[2] / "examples" / "serving-classes" / "classes.yaml"
+    applied = await kubectl(cluster, "apply", "--dry-run=server", "--validate=strict", "-f", file)
+    assert (applied.code, applied.errors) == (0, "")
+    assert applied.output.count("created") == len(list(yaml.safe_load_all(file.read_text())))

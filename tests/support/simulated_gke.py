@@ -27,6 +27,8 @@ class PaperNodes:
     drained: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    impending: list[str] = field(default_factory=list)
 
     async def join(self, pool: Pool, instance: Instance) -> None:
         self.there[instance.name] = "ready"
@@ -36,6 +38,12 @@ class PaperNodes:
 
     async def relabel(self, pool: Pool, instance: Instance) -> None:
         self.relabelled.append(instance.name)
+
+    async def announce(self, instance: Instance, at_s: float) -> None:
+        self.announced.append(instance.name)
+
+    async def impend(self, instance: Instance) -> None:
+        self.impending.append(instance.name)
 
     async def warn(self, instance: Instance, grace_s: float) -> None:
         self.warned.append(instance.name)
@@ -102,6 +110,14 @@ def l4_pool(**changes: Any) -> dict[str, Any]:
 def fixed_pool(size: int, **changes: Any) -> dict[str, Any]:
     """The same with so many nodes in one zone and no autoscaler."""
     return l4_pool(initial_node_count=size, autoscaling={}, locations=["us-central1-a"], **changes)
+
+
+def flex_pool(**changes: Any) -> dict[str, Any]:
+    """The autoscaled one, as flex-start wants it."""
+    affinity = {"consume_reservation_type": "NO_RESERVATION"}
+    return l4_pool(
+        config={"flex_start": True, "reservation_affinity": affinity, **changes.pop("config", {})}, **changes
+    )
 
 
 def tpu_pool(machine_type: str = "ct6e-standard-8t", **changes: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ CHILDREN = {
     "Pod": "/api/v1/namespaces/{namespace}/pods",
 }
 TENANT_LABEL = "mistral-operator-tenant"
-READY_S = 60
+READY_S = 90
 GONE_S = 60
 
 

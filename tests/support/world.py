@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import API_VERSION, CLAIM_LABEL, MODEL_LABEL, REVISION_LABEL
+from mistral_operator.api.names import (
+    API_VERSION,
+    CLAIM_LABEL,
+    CLASS_KIND,
+    DEFAULT_CLASS_ANNOTATION,
+    MODEL_LABEL,
+    REVISION_LABEL,
+)
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.sync import sync
@@ -38,6 +45,18 @@ def make_model(name: str = "chat", *, generation: int = 1, **spec: Any) -> dict[
     }
 
 
+def make_class(name: str = "standard", *, default: bool = True, created: str = "", **spec: Any) -> dict[str, Any]:
+    """A live MistralServingClass."""
+    marked = {"annotations": {DEFAULT_CLASS_ANNOTATION: "true"}} if default else {}
+    born = {"creationTimestamp": created or "2026-11-01T00:00:00Z"}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": CLASS_KIND,
+        "metadata": {"name": name, "uid": f"uid-{name}", **born, **marked},
+        "spec": spec,
+    }
+
+
 @dataclass
 class World:
     """What the API server has of one model."""
@@ -53,11 +72,17 @@ class World:
     nodes: dict[str, str] = field(default_factory=dict)
     """Node → the claim whose pool it is in."""
     events: list[dict[str, Any]] = field(default_factory=list)
+    classes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The cluster's MistralServingClasses by name."""
 
     def change(self, **spec: Any) -> None:
         """Edit the spec, as a user does."""
         self.model["spec"].update(spec)
         self.model["metadata"]["generation"] += 1
+
+    def set_class(self, name: str = "standard", *, default: bool = True, created: str = "", **spec: Any) -> None:
+        """Make a class, or write it anew."""
+        self.classes[name] = make_class(name, default=default, created=created, **spec)
 
     def decide(self) -> Outcome:
         """Call `sync` with what is there now, and change nothing."""
@@ -68,6 +93,7 @@ class World:
             pod_events=tuple(self.events),
             claims=tuple(self.claims[name] for name in sorted(self._named_claims()) if name in self.claims),
             nodes=self.nodes,
+            serving_classes=tuple(self.classes[name] for name in sorted(self.classes)),
         )
         return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
 
@@ -204,5 +230,6 @@ __all__ = [
     "UID",
     "World",
     "autoscaler_event",
+    "make_class",
     "make_model",
 ]

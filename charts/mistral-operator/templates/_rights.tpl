@@ -8,6 +8,10 @@
 - apiGroups: [serving.mistral-operator.dev]
   resources: [nodepoolclaims]
   verbs: [get, list, watch, create, patch, delete]
+# Serving classes are the platform team's: read, and never written.
+- apiGroups: [serving.mistral-operator.dev]
+  resources: [mistralservingclasses]
+  verbs: [list, watch]
 # How models and claims fare.
 - apiGroups: [serving.mistral-operator.dev]
   resources: [mistralmodels/status, nodepoolclaims/status]

@@ -86,7 +86,9 @@ class MistralModelSpec(ApiType):
     )
     variant: Identifier | None = Field(None, description="Variant of the model, such as `instruct` or `base`.")
     license: License | None = Field(None, description="Acceptance of the weights' license, for models that ask for it.")
-    serving_class_name: DnsSubdomain | None = Field(None, description="MistralServingClass with defaults and limits.")
+    serving_class_name: DnsSubdomain | None = Field(
+        None, description="MistralServingClass with limits and defaults. The cluster's default one when left out."
+    )
     service_account_name: DnsSubdomain | None = Field(
         None, description="ServiceAccount of the pods. The namespace's default, without a token, when left out."
     )

@@ -10,6 +10,8 @@ MODEL_KIND: Final = "MistralModel"
 MODEL_PLURAL: Final = "mistralmodels"
 CLAIM_KIND: Final = "NodePoolClaim"
 CLAIM_PLURAL: Final = "nodepoolclaims"
+CLASS_KIND: Final = "MistralServingClass"
+CLASS_PLURAL: Final = "mistralservingclasses"
 
 FIELD_MANAGER: Final = "mistral-operator"
 STATUS_FIELD_MANAGER: Final = "mistral-operator-status"
@@ -38,6 +40,8 @@ CONVERTER_ROLE: Final = "converter"
 APP_INSTANCE_LABEL has the model's name.
 """
 
+DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
+"""On a MistralServingClass: `true` makes it that of models which name none, as with a StorageClass."""
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 """On every object that the operator applies: the hash of the manifest as rendered, to see drift without a read."""
 

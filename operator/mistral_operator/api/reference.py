@@ -28,13 +28,15 @@ def render_reference() -> str:
 def _render_kind(crd: dict[str, Any]) -> str:
     names, version = crd["spec"]["names"], crd["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
+    subresources = ", ".join(f"`{name}`" for name in version.get("subresources", ()))
     facts = (
         f"{crd['spec']['scope']}; short name `{names['shortNames'][0]}`; categories "
-        f"{', '.join(f'`{name}`' for name in names['categories'])}; subresources "
-        f"{', '.join(f'`{name}`' for name in version['subresources'])}."
+        f"{', '.join(f'`{name}`' for name in names['categories'])}; "
+        f"{f'subresources {subresources}' if subresources else 'no subresources'}."
     )
     parts = [f"## {names['kind']}\n\n{schema['description']}\n\n{facts}\n"]
-    parts += [_render_part(part, schema["properties"][part]) for part in ("spec", "status")]
+    known = schema["properties"]
+    parts += [_render_part(part, known[part]) for part in ("spec", "status") if part in known]
     parts.append("### Rules\n\n" + "\n".join(_render_rules(schema, "")) + "\n")
     return "\n".join(parts)
 

@@ -10,7 +10,18 @@ import yaml
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.common import ApiType
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import CLAIM_KIND, CLAIM_PLURAL, GROUP, MODEL_KIND, MODEL_PLURAL, VERSION
+from mistral_operator.api.names import (
+    CLAIM_KIND,
+    CLAIM_PLURAL,
+    CLASS_KIND,
+    CLASS_PLURAL,
+    DEFAULT_CLASS_ANNOTATION,
+    GROUP,
+    MODEL_KIND,
+    MODEL_PLURAL,
+    VERSION,
+)
+from mistral_operator.api.serving_class import MistralServingClass
 
 Json = dict[str, Any]
 
@@ -71,6 +82,17 @@ _CLAIM_COLUMNS: Final = (
     _column("Pool", ".status.poolName", priority=1, description="Name of the node pool in GKE."),
     _column("Tenant", ".spec.tenant", priority=1, description="Namespace whose models share the pool."),
 )
+_DEFAULT_PATH: Final = f".metadata.annotations.{DEFAULT_CLASS_ANNOTATION.replace('.', chr(92) + '.')}"
+_CLASS_COLUMNS: Final = (
+    _column("Default", _DEFAULT_PATH, description="Whether models that name no class get this one."),
+    _column("Accelerators", ".spec.limits.accelerators", description="Accelerators that models may use."),
+    _column("Consumption", ".spec.limits.consumption", description="Ways in which capacity may be bought."),
+    _column("MaxCost/h", ".spec.limits.maxHourlyCost", description="US dollars an hour that a model may cost."),
+    _AGE,
+    _column("Namespaces", ".spec.allowedNamespaces", priority=1, description="Whose models may use it."),
+    _column("Zones", ".spec.limits.zones", priority=1, description="Zones in which nodes may be made."),
+    _column("Forbidden", ".spec.limits.forbiddenFields", priority=1, description="What models must leave out."),
+)
 _SCALE: Final = {
     "specReplicasPath": ".spec.replicas",
     "statusReplicasPath": ".status.replicas",
@@ -91,9 +113,15 @@ def claim_crd() -> Json:
     return _crd(NodePoolClaim, names, scope="Cluster", columns=_CLAIM_COLUMNS, subresources={"status": {}})
 
 
+def class_crd() -> Json:
+    """The CustomResourceDefinition of MistralServingClass. It has no status: nothing is done about it."""
+    names = {"kind": CLASS_KIND, "plural": CLASS_PLURAL, "singular": CLASS_KIND.lower(), "shortNames": ["msc"]}
+    return _crd(MistralServingClass, names, scope="Cluster", columns=_CLASS_COLUMNS, subresources={})
+
+
 def all_crds() -> dict[str, Json]:
     """Every CustomResourceDefinition by the name of its file."""
-    return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in (model_crd(), claim_crd())}
+    return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in (model_crd(), claim_crd(), class_crd())}
 
 
 def render_crd(crd: Json) -> str:
@@ -107,7 +135,7 @@ def _crd(kind: type[ApiType], names: Json, *, scope: str, columns: tuple[Json, .
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": structural_schema(kind)},
-        "subresources": subresources,
+        **({"subresources": subresources} if subresources else {}),
         "additionalPrinterColumns": list(columns),
     }
     return {

@@ -199,6 +199,9 @@ class ModelStatus(ApiType):
         description="Findings: Ready, Accepted, CapacityReady, WeightsReady, WorkloadReady, AutoscalingReady,"
         " EndpointReady, Degraded, Reconciling, Stalled.",
     )
+    serving_class_name: Word | None = Field(
+        None, description="The MistralServingClass that applies. None when left out."
+    )
     plan: PlanStatus | None = Field(None, description="The pinned plan in short.")
     capacity: CapacityStatus | None = Field(None, description="Rungs and claims.")
     replicas: Number | None = Field(None, description="Replicas that exist.")

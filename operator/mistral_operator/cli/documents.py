@@ -1,6 +1,6 @@
 """MistralModels from files, held to the rules that the API server would hold them to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,11 @@ def _flatten(document: Any) -> list[Any]:
 
 def find_models(file: Path) -> list[Mapping[str, Any]]:
     """The MistralModels of a file as they are written there; other objects in it are passed over."""
-    found = [item for item in read_documents(file) if isinstance(item, Mapping) and item.get("kind") == MODEL_KIND]
+    return _pick_models(read_documents(file), file)
+
+
+def _pick_models(documents: Iterable[Any], file: Path) -> list[Mapping[str, Any]]:
+    found = [item for item in documents if isinstance(item, Mapping) and item.get("kind") == MODEL_KIND]
     if not found:
         raise click.ClickException(f"{file} holds no {MODEL_KIND}; one looks like this:\n\n{SMALLEST}")
     return found
@@ -47,8 +51,13 @@ def find_models(file: Path) -> list[Mapping[str, Any]]:
 
 def read_models(file: Path) -> list[MistralModel]:
     """All MistralModels of a file. A model without a namespace is in `default`."""
+    return parse_models(read_documents(file), file)
+
+
+def parse_models(documents: Iterable[Any], file: Path) -> list[MistralModel]:
+    """The MistralModels among the documents that were read from a file."""
     source = "standard input" if str(file) == "-" else str(file)
-    return [read_model(document, source) for document in find_models(file)]
+    return [read_model(document, source) for document in _pick_models(documents, file)]
 
 
 SMALLEST = f"""\

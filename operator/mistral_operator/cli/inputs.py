@@ -19,7 +19,13 @@ from mistral_operator.core.types import Manifest, Observed, Outcome
 from mistral_operator.planning.types import LadderSettings, Settings
 
 KIND: Final = "SyncInputs"
-_OBJECTS: Final = {"children": "children", "pods": "pods", "podEvents": "pod_events", "claims": "claims"}
+_OBJECTS: Final = {
+    "children": "children",
+    "pods": "pods",
+    "podEvents": "pod_events",
+    "claims": "claims",
+    "servingClasses": "serving_classes",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from mistral_operator.api.names import APP_INSTANCE_LABEL, CLAIM_LABEL, CONVERTER_ROLE, MODEL_LABEL, ROLE_LABEL
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import NotFound
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, Kind
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.manifests.revision import claims_of_revision
 
 Json = dict[str, Any]
@@ -24,6 +24,8 @@ class Belongings:
     """Oldest first."""
     model_events: tuple[Json, ...]
     claims: tuple[Json, ...]
+    serving_classes: tuple[Json, ...] = ()
+    """Every MistralServingClass of the cluster, where they were asked for."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node of a multi-host slice → the slice's claim."""
 
@@ -53,6 +55,11 @@ async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belon
         claims=tuple(_slim(claim) for claim in claims if claim is not None),
         nodes=await _read_slices(client) if any(claim and claim["spec"].get("slice") for claim in claims) else {},
     )
+
+
+async def read_classes(client: ApiClient) -> tuple[Json, ...]:
+    """Every MistralServingClass of the cluster, without managedFields."""
+    return tuple(_slim(item) for item in await list_served(client, SERVING_CLASS))
 
 
 async def list_served(client: ApiClient, kind: Kind, namespace: str = "", selector: str = "") -> Sequence[Json]:

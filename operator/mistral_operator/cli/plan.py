@@ -1,6 +1,7 @@
 """`plan`: what a model would run on, why, and what it costs, before anything is spent."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,11 +9,13 @@ import click
 
 from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue
-from mistral_operator.cli.documents import read_models
+from mistral_operator.cli.classes import CLASS_OPTION, read_classes
+from mistral_operator.cli.documents import parse_models, read_documents
 from mistral_operator.cli.output import say
 from mistral_operator.cli.plan_output import FORMS, Planned, write_plans
 from mistral_operator.cli.profile import Assumption, assume_profile
 from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge
+from mistral_operator.core.serving_class import rule
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.planning.modes import UNNAMED
 from mistral_operator.planning.plan import plan_model
@@ -53,6 +56,7 @@ _RANKING: Final = {
     help="With --all: the order.  [default: Cost]",
 )
 @click.option("--allow-experimental", is_flag=True, help="With --all: pairs without evidence, too.")
+@CLASS_OPTION
 @CATALOGUE_OPTION
 @click.pass_context
 def plan(
@@ -75,7 +79,9 @@ def plan(
     if sum((file is not None, hf_config is not None, ranks_all)) != 1:
         raise click.UsageError("say what to plan: one of --file, --hf-config and --all")
     _check_asked(asked, ranks_all=ranks_all, reads_checkpoint=hf_config is not None)
-    assumption = assume_profile(cluster_profile, location, zones)
+    documents = read_documents(file) if file else []
+    classes = read_classes(documents, file or Path("-"), asked["class_files"])
+    assumption = replace(assume_profile(cluster_profile, location, zones), classes=classes)
     catalogue, settings = load_knowledge(catalogue_directory)
     if ranks_all:
         say(_tell_ranking(output, catalogue, assumption, settings, asked))
@@ -83,7 +89,7 @@ def plan(
     if hf_config:
         planned, catalogue = _plan_checkpoint(hf_config, asked["model_name"], catalogue, assumption, settings)
     else:
-        models = read_models(file or Path("-"))
+        models = parse_models(documents, file or Path("-"))
         planned = [Planned(model, answer_for(model, catalogue, assumption, settings)) for model in models]
     if asked["changes"]:
         say(_tell_variations(output, planned, asked["changes"], catalogue, assumption, settings))
@@ -102,12 +108,20 @@ def answer_for(
     unsupported = find_unsupported(model)
     if unsupported:
         return PlanRefused(unsupported.reason, unsupported.message)
-    return plan_model(model, catalogue, assumption.profile, settings)
+    ruling = rule(model, assumption.classes)
+    if ruling.refused:
+        return ruling.refused
+    return plan_model(ruling.model, catalogue, assumption.profile, settings, terms=ruling.terms)
 
 
 def _check_asked(asked: Mapping[str, Any], *, ranks_all: bool, reads_checkpoint: bool) -> None:
     """Nothing that was asked for is passed over."""
-    single = {"changes": "--what-if", "requests_per_s": "--requests-per-s", "html": "--html"}
+    single = {
+        "changes": "--what-if",
+        "requests_per_s": "--requests-per-s",
+        "html": "--html",
+        "class_files": "--serving-class",
+    }
     other = next((option for key, option in (single if ranks_all else _RANKING).items() if asked[key]), None)
     if other and ranks_all:
         raise click.UsageError(f"{other} is about one plan; write --file or --hf-config instead of --all")
@@ -188,6 +202,7 @@ def _feasible(
     """Everything that would do where the spec doesn't say on what, not only the ladder."""
     from mistral_operator.planning.survey import survey
 
-    found = survey(model.spec, catalogue, assumption.profile, settings)
+    ruling = rule(model, assumption.classes)
+    found = survey(ruling.model.spec, catalogue, assumption.profile, settings, ruling.terms)
     answers = [] if isinstance(found, PlanRefused) else [item.answer for item in found]
     return tuple(answer for answer in answers if isinstance(answer, PlannedOption))

@@ -39,6 +39,8 @@ class Assumption:
 
     profile: ClusterProfile
     source: str
+    classes: tuple[Mapping[str, Any], ...] = ()
+    """The cluster's MistralServingClasses."""
 
 
 def assume_profile(file: Path | None, location: str | None, zones: str | None) -> Assumption:

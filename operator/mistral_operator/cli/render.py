@@ -1,12 +1,15 @@
 """`render`: for the same inputs, what the operator applies."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.cli.documents import read_models
+from mistral_operator.cli.classes import CLASS_OPTION, read_classes
+from mistral_operator.cli.documents import parse_models, read_documents
 from mistral_operator.cli.inputs import Inputs, ordered_manifests, read_inputs, to_yaml
 from mistral_operator.cli.output import complain, say
 from mistral_operator.cli.plan_view import tell_refused
@@ -24,6 +27,7 @@ from mistral_operator.planning.types import ClusterProfile, PlanRefused
 @click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
 @click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
 @click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
+@CLASS_OPTION
 @CATALOGUE_OPTION
 @click.option("--with-status", is_flag=True, help="Also print the status that the operator would write.")
 def render(
@@ -32,6 +36,7 @@ def render(
     cluster_profile: Path | None,
     location: str | None,
     zones: str | None,
+    class_files: tuple[Path, ...],
     catalogue_directory: Path | None,
     with_status: bool,
 ) -> None:
@@ -46,8 +51,11 @@ def render(
         print_outcome(read_inputs(inputs).sync(catalogue_directory), with_status=with_status)
         return
     assumption = assume_profile(cluster_profile, location, zones)
-    for model in read_models(file or Path("-")):
-        outcome = offline_inputs(model, assumption.profile).sync(catalogue_directory)
+    given = file or Path("-")
+    documents = read_documents(given)
+    classes = read_classes(documents, given, class_files)
+    for model in parse_models(documents, given):
+        outcome = offline_inputs(model, assumption.profile, classes).sync(catalogue_directory)
         if not outcome.manifests:
             accepted = next(c for c in outcome.status["conditions"] if c["type"] == "Accepted")
             refused = PlanRefused(accepted["reason"], accepted["message"])
@@ -56,11 +64,11 @@ def render(
     complain(f"# cluster: {assumption.profile.location}, {', '.join(assumption.profile.zones)} ({assumption.source})")
 
 
-def offline_inputs(model: MistralModel, cluster: ClusterProfile) -> Inputs:
-    """What the operator would be given for a model that was just created in that cluster."""
+def offline_inputs(model: MistralModel, cluster: ClusterProfile, classes: tuple[Mapping[str, Any], ...] = ()) -> Inputs:
+    """What the operator would be given for a model that was just created in that cluster, with these classes."""
     return Inputs(
         model=model.model_dump(by_alias=True, exclude_none=True, mode="json"),
-        observed=Observed(cluster=cluster),
+        observed=Observed(cluster=cluster, serving_classes=classes),
         settings=offline_settings(),
         now=datetime.now(UTC),
     )

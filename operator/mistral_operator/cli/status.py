@@ -1,6 +1,7 @@
 """`status NAME`: one model's story, from the cluster."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import click
 
 from mistral_operator.cli.inputs import Inputs, inputs_to_dict, to_yaml
-from mistral_operator.cli.observe import Belongings, read_belongings
+from mistral_operator.cli.observe import Belongings, read_belongings, read_classes
 from mistral_operator.cli.output import say
 from mistral_operator.cli.profile import DEFAULT, read_profile
 from mistral_operator.cli.settings import offline_settings
@@ -42,7 +43,8 @@ def status(
     Exits with 1 when there is no such model, and with 0 whatever its state.
     """
     try:
-        belongings, cluster = asyncio.run(_observe(name, namespace, kubeconfig, cluster_profile))
+        observing = _observe(name, namespace, kubeconfig, cluster_profile, with_classes=export_inputs is not None)
+        belongings, cluster = asyncio.run(observing)
     except ApiError as error:
         raise click.ClickException(str(error)) from None
     if belongings is None:
@@ -56,11 +58,14 @@ def status(
 
 
 async def _observe(
-    name: str, namespace: str, kubeconfig: Path | None, profile: Path | None
+    name: str, namespace: str, kubeconfig: Path | None, profile: Path | None, *, with_classes: bool
 ) -> tuple[Belongings | None, ClusterProfile]:
+    """Serving classes are read only where they are needed: who looks at a model may not see them."""
     client = await ApiClient.connect(kubeconfig)
     try:
         belongings = await read_belongings(client, name, namespace)
+        if belongings and with_classes:
+            belongings = replace(belongings, serving_classes=await read_classes(client))
         cluster = read_profile(profile) if profile else await discover_profile(client)
         return belongings, cluster
     finally:
@@ -75,6 +80,7 @@ def _record(belongings: Belongings, cluster: ClusterProfile) -> Inputs:
         pod_events=belongings.pod_events,
         claims=belongings.claims,
         nodes=belongings.nodes,
+        serving_classes=belongings.serving_classes,
     )
     settings = offline_settings()
     return Inputs(model=belongings.model, observed=observed, settings=settings, now=datetime.now(UTC))

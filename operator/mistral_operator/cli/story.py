@@ -66,6 +66,7 @@ def _summary(status: Mapping[str, Any]) -> list[str]:
         ("hardware", summary.get("hardware", "")),
         ("engine", _engine(chosen)),
         ("replicas", f"{summary['ready']} ready" if "ready" in summary else ""),
+        ("class", status.get("servingClassName") or ""),
         ("endpoint", f"{endpoint['url']}, model {endpoint.get('servedName')}" if "url" in endpoint else ""),
         ("cost", word_cost(status)),
         ("price", (status.get("cost") or {}).get("note", "")),

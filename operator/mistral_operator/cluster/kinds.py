@@ -40,6 +40,7 @@ class Kind:
 
 MODEL: Final = Kind(names.API_VERSION, names.MODEL_KIND, names.MODEL_PLURAL)
 CLAIM: Final = Kind(names.API_VERSION, names.CLAIM_KIND, names.CLAIM_PLURAL, namespaced=False)
+SERVING_CLASS: Final = Kind(names.API_VERSION, names.CLASS_KIND, names.CLASS_PLURAL, namespaced=False)
 
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 REVISION: Final = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
@@ -58,11 +59,14 @@ CHILDREN: Final = (DEPLOYMENT, LEADER_WORKER_SET, JOB, SERVICE, PDB, HPA, REVISI
 """What a MistralModel owns, directly."""
 WORKLOADS: Final = (DEPLOYMENT, LEADER_WORKER_SET)
 """What runs replicas."""
-OPTIONAL: Final = (LEADER_WORKER_SET,)
-"""Kinds that a cluster may lack: they come with a controller that somebody has to install."""
+OPTIONAL: Final = (LEADER_WORKER_SET, SERVING_CLASS)
+"""Kinds that a cluster may lack: somebody has to install the controller that they come with, or, of our own, the
+definitions of this version.
+"""
 
 _KNOWN: Final[Mapping[tuple[str, str], Kind]] = {
-    (kind.api_version, kind.kind): kind for kind in (MODEL, CLAIM, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE)
+    (kind.api_version, kind.kind): kind
+    for kind in (MODEL, CLAIM, SERVING_CLASS, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE)
 }
 
 

@@ -47,6 +47,7 @@ class Reflector:
         self._rng = rng or random.Random()  # noqa: S311
         self._failures = 0
         self._blind = False
+        self._absent = False
         self._version = ""
         self.synced = asyncio.Event()
         """Set after the first complete list."""
@@ -64,19 +65,15 @@ class Reflector:
         while True:
             started = self.last_activity = time.monotonic()
             try:
+                if self._optional and not version and not await self._is_served():
+                    self._find_none()
+                    await asyncio.sleep(_ABSENT_S)
+                    continue
                 version = version or await self._list()
                 version = await self._watch(version)
                 # A server that ends each watch at once must not be asked in a tight loop.
                 self._failures = 0 if time.monotonic() - started > _SHORT_WATCH_S else self._failures + 1
                 retry_after_s = 0.0
-            except NotFound as error:
-                if self._optional:
-                    self._find_none()
-                    version = ""
-                    await asyncio.sleep(_ABSENT_S)
-                    continue
-                self._lose_sight(error)
-                version, retry_after_s = "", 0.0
             except ApiError as error:
                 self._lose_sight(error)
                 # A broken connection goes on where it broke; after anything else only a new list tells what happened.
@@ -84,6 +81,15 @@ class Reflector:
                 retry_after_s = error.retry_after_s or 0.0
             if self._failures:
                 await self._pause(retry_after_s)
+
+    async def _is_served(self) -> bool:
+        """Asked before anything is read: where a kind isn't served, the right to read it may be missing as well."""
+        kind = self._shelf.kind
+        try:
+            answer = await self._client.read(f"/apis/{kind.api_version}")
+        except NotFound:
+            return False
+        return any(resource.get("name") == kind.plural for resource in answer.get("resources") or ())
 
     async def _list(self) -> str:
         """Takes in everything there is, removes what went, and answers the version of the list."""
@@ -102,12 +108,16 @@ class Reflector:
         for key in self._shelf.absent_from(present, int(version)):
             self._shelf.remove(key, int(version))
         self.last_activity = time.monotonic()
+        self._absent = False
         self.synced.set()
         self._see_again()
         return version
 
     def _find_none(self) -> None:
         """The kind isn't served, so nothing of it is there."""
+        if not self._absent:
+            self._absent = True
+            log.info("The cluster doesn't serve %s, so there are none; looking again from time to time", self.name)
         for key in self._shelf.keys():  # noqa: SIM118 - not a dict
             meta = self._shelf.meta(key)
             if meta is not None:

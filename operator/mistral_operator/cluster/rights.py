@@ -18,6 +18,7 @@ from mistral_operator.cluster.kinds import (
     POD,
     REVISION,
     SERVICE,
+    SERVING_CLASS,
     Kind,
 )
 
@@ -26,6 +27,7 @@ _OWN: Final = (*_READ, "create", "patch", "delete")
 
 _MODELS: Final = "Models are people's: read, and never written but for their status."
 _CLAIMS: Final = "Claims are the operator's own, cluster-wide, one for each node pool."
+_CLASSES: Final = "Serving classes are the platform team's: read, and never written."
 _STATUS: Final = "How models and claims fare."
 _CHILDREN: Final = (
     "What a model owns. They are read one by one only where an object may be somebody else's, which is then left alone."
@@ -56,6 +58,7 @@ class Grant:
 CLUSTER_GRANTS: Final = (
     Grant(MODEL, _READ, _MODELS),
     Grant(CLAIM, _OWN, _CLAIMS),
+    Grant(SERVING_CLASS, ("list", "watch"), _CLASSES),
     Grant(MODEL, ("patch",), _STATUS, "status"),
     Grant(CLAIM, ("patch",), _STATUS, "status"),
     Grant(DEPLOYMENT, _OWN, _CHILDREN),

@@ -7,6 +7,7 @@ from mistral_operator.api.names import (
     APP_INSTANCE_LABEL,
     CLAIM_LABEL,
     CONVERTER_ROLE,
+    DEFAULT_CLASS_ANNOTATION,
     MODEL_LABEL,
     ROLE_LABEL,
     SHAPE_LABEL,
@@ -23,6 +24,7 @@ from mistral_operator.cluster.kinds import (
     NODE,
     POD,
     REVISION,
+    SERVING_CLASS,
     Kind,
 )
 from mistral_operator.cluster.store import Key, Meta, Rules, Store
@@ -42,6 +44,10 @@ UID: Final = "uid"
 """Index of Pods: namespace and their own uid, `namespace/uid`."""
 NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
+CLASS_NAME: Final = "class"
+"""Index of MistralModels: the serving class that they name, or an empty text."""
+IS_DEFAULT: Final = "default"
+"""Index of MistralServingClasses: `true` for those that are marked as the default."""
 INVOLVED: Final = "involved"
 """Index of Events: their own namespace and the uid of the object that they are about, `namespace/uid`. An Event of
 another namespace than its pod's was made up.
@@ -74,7 +80,14 @@ def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> 
         pod_events=tuple(_events_on(store, pods)),
         claims=tuple(_claims_of(store, uid)),
         nodes=dict(_nodes_of(store, pods)),
+        serving_classes=tuple(_read_classes(store)),
     )
+
+
+def _read_classes(store: Store) -> Iterable[Json]:
+    """All of them: a model that names one which isn't there is told which there are."""
+    shelf = store[SERVING_CLASS]
+    return (body for key in sorted(shelf.keys()) if (body := shelf.get(key)))
 
 
 def claims_needed_by(store: Store, model_uid: str) -> list[str]:
@@ -136,6 +149,14 @@ def _model_of_pod_index(pod: Json) -> list[str]:
 def _owner_index(body: Json) -> list[str]:
     uid = controller_of(body).get("uid")
     return [str(uid)] if uid else []
+
+
+def _class_index(model: Json) -> list[str]:
+    return [str((model.get("spec") or {}).get("servingClassName") or "")]
+
+
+def _default_index(serving_class: Json) -> list[str]:
+    return [str((serving_class["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION, ""))]
 
 
 def _uid_key(pod: Mapping[str, Any]) -> str:
@@ -215,7 +236,8 @@ def _digest_of_revision(revision: Json) -> object:
 _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
 
 RULES: Final[Mapping[Kind, Rules]] = {
-    MODEL: Rules(digest=_digest_of_object),
+    MODEL: Rules(indexes={CLASS_NAME: _class_index}, digest=_digest_of_object),
+    SERVING_CLASS: Rules(indexes={IS_DEFAULT: _default_index}, digest=_digest_of_object),
     CLAIM: Rules(indexes={NAME: lambda body: [body["metadata"]["name"]]}, digest=_digest_by(Ready="False")),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ReplicaFailure="True")),

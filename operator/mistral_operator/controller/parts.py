@@ -11,7 +11,7 @@ from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.node_facts import find_node_facts
 from mistral_operator.capacity.port import NodePools
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, Kind
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claims import ClaimReconciler
@@ -35,6 +35,7 @@ _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
     *((kind, MODEL_LABEL, "") for kind in CHILDREN),
     (POD, ROLE_LABEL, ""),
     (NODE, SHAPE_LABEL, ""),
+    (SERVING_CLASS, "", ""),
     (EVENT, "", AUTOSCALER_EVENTS),
 )
 """Kind, label selector and field selector of what is reflected: never the whole cluster's pods or nodes."""

@@ -4,11 +4,13 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, JOB, MODEL, NODE, POD, REVISION
+from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, JOB, MODEL, NODE, POD, REVISION, SERVING_CLASS
 from mistral_operator.cluster.store import Key, Meta, Store
 from mistral_operator.controller.observation import (
     CLAIM_NAME,
+    CLASS_NAME,
     INVOLVED,
+    IS_DEFAULT,
     MODEL_NAME,
     OWNER,
     UID,
@@ -35,6 +37,7 @@ class Router:
         self._rng = random.Random()  # noqa: S311
         store[MODEL].listen(self._on_model)
         store[CLAIM].listen(self._on_claim)
+        store[SERVING_CLASS].listen(self._on_class)
         store[EVENT].listen(self._on_event)
         for kind in (*CHILDREN, POD):
             store[kind].listen(self._on_child)
@@ -88,6 +91,14 @@ class Router:
         # A model needn't be told of the claim that it has just made.
         if changed(old, new) and not (old is None and meta.own):
             self._spread(self._models_using(meta.key.name))
+
+    def _on_class(self, old: Meta | None, new: Meta | None) -> None:
+        """Models that name it, and those that name none where it is, or was, a default."""
+        if changed(old, new):
+            known = [meta for meta in (old, new) if meta is not None]
+            names = [known[0].key.name, *([""] if any(meta.first(IS_DEFAULT) == "true" for meta in known) else [])]
+            users = [meta.key for name in names for meta in self._store[MODEL].find_metas(CLASS_NAME, name)]
+            self._spread(users)
 
     def _on_event(self, _old: Meta | None, new: Meta | None) -> None:
         if new is None:

@@ -8,6 +8,7 @@ from mistral_operator.api.status import ModelStatus
 from mistral_operator.capacity.ladder import Moment, Rung, choose_rung
 from mistral_operator.core.revisions import History, pin
 from mistral_operator.core.rungs import may_climb, read_rungs, refuse_rung
+from mistral_operator.core.serving_class import Ruling
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.manifests.inputs import hash_inputs, hash_rung
 from mistral_operator.manifests.revision import Revision, Unreadable
@@ -20,6 +21,8 @@ class Grounds:
     """What the choice rests on."""
 
     model: MistralModel
+    ruling: Ruling
+    """What its serving class says of it."""
     history: History
     status: ModelStatus
     """As it was written last."""
@@ -49,13 +52,24 @@ def choose_revision(grounds: Grounds) -> Choice:
     if refused:
         return _stay(grounds, refused)
     held = history.find(inputs)
-    if held:
+    barred = _find_bar(grounds, held)
+    if held and not barred:
         return _stand(grounds, held)
-    planned = grounds.plan("")
+    planned = barred or grounds.plan("")
     if isinstance(planned, PlanRefused):
         return _stay(grounds, unmet(planned.reason, planned.message))
     made = _pin(grounds, planned, inputs, inputs)
     return Choice(_accept(planned), made, _read(grounds, made))
+
+
+def _find_bar(grounds: Grounds, held: Revision | None) -> PlanRefused | None:
+    """Why the serving class lets nothing be planned. What runs stays when its class changes; a plan that comes back,
+    because the spec goes back, is held to the class like a new one.
+    """
+    ruling = grounds.ruling
+    if held is None or ruling.missing:
+        return ruling.refused
+    return None if grounds.history.is_latest(held) else ruling.find_breach(held.plan)
 
 
 def _find_unreadable(model: MistralModel, history: History, digest: str) -> Finding | None:
@@ -77,19 +91,21 @@ def _stay(grounds: Grounds, refused: Finding) -> Choice:
 
 def _stand(grounds: Grounds, held: Revision) -> Choice:
     """On the rung where the model is, or on the one whose turn it is now."""
-    rungs = _read(grounds, held)
-    target = choose_rung(rungs, held.rung, lambda rung: may_climb(grounds.model, held, rung), grounds.at)
+    rungs, ruling = _read(grounds, held), grounds.ruling
+    target = choose_rung(rungs, held.rung, lambda rung: may_climb(ruling.model, held, rung), grounds.at)
     moved = held if target == held.rung else _move(grounds, held, target)
     if isinstance(moved, Revision):
         return Choice(_accept(moved.plan), _renumber(moved, grounds.history), _carry(rungs, moved))
-    return Choice(_accept(held.plan), held, refuse_rung(rungs, target, moved, grounds.at.now))
+    return Choice(_accept(held.plan), held, refuse_rung(rungs, target, moved, grounds.at, lasting=not ruling.name))
 
 
 def _move(grounds: Grounds, held: Revision, rung: str) -> Revision | PlanRefused:
     """The revision for another rung: one that is still there, else one that is planned now."""
     there = grounds.history.find_rung(held.inputs, rung)
     if there:
-        return there
+        return grounds.ruling.find_breach(there.plan) or there
+    if grounds.ruling.refused:
+        return grounds.ruling.refused
     digest = hash_rung(held.inputs, rung)
     unreadable = _find_unreadable(grounds.model, grounds.history, digest)
     if unreadable:
@@ -100,7 +116,7 @@ def _move(grounds: Grounds, held: Revision, rung: str) -> Revision | PlanRefused
 
 def _pin(grounds: Grounds, plan: Plan, digest: str, inputs: str) -> Revision:
     number = grounds.history.next_number
-    return pin(grounds.model, plan, digest=digest, inputs=inputs, number=number, version=grounds.version)
+    return pin(grounds.ruling.model, plan, digest=digest, inputs=inputs, number=number, version=grounds.version)
 
 
 def _read(grounds: Grounds, revision: Revision) -> tuple[Rung, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.rollout import RolloutStrategy
@@ -43,9 +43,14 @@ def _read_time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def refuse_rung(rungs: Iterable[Rung], name: str, refusal: PlanRefused, now: datetime) -> tuple[Rung, ...]:
-    """A rung that can't be planned any more has no further turn under this spec."""
-    refused = Rung(name, RungState.REFUSED, refusal.reason, refusal.message, now)
+def refuse_rung(
+    rungs: Iterable[Rung], name: str, refusal: PlanRefused, at: Moment, *, lasting: bool
+) -> tuple[Rung, ...]:
+    """A rung that can't be planned any more has no further turn under this spec, unless a serving class is what may
+    have refused it: that may change.
+    """
+    retry_after = None if lasting else at.now + timedelta(seconds=at.settings.refused_cooldown_s)
+    refused = Rung(name, RungState.REFUSED, refusal.reason, refusal.message, at.now, retry_after)
     return tuple(refused if rung.name == name else rung for rung in rungs)
 
 

@@ -15,7 +15,6 @@ _SCRAPE: Final = (
 # Path → what to write instead. A path means "set to anything", path=value only that value.
 NOT_YET: Final[Mapping[str, str]] = {
     "customModel": "Give a catalogue model in spec.model; weights of a fine-tune go into spec.weights.huggingFace.",
-    "servingClassName": "Leave it out; there are no serving classes yet.",
     "upgradePolicy=Window": "Use Manual.",
     "upgradePolicy=Auto": "Use Manual.",
     "weights.persistentVolumeClaim": "Use spec.weights.huggingFace.",

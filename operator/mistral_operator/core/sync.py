@@ -6,6 +6,7 @@ The operator, `render`, and every kind of test call it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
@@ -18,6 +19,7 @@ from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
 from mistral_operator.core.revisions import History, read_history
 from mistral_operator.core.rungs import Ladder, judge
+from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
 from mistral_operator.core.slices import (
     explain_missing_controller,
     find_held,
@@ -38,12 +40,12 @@ from mistral_operator.manifests.workload import DEPLOYMENT
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import Planner
 from mistral_operator.planning.resolve import check_pinned_license
-from mistral_operator.planning.types import Plan, PlanRefused, Settings
+from mistral_operator.planning.types import Settings
 from mistral_operator.status.build import build_status, read_status
 from mistral_operator.status.conversion import ConversionView, view_conversion
 from mistral_operator.status.findings import Finding, unmet
 from mistral_operator.status.pods import PodView, view_pods
-from mistral_operator.status.situation import Situation
+from mistral_operator.status.situation import ClassView, Situation
 
 _Object = Mapping[str, Any]
 WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
@@ -65,12 +67,9 @@ def sync(
     """
     children = [child for child in observed.children if _belongs_to(child, model)]
     history, before = read_history(children), read_status(model)
-    at = Moment(now, settings.ladder, model.metadata.uid)
-
-    def plan(rung: str) -> Plan | PlanRefused:
-        return planner(model, catalogue, observed.cluster, settings, rung)
-
-    choice = choose_revision(Grounds(model, history, before, at, settings.operator_version, plan))
+    at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
+    plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
+    choice = choose_revision(Grounds(model, ruling, history, before, at, settings.operator_version, plan))
     accepted, revision = choice.accepted, choice.revision
     license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
     if license_refused and accepted.holds:
@@ -78,17 +77,21 @@ def sync(
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
     if missing and accepted.holds:
         accepted = missing
+    accepted = annotate(ruling, accepted)
+    bounded = _bound(model, ruling, history, children, accepted, revision)
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
     if revision:
-        wanted = 0 if missing else count_wanted_slices(model, revision, former)
+        wanted = 0 if missing else count_wanted_slices(bounded, revision, former)
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
-    situation = _gather(model, observed, children, history, pods, accepted, revision)
-    ladder = judge(situation, revision, history, choice.rungs, at) if revision else Ladder()
-    situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving)
+    situation = _gather(bounded, observed, children, history, pods, accepted, revision)
+    limited = replace(situation, model=ruling.model)
+    ladder = judge(limited, revision, history, choice.rungs, at) if revision else Ladder()
+    situation = replace(situation, model=model, rungs=ladder.rungs, serving_rungs=ladder.serving)
+    situation = replace(situation, serving_class=_view_class(model, ruling, revision))
     status = build_status(situation, before, now)
-    manifests = render(model, revision, former, situation) if revision else ()
+    manifests = render(bounded, revision, former, situation) if revision else ()
     return Outcome(
         manifests=manifests,
         claims=render_claims(revision, former),
@@ -104,6 +107,35 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
     """An owner reference can be written by anybody, also in another namespace."""
     metadata = child["metadata"]
     return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
+
+
+def _bound(
+    model: MistralModel,
+    ruling: Ruling,
+    history: History,
+    children: Sequence[_Object],
+    accepted: Finding,
+    revision: Revision | None,
+) -> MistralModel:
+    """The model as far as its class pays for it."""
+    if revision is None:
+        return model
+    workload = _find_workload(model, children, revision) or {}
+    return bound_spend(
+        ruling,
+        model,
+        revision.plan,
+        accepted=accepted.holds,
+        pinned=history.is_latest(revision),
+        standing=int(workload.get("spec", {}).get("replicas", 0)),
+    )
+
+
+def _view_class(model: MistralModel, ruling: Ruling, revision: Revision | None) -> ClassView:
+    breach = ruling.find_breach(revision.plan) if revision else None
+    return ClassView(
+        name=ruling.name, breach=breach.message if breach else "", spend_limit=name_spend_limit(ruling, model)
+    )
 
 
 def _view_pods(

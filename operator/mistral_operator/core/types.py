@@ -36,6 +36,8 @@ class Observed:
     """NodePoolClaims named by the model's revisions."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node of a pod → the NodePoolClaim whose pool it is in."""
+    serving_classes: tuple[Mapping[str, Any], ...] = ()
+    """Every MistralServingClass of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)

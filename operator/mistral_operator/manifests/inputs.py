@@ -12,7 +12,7 @@ from mistral_operator.manifests.identity import hash_content
 
 _FIELDS: Final = frozenset({
     "model", "customModel", "variant", "weights", "engine", "capacity", "optimizeFor", "serviceAccountName",
-    "resourceLabels", "endpoint", "rollout", "pod",
+    "resourceLabels", "endpoint", "rollout", "pod", "servingClassName",
 })  # fmt: skip
 # Parts that only say how many replicas may run or in which order they change.
 _NOT_PLANNED: Final = frozenset({

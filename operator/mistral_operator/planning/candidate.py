@@ -14,6 +14,7 @@ from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.speed import USUAL, Workload
+from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Settings
 from mistral_operator.planning.wishes import Wish
 
@@ -34,6 +35,8 @@ class Task:
     optimize_for: OptimizeFor = OptimizeFor.COST
     workload: Workload = USUAL
     """What the estimates of speed are stated for."""
+    terms: Terms = NO_TERMS
+    """Of the model's serving class."""
 
     @property
     def region(self) -> str:
@@ -97,7 +100,12 @@ def price_candidate(task: Task, candidate: Candidate) -> tuple[Decimal | None, s
 
 
 def zones_of(task: Task, candidate: Candidate) -> tuple[str, ...]:
-    """Where nodes may be made: what the user wrote, else the cluster's zones that list the accelerator."""
+    """Where nodes may be made: of the zones that would do those that the model's serving class allows."""
+    return task.terms.keep_zones(usable_zones(task, candidate))
+
+
+def usable_zones(task: Task, candidate: Candidate) -> tuple[str, ...]:
+    """Which zones would do: what the user wrote, else the cluster's zones that list the accelerator."""
     listed = candidate.accelerator.zones
     here = tuple(zone for zone in task.cluster.zones if zone in listed) if listed else task.cluster.zones
     return candidate.wish.zones or here

@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterator
 
 from mistral_operator.planning.runtimes import ResolvedEngine
+from mistral_operator.planning.terms import Terms
 from mistral_operator.planning.weights import Weights
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def note_plan(weights: Weights, engine: ResolvedEngine) -> Iterator[str]:
+def note_plan(weights: Weights, engine: ResolvedEngine, terms: Terms) -> Iterator[str]:
     """The notes of one plan."""
+    if terms.source:
+        yield f"planned within the limits of {terms.source}"
     yield from _note_weights(weights, engine)
     if "@sha256:" not in engine.image:
         name = _without_tag(engine.image)

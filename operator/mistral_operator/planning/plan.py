@@ -7,7 +7,6 @@ from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine
 from mistral_operator.api.model import MistralModel, MistralModelSpec, OptimizeFor
 from mistral_operator.api.pod import PodResources
-from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Task
 from mistral_operator.planning.choose import choose
@@ -16,6 +15,7 @@ from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
+from mistral_operator.planning.terms import NO_TERMS, Terms, hold_to_terms
 from mistral_operator.planning.types import (
     ClusterProfile,
     Consumption,
@@ -38,6 +38,9 @@ NEAREST_FIRST = (
     "ExceedsHourlyCost",
     "PriceUnknown",
     EXPERIMENTAL,
+    "ZoneNotAllowed",
+    "ConsumptionNotAllowed",
+    "AcceleratorNotAllowed",
     "PodResourcesConflict",
     "PodExceedsMachine",
     "HostMemoryTooSmall",
@@ -51,19 +54,27 @@ NEAREST_FIRST = (
 
 
 def plan_model(
-    model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, rung: str = ""
+    model: MistralModel,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    settings: Settings,
+    rung: str = "",
+    terms: Terms = NO_TERMS,
 ) -> Plan | PlanRefused:
     """Choose hardware, layout and engine settings for one model. Same input, same output.
 
     The plan is for the best option, or for the one called `rung`, as `Plan.rung_names` has it. Fields that are not
-    built yet have been refused before, by `core.support`.
+    built yet have been refused before, by `core.support`. `terms` are those of the model's serving class.
     """
     spec = model.spec
-    prepared = prepare(spec, catalogue, cluster, settings)
+    prepared = prepare(spec, catalogue, cluster, settings, terms)
     if isinstance(prepared, PlanRefused):
         return prepared
     task, runtimes = prepared
     wishes = read_wishes(spec, catalogue, cluster)
+    if isinstance(wishes, PlanRefused):
+        return wishes
+    wishes = hold_to_terms(wishes, spec.capacity.options if spec.capacity else (), terms, catalogue)
     if isinstance(wishes, PlanRefused):
         return wishes
     options, refusals = choose(task, wishes)
@@ -71,20 +82,24 @@ def plan_model(
         telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
         return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
-    plan = _build_plan(spec, task.model, runtimes, options, refusals[:MOST_REFUSALS])
-    return _stand_on(rung, plan, spec, task.model, runtimes) if rung else plan
+    plan = _build_plan(spec, task, runtimes, options, refusals[:MOST_REFUSALS])
+    return _stand_on(rung, plan, spec, task, runtimes) if rung else plan
 
 
-def _stand_on(rung: str, plan: Plan, spec: MistralModelSpec, entry: Model, runtimes: Runtimes) -> Plan | PlanRefused:
+def _stand_on(rung: str, plan: Plan, spec: MistralModelSpec, task: Task, runtimes: Runtimes) -> Plan | PlanRefused:
     """The same ladder, planned for another of its rungs: with its own engine, checkpoint and flags."""
     names = plan.rung_names
     if rung not in names:
         return PlanRefused("RungNotPlanned", f"{rung} is no rung of the ladder any more, which has {', '.join(names)}")
-    return _build_plan(spec, entry, runtimes, plan.options, plan.refusals, names.index(rung))
+    return _build_plan(spec, task, runtimes, plan.options, plan.refusals, names.index(rung))
 
 
 def prepare(
-    spec: MistralModelSpec, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+    spec: MistralModelSpec,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    settings: Settings,
+    terms: Terms = NO_TERMS,
 ) -> tuple[Task, Runtimes] | PlanRefused:
     """Fix everything that is fixed before hardware is looked at: model, license, checkpoints, engines, workload."""
     resolved = resolve_model(spec.model or "", catalogue)
@@ -97,7 +112,8 @@ def prepare(
     weights = resolve_weights(entry, variant, spec)
     if isinstance(weights, PlanRefused):
         return weights
-    runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, settings.images)
+    images = {**settings.images, **dict(terms.images)}
+    runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, images)
     if isinstance(runtimes, PlanRefused):
         return runtimes
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
@@ -112,20 +128,21 @@ def prepare(
         settings=settings,
         optimize_for=spec.optimize_for or OptimizeFor.COST,
         workload=read_workload(spec),
+        terms=terms,
     )
     return task, runtimes
 
 
 def _build_plan(
     spec: MistralModelSpec,
-    entry: Model,
+    task: Task,
     runtimes: Runtimes,
     options: tuple[PlannedOption, ...],
     refusals: tuple[Refusal, ...],
     rung: int = 0,
 ) -> Plan:
     runtime = next(item for item in runtimes.usable if _runs(item, options[rung]))
-    engine, weights = runtime.engine, runtime.weights
+    engine, weights, entry = runtime.engine, runtime.weights, task.model
     return Plan(
         model_id=entry.id,
         display_name=entry.name,
@@ -137,7 +154,7 @@ def _build_plan(
         license_id=entry.license.id,
         options=options,
         refusals=refusals,
-        notes=tuple(note_plan(weights, engine)),
+        notes=tuple(note_plan(weights, engine, task.terms)),
         weights_precision=weights.precision,
         engine_env=engine.env,
         engine_model=engine.model_name,
@@ -157,9 +174,18 @@ def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal,
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
     telling = _most_telling(tried)
     reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
+    advice = _suggest(task)
+    beyond = "" if advice or task.terms == NO_TERMS else _suggest(replace(task, terms=NO_TERMS))
+    if beyond:
+        reason = "NothingAllowed"
+        advice = (
+            f"{task.terms.source} allows nothing that would do: name another class in spec.servingClassName, or ask"
+            f" those who keep it for more. {beyond}"
+        )
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
+    advice = advice or _suggest_smaller(task)
     return PlanRefused(
-        reason, f"no hardware is left for {task.model.name}: {arithmetic}. {_suggest(task)}", refusals[:MOST_REFUSALS]
+        reason, f"no hardware is left for {task.model.name}: {arithmetic}. {advice}", refusals[:MOST_REFUSALS]
     )
 
 
@@ -174,7 +200,7 @@ def _most_telling(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
 
 
 def _suggest(task: Task) -> str:
-    """Name the cheapest hardware that would do without the user's limits, or say that there is none."""
+    """Name the cheapest hardware that would do without the user's limits, and within the class's; or nothing."""
     free = replace(task, max_hourly_cost=None)
     spot = Wish(consumption=Consumption.SPOT)
     attempts: tuple[tuple[Task, str], ...] = (
@@ -189,6 +215,11 @@ def _suggest(task: Task) -> str:
             options, _ = choose(attempt, (wish,))
             if options:
                 return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
+    return ""
+
+
+def _suggest_smaller(task: Task) -> str:
+    """Nothing would do; say what would make the weights smaller."""
     engines = ", ".join(dict.fromkeys(item.engine.engine.name for item in task.runtimes))
     precision = task.runtimes[0].demand.precision
     smaller = next((name.value for name, value in PRECISIONS.items() if _is_smaller(task, value, precision)), "")

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
 
 
@@ -14,9 +15,15 @@ class Planner(Protocol):
     """What `plan_model` is."""
 
     def __call__(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, rung: str = ""
+        self,
+        model: MistralModel,
+        catalogue: Catalogue,
+        cluster: ClusterProfile,
+        settings: Settings,
+        rung: str = "",
+        terms: Terms = NO_TERMS,
     ) -> Plan | PlanRefused:
-        """The plan for the best option, or for that rung."""
+        """The plan for the best option, or for that rung, within the terms of the model's serving class."""
         ...
 
 
@@ -38,20 +45,26 @@ class PlanMemory:
     def __init__(self, planner: Planner = plan_model) -> None:
         self._planner = planner
         self._premises: _Premises | None = None
-        self._answers: OrderedDict[tuple[str, str], Plan | PlanRefused] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str, Terms], Plan | PlanRefused] = OrderedDict()
 
     def plan(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, rung: str = ""
+        self,
+        model: MistralModel,
+        catalogue: Catalogue,
+        cluster: ClusterProfile,
+        settings: Settings,
+        rung: str = "",
+        terms: Terms = NO_TERMS,
     ) -> Plan | PlanRefused:
-        """The plan, the same object for the same spec. Planning reads nothing of a model but its spec."""
+        """The plan, the same object for the same spec and terms. Planning reads nothing else of a model."""
         premises = _Premises(catalogue, cluster, settings)
         if premises != self._premises:
             self._premises = premises
             self._answers.clear()
-        asked = (model.spec.model_dump_json(), rung)
+        asked = (model.spec.model_dump_json(), rung, terms)
         answer = self._answers.get(asked)
         if answer is None:
-            answer = self._answers[asked] = self._planner(model, catalogue, cluster, settings, rung)
+            answer = self._answers[asked] = self._planner(model, catalogue, cluster, settings, rung, terms)
             if len(self._answers) > _REMEMBERED:
                 self._answers.popitem(last=False)
         self._answers.move_to_end(asked)

@@ -8,6 +8,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Candidate, list_candidates
 from mistral_operator.planning.modes import UNNAMED
 from mistral_operator.planning.plan import prepare
+from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlannedOption, PlanRefused, Refusal, Settings
 from mistral_operator.planning.weigh import weigh
 from mistral_operator.planning.wishes import Wish
@@ -22,10 +23,14 @@ class Weighed:
 
 
 def survey(
-    spec: MistralModelSpec, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings
+    spec: MistralModelSpec,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    settings: Settings,
+    terms: Terms = NO_TERMS,
 ) -> Iterator[Weighed] | PlanRefused:
     """Weigh every machine for a spec, whatever hardware it asks for, in the ways in which the machine is sold."""
-    prepared = prepare(spec, catalogue, cluster, settings)
+    prepared = prepare(spec, catalogue, cluster, settings, terms)
     if isinstance(prepared, PlanRefused):
         return prepared
     task, _ = prepared

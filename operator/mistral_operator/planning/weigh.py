@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mistral_operator.api.claim import MAX_SLICE_HOSTS
-from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
+from mistral_operator.planning.candidate import Candidate, Task, price_candidate, usable_zones, zones_of
 from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.fit import Fit, batch_for, fit
 from mistral_operator.planning.hardware import read_version
@@ -14,6 +14,7 @@ from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, judge
+from mistral_operator.planning.terms import check_hardware, check_price
 from mistral_operator.planning.types import Consumption, PlannedOption, Refusal, ThroughputEstimate, Tier
 from mistral_operator.planning.units import exact_dollars_text
 
@@ -37,7 +38,8 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
         return _refuse(candidate, host)
     devices, precision = split.layout.coupled_devices, runtime.demand.precision
     verdict = judge(task.catalogue, task.model, engine, candidate.accelerator, devices, precision)
-    misfit = check_pod(task.pod_resources, shape, host) or _check_tier(task, verdict) or _check_cost(task, candidate)
+    misfit = check_pod(task.pod_resources, shape, host) or _check_terms(task, candidate)
+    misfit = misfit or _check_tier(task, verdict) or _check_cost(task, candidate)
     if misfit:
         return _refuse(candidate, misfit)
     return build_option(task, candidate, split, host, verdict)
@@ -169,7 +171,7 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
             f"{shape.machine_type} is not offered in {task.region}; it is in {', '.join(shape.regions[:4])}"
             f"{' and others' if len(shape.regions) > 4 else ''}",
         )
-    if task.cluster.zones and not zones_of(task, candidate):
+    if task.cluster.zones and not usable_zones(task, candidate):
         near = [zone for zone in accelerator.zones if zone.startswith(f"{task.region}-")]
         return Misfit(
             "NotInZone",
@@ -193,6 +195,18 @@ def _check_tier(task: Task, verdict: Verdict) -> Misfit | None:
     if verdict.tier is Tier.EXPERIMENTAL and not task.allow_experimental:
         return Misfit("ExperimentalNotAllowed", f"{verdict.evidence}; write spec.allowExperimental: true to try it")
     return None
+
+
+def _check_terms(task: Task, candidate: Candidate) -> Misfit | None:
+    """Whether the model's serving class allows it. Asked late, so that what it refuses would have fit."""
+    misfit = check_hardware(
+        task.terms,
+        accelerator=candidate.accelerator.id,
+        label=candidate.accelerator.label,
+        consumption=candidate.wish.consumption.value,
+        zones=zones_of(task, candidate),
+    )
+    return misfit or check_price(task.terms, *price_candidate(task, candidate))
 
 
 def _check_cost(task: Task, candidate: Candidate) -> Misfit | None:

@@ -66,6 +66,7 @@ def build_status(situation: Situation, previous: ModelStatus, now: datetime) -> 
         updated_replicas=len(situation.current_pods),
         selector=",".join(f"{name}={value}" for name, value in sorted(pod_selector(model).items())),
         timeline=extend_timeline(situation, findings, previous.timeline, now, left),
+        serving_class_name=situation.serving_class.name or None,
     )
     if plan is None:
         return status

@@ -26,7 +26,7 @@ def check_ready(situation: Situation, parts: Mapping[str, Finding]) -> Finding:
         endpoint = parts["EndpointReady"]
         return _serving(situation) if endpoint.holds else unmet(endpoint.reason, endpoint.message)
     if situation.plan is not None and situation.wanted_replicas == 0:
-        return _wanting_nothing(situation)
+        return _wanting_nothing(situation, parts)
     explaining = explain(parts)
     return unmet(explaining.reason, explaining.message)
 
@@ -38,10 +38,14 @@ def _serving(situation: Situation) -> Finding:
     return met("ServingPartially", f"{ready} of {wanted} replicas answer.")
 
 
-def _wanting_nothing(situation: Situation) -> Finding:
+def _wanting_nothing(situation: Situation, parts: Mapping[str, Finding]) -> Finding:
+    accepted = parts["Accepted"]
     if situation.model.spec.replicas == 0:
         return met("ScaledToZero", "spec.replicas is 0; scale up to serve again.")
-    return unmet("HourlyCostLimit", "spec.capacity.maxHourlyCost is too low for a single replica; raise it.")
+    if not accepted.holds and situation.serving_class.breach:
+        return unmet(accepted.reason, accepted.message)
+    limit = situation.serving_class.spend_limit
+    return unmet("HourlyCostLimit", f"{limit} is too low for a single replica; raise it.")
 
 
 def explain(parts: Mapping[str, Finding]) -> Finding:
@@ -57,11 +61,13 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
         return met(parts["Accepted"].reason, "The last accepted plan stays in place: " + parts["Accepted"].message)
     wanted = 0 if situation.model.spec.suspend else situation.model.spec.replicas
     if situation.wanted_replicas < wanted:
-        return met("HourlyCostLimit", f"spec.capacity.maxHourlyCost pays for {situation.wanted_replicas} of {wanted} "
-                   "replicas; raise it or ask for fewer.")  # fmt: skip
+        return met("HourlyCostLimit", f"{situation.serving_class.spend_limit} pays for {situation.wanted_replicas} of "
+                   f"{wanted} replicas; raise it or ask for fewer.")  # fmt: skip
     if situation.ready_pods and len(situation.ready_pods) < situation.wanted_replicas:
         explaining = explain(parts)
         return met("ReplicasMissing", f"{explaining.reason}: {explaining.message}")
+    if situation.serving_class.breach:
+        return met("OutsideServingClass", f"What runs stays as it is, but {situation.serving_class.breach}.")
     lower = check_rung(situation)
     if lower:
         return lower

@@ -16,6 +16,18 @@ _Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class ClassView:
+    """What the model's serving class says of what runs."""
+
+    name: str = ""
+    """The class that applies; empty where there is none."""
+    breach: str = ""
+    """What it doesn't allow of the pinned plan, which was made under other terms; empty when it allows all."""
+    spend_limit: str = "spec.capacity.maxHourlyCost"
+    """The field that says what the model may cost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """One model, as it is now."""
 
@@ -53,6 +65,7 @@ class Situation:
     """The ladder of the pinned plan, as it was judged now."""
     serving_rungs: frozenset[str] = frozenset()
     """The names of those on which a replica answers."""
+    serving_class: ClassView = ClassView()
 
     @property
     def all_pods(self) -> tuple[PodView, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from tests.support.world import make_class
 
 from mistral_operator.cli.documents import read_models
 from mistral_operator.cli.inputs import (
@@ -29,7 +30,8 @@ def make_inputs(file: Path) -> Inputs:
     images = {"vllm-gpu": "example/vllm:1", "gateway": "example/operator:9.9"}
     settings = Settings("9.9", images, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, "our contract", 30)
     pods = ({"kind": "Pod", "metadata": {"name": "p", "uid": "1"}},)
-    observed = Observed(cluster=DEFAULT, pods=pods, nodes={"n": "a-claim"})
+    classes = (make_class(limits={"accelerators": ["l4"]}),)
+    observed = Observed(cluster=DEFAULT, pods=pods, nodes={"n": "a-claim"}, serving_classes=classes)
     return Inputs(model=model, observed=observed, settings=settings, now=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
 
 

@@ -9,10 +9,11 @@ from mistral_operator.api.names import (
     APP_INSTANCE_LABEL,
     CLAIM_LABEL,
     CONVERTER_ROLE,
+    DEFAULT_CLASS_ANNOTATION,
     MODEL_LABEL,
     ROLE_LABEL,
 )
-from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, JOB, MODEL, POD, REVISION, Kind
+from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, JOB, MODEL, POD, REVISION, SERVING_CLASS, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import RULES, observe
 from mistral_operator.controller.queue import KeyedQueue
@@ -166,6 +167,31 @@ def test_an_autoscaler_event_concerns_the_pods_model(world: World) -> None:
     world.put(EVENT, "e", **event)
     assert world.queued() == ({CHAT}, set())
     world.put(EVENT, "other", **{**event, "involvedObject": {"kind": "Pod", "name": "x", "uid": "somebody-elses"}})
+    assert world.queued() == (set(), set())
+
+
+def test_a_class_concerns_the_models_that_name_it_and_no_others(world: World) -> None:
+    world.put(MODEL, "large", spec={"model": "m", "servingClassName": "large"})
+    world.queued()
+    world.put(SERVING_CLASS, "large", spec={})
+    assert world.queued() == ({Key("team", "large")}, set())
+    world.put(SERVING_CLASS, "other", spec={})
+    assert world.queued() == (set(), set())
+    world.store[SERVING_CLASS].remove(Key("", "large"), 99)
+    assert world.queued() == ({Key("team", "large")}, set())
+
+
+def test_a_default_class_concerns_the_models_that_name_none_as_long_as_it_is_one(world: World) -> None:
+    world.put(MODEL, "large", spec={"model": "m", "servingClassName": "large"})
+    world.queued()
+    marked = {"annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
+    world.put(SERVING_CLASS, "standard", metadata=marked, spec={})
+    assert world.queued() == ({CHAT}, set())
+    seen = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
+    assert [item["metadata"]["name"] for item in seen.serving_classes] == ["standard"]
+    world.put(SERVING_CLASS, "standard", metadata={"annotations": {DEFAULT_CLASS_ANNOTATION: "false"}}, spec={})
+    assert world.queued() == ({CHAT}, set()), "they have no class any more"
+    world.put(SERVING_CLASS, "standard", metadata={"annotations": {DEFAULT_CLASS_ANNOTATION: "no"}}, spec={})
     assert world.queued() == (set(), set())
 
 

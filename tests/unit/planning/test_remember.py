@@ -10,6 +10,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.remember import PlanMemory
+from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Settings
 
 CATALOGUE = load_catalogue()
@@ -22,10 +23,16 @@ class Counting:
         self.asked: list[str] = []
 
     def plan(
-        self, model: MistralModel, catalogue: Catalogue, cluster: ClusterProfile, settings: Settings, rung: str = ""
+        self,
+        model: MistralModel,
+        catalogue: Catalogue,
+        cluster: ClusterProfile,
+        settings: Settings,
+        rung: str = "",
+        terms: Terms = NO_TERMS,
     ) -> Plan | PlanRefused:
         self.asked.append(model.metadata.name)
-        return plan_model(model, catalogue, cluster, settings, rung)
+        return plan_model(model, catalogue, cluster, settings, rung, terms)
 
 
 def a_model(name: str, **spec: Any) -> MistralModel:
@@ -48,6 +55,16 @@ def test_another_spec_is_another_plan() -> None:
     assert isinstance(small, Plan)
     assert isinstance(long, Plan)
     assert small.chosen.context_length != long.chosen.context_length == 4096
+
+
+def test_two_classes_take_turns_without_forgetting() -> None:
+    planner = Counting()
+    memory = PlanMemory(planner.plan)
+    l4, h100 = (Terms("MistralServingClass x", accelerators=(name,)) for name in ("l4", "h100-80"))
+    for _ in range(2):
+        plans = [memory.plan(a_model("chat"), CATALOGUE, CLUSTER, SETTINGS, terms=terms) for terms in (l4, h100)]
+    assert [isinstance(plan, Plan) and plan.chosen.accelerator for plan in plans] == ["l4", "h100-80"]
+    assert len(planner.asked) == 2
 
 
 def test_each_rung_of_a_ladder_has_a_plan_of_its_own() -> None:

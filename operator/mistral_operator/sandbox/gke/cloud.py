@@ -2,44 +2,44 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
 from google.cloud import container_v1
 
-from . import rules, tpu_rules
-from .errors import Failure, RpcError, invalid, not_yet
+from . import changes, rules, tpu_rules
+from .errors import UNHARMED, Failure, Fate, RpcError
 from .fleet import Fleet
 from .machines import MachineType
-from .operations import Operations, Type
+from .mode_rules import RESERVATION_KEY, check_management
+from .operations import CLUSTER, Operations, Type
 from .pace import Pace
-from .pools import Instance, InstanceState, LocationPolicy, NodePoolPb, Pool, PoolStatus, group_url
+from .placement import resolve_placement, unsupported_placement
+from .policies import Policies
+from .pools import Affinity, Instance, InstanceState, LocationPolicy, NodePoolPb, Pool, PoolStatus, group_url
 from .provisioning import Provisioner
 from .scenario import ANY, ForeignPool, Scenario, ScenarioError
 
 ClusterPb = container_v1.Cluster.pb()
+MaintenancePb = container_v1.MaintenancePolicy.pb()
 
 SYSTEM_POOL = "default-pool"
-UPDATABLE = (
-    "labels",
-    "taints",
-    "resource_labels",
-    "locations",
-    "upgrade_settings",
-    "node_drain_config",
-    "tags",
-    "gcfs_config",
-)
-IGNORED = ("project_id", "zone", "cluster_id", "node_pool_id", "name", "etag", "node_version", "image_type")
+Change = Callable[[], Awaitable[Failure | None]]
 
 
 class Cloud:
     """One cluster, all of its pools, and the operations on them."""
 
-    def __init__(self, scenario: Scenario, pace: Pace, fleet: Fleet, operations: Operations) -> None:
+    def __init__(
+        self, scenario: Scenario, pace: Pace, fleet: Fleet, operations: Operations, policies: Policies
+    ) -> None:
         self.scenario = scenario
+        self.policies = policies
         self.fleet = fleet
         self.operations = operations
+        self.maintenance = MaintenancePb()
         self.pools: dict[str, Pool] = {}
         self.provisioner = Provisioner(scenario, pace, fleet, self.pools)
         self._pace = pace
@@ -65,6 +65,7 @@ class Cloud:
             network="default",
             node_pools=[pool.message for pool in self.pools.values()],
             current_node_count=sum(pool.size() for pool in self.pools.values()),
+            maintenance_policy=self.maintenance,
             workload_identity_config={"workload_pool": f"{s.project}.svc.id.goog"},
         )
 
@@ -92,63 +93,109 @@ class Cloud:
             except RpcError as error:
                 raise ScenarioError(f"foreign_pools: {foreign.name}: {error.message}") from error
 
-    def create(self, requested: Any, failure: Failure | None) -> Any:
-        """CreateNodePool. `failure`: the operation is to end like this."""
+    def create(self, requested: Any, fate: Fate = UNHARMED) -> Any:
+        """CreateNodePool. `fate`: what is to become of the operation."""
         message = rules.default_pool(requested, self.scenario)
         if message.name in self.pools:
             text = f"Already exists: {self.name}/nodePools/{message.name}."
             raise RpcError(grpc.StatusCode.ALREADY_EXISTS, text)
+        resolve_placement(message, self.policies)
         rules.check_new_pool(self.scenario, message)
         self.operations.admit(message.name)
         pool = self._enter(message, PoolStatus.PROVISIONING)
         return self.operations.start(
             Type.CREATE_NODE_POOL,
             pool.name,
-            lambda: self._create(pool, failure),
+            lambda: self._create(pool, fate.early),
             lambda: _set_status(pool, PoolStatus.ERROR),
+            fate,
         )
 
-    def update(self, request: Any, name: str, failure: Failure | None) -> Any:
-        """UpdateNodePool: labels, taints, resource labels, zones and a few settings that change nothing here."""
+    def update(self, request: Any, name: str, fate: Fate = UNHARMED) -> Any:
+        """UpdateNodePool: another version, or other machines, labels, taints, resource labels, zones and settings."""
         pool = self.find(name)
-        given = [field.name for field, _ in request.ListFields() if field.name not in IGNORED]
-        for field in given:
-            if field not in UPDATABLE:
-                raise not_yet(f"changing {field} of a node pool")
-        if not given:
-            raise invalid("Nothing to update: the request has no field to change.")
+        if request.node_version not in ("", pool.message.version):
+            rules.check_version(self.scenario, pool.machine, request.node_version)
+            return self.upgrade(pool, request.node_version, Type.UPGRADE_NODES, fate)
+        changes.check_fields(request)
         rules.check_update(self.scenario, pool.message, request)
-        return self._change(pool, lambda: self._update(pool, request), failure)
+        if changes.rebuilds(request):
+            rules.check_new_pool(self.scenario, changes.applied(request, pool.message))
+        return self._change(pool, lambda: self._update(pool, request), fate)
 
-    def resize(self, name: str, per_zone: int, failure: Failure | None) -> Any:
+    def resize(self, name: str, per_zone: int, fate: Fate = UNHARMED) -> Any:
         """SetNodePoolSize: so many nodes in each zone."""
         pool = self.find(name)
         rules.check_size(per_zone, pool.message)
         self.operations.admit(name)
-        return self.operations.start(Type.SET_NODE_POOL_SIZE, name, lambda: self._resize(pool, per_zone, failure))
+        return self.operations.start(
+            Type.SET_NODE_POOL_SIZE, name, lambda: self._resize(pool, per_zone, fate.early), fate=fate
+        )
 
-    def set_autoscaling(self, name: str, bounds: Any, failure: Failure | None) -> Any:
+    def upgrade(self, pool: Pool, version: str, kind: Any, fate: Fate = UNHARMED) -> Any:
+        """Make the pool's machines again with another version. `kind`: UPGRADE_NODES or AUTO_UPGRADE_NODES."""
+        self.operations.admit(pool.name)
+
+        async def work() -> Failure | None:
+            async with pool.lock:
+                return fate.early or await self.provisioner.upgrade(pool, version)
+
+        before = pool.message.status
+        return self.operations.start(kind, pool.name, work, lambda: _set_status(pool, before), fate)
+
+    def upgrade_master(self, version: str) -> Any:
+        """Upgrade the control plane; no other operation runs meanwhile."""
+        self.operations.admit(CLUSTER)
+
+        async def work() -> None:
+            await self._pace.wait(self.scenario.delays_s.master_upgrade)
+            self.scenario = replace(self.scenario, version=version)
+
+        return self.operations.start(Type.UPGRADE_MASTER, CLUSTER, work)
+
+    def occupy(self, seconds: float) -> Any:
+        """Somebody changes the cluster, which takes so long; no other operation runs meanwhile."""
+        self.operations.admit(CLUSTER)
+
+        async def work() -> None:
+            await self._pace.wait(seconds)
+
+        return self.operations.start(Type.UPDATE_CLUSTER, CLUSTER, work)
+
+    def set_maintenance_policy(self, policy: Any, fate: Fate = UNHARMED) -> Any:
+        """SetMaintenancePolicy: the windows in which GKE upgrades nothing by itself."""
+        self.operations.admit(CLUSTER)
+
+        async def work() -> Failure | None:
+            if fate.early is None:
+                self.maintenance.CopyFrom(policy)
+            return fate.early
+
+        return self.operations.start(Type.SET_MAINTENANCE_POLICY, CLUSTER, work, fate=fate)
+
+    def set_autoscaling(self, name: str, bounds: Any, fate: Fate = UNHARMED) -> Any:
         """SetNodePoolAutoscaling."""
         pool = self.find(name)
         full = rules.default_bounds(bounds, pool.message)
-        if full.enabled:
-            rules.check_autoscaling(pool.message, full)
+        rules.check_bounds(pool.message, full)
 
         async def change() -> None:
             pool.message.autoscaling.CopyFrom(full)
+            pool.target = None
 
-        return self._change(pool, change, failure)
+        return self._change(pool, change, fate)
 
-    def set_management(self, name: str, management: Any, failure: Failure | None) -> Any:
-        """SetNodePoolManagement: remembered, without effect."""
+    def set_management(self, name: str, management: Any, fate: Fate = UNHARMED) -> Any:
+        """SetNodePoolManagement: automatic upgrades and repairs."""
         pool = self.find(name)
+        check_management(pool.message, management)
 
         async def change() -> None:
             pool.message.management.CopyFrom(management)
 
-        return self._change(pool, change, failure, Type.SET_NODE_POOL_MANAGEMENT)
+        return self._change(pool, change, fate, Type.SET_NODE_POOL_MANAGEMENT)
 
-    def delete(self, name: str, failure: Failure | None) -> Any:
+    def delete(self, name: str, fate: Fate = UNHARMED) -> Any:
         """DeleteNodePool: pods are evicted, machines given back, then the pool goes."""
         pool = self.find(name)
         self.operations.admit(name)
@@ -157,8 +204,9 @@ class Cloud:
         return self.operations.start(
             Type.DELETE_NODE_POOL,
             name,
-            lambda: self._delete(pool, before, failure),
+            lambda: self._delete(pool, before, fate.early),
             lambda: _set_status(pool, before),
+            fate,
         )
 
     def _enter(self, message: Any, status: Any) -> Pool:
@@ -182,7 +230,7 @@ class Cloud:
         zones = pool.zones
         await asyncio.gather(*(self.fleet.start_at_once(pool, zones[i % len(zones)]) for i in range(foreign.nodes)))
 
-    def _change(self, pool: Pool, change: Any, failure: Failure | None, kind: Any = Type.UPDATE_CLUSTER) -> Any:
+    def _change(self, pool: Pool, change: Change, fate: Fate, kind: Any = Type.UPDATE_CLUSTER) -> Any:
         self.operations.admit(pool.name)
 
         async def work() -> Failure | None:
@@ -191,52 +239,45 @@ class Cloud:
                 pool.message.status = PoolStatus.RECONCILING
                 try:
                     await self._pace.wait(self.scenario.delays_s.operation)
-                    if failure is None:
-                        await change()
-                        pool.message.etag = f"{time.time_ns():x}"
+                    failure = fate.early or await change()
+                    pool.message.etag = f"{time.time_ns():x}"
                 finally:
-                    pool.message.status = before
+                    if pool.message.status == PoolStatus.RECONCILING:
+                        pool.message.status = before
             return failure
 
-        return self.operations.start(kind, pool.name, work)
+        return self.operations.start(kind, pool.name, work, fate=fate)
 
     async def _create(self, pool: Pool, failure: Failure | None) -> Failure | None:
         await self._pace.wait(self.scenario.delays_s.operation)
         failure = await self._resize(pool, pool.message.initial_node_count, failure)
-        if failure is None:
-            pool.message.status = PoolStatus.RUNNING
-        elif not failure.condition:
-            pool.message.status = PoolStatus.ERROR
-            pool.message.status_message = failure.message
+        if failure and pool.message.status == PoolStatus.PROVISIONING:
+            pool.fail(failure)
         return failure
 
     async def _resize(self, pool: Pool, per_zone: int, failure: Failure | None) -> Failure | None:
         async with pool.lock:
+            if failure is None and (failure := unsupported_placement(pool.machine, pool.message)):
+                pool.fail(failure)
             return failure or await self.provisioner.resize(pool, per_zone)
 
-    async def _update(self, pool: Pool, request: Any) -> None:
-        config = pool.message.config
-        if request.HasField("resource_labels"):
-            _replace_map(config.resource_labels, request.resource_labels.labels)
-        if request.HasField("labels"):
-            _replace_map(config.labels, request.labels.labels)
-        if request.HasField("taints"):
-            del config.taints[:]
-            config.taints.extend(request.taints.taints)
-        if request.locations:
-            await self._move(pool, list(request.locations))
+    async def _update(self, pool: Pool, request: Any) -> Failure | None:
+        changes.apply(request, pool.message)
+        failure = await self._move(pool, list(request.locations)) if request.locations else None
+        if failure is None and changes.rebuilds(request):
+            failure = await self.provisioner.upgrade(pool, pool.message.version, list(pool.instances.values()))
         for instance in list(pool.instances.values()):
             await self.fleet.nodes.relabel(pool, instance)
+        return failure
 
-    async def _move(self, pool: Pool, zones: list[str]) -> None:
+    async def _move(self, pool: Pool, zones: list[str]) -> Failure | None:
         """Machines in zones that are given up go; a pool of fixed size gets as many in each new zone."""
         per_zone = max((pool.size(zone) for zone in pool.zones), default=0)
         del pool.message.locations[:]
         pool.message.locations.extend(zones)
         gone = [i for i in pool.instances.values() if i.zone not in zones]
         await asyncio.gather(*(self.fleet.remove(pool, i, self.scenario.delays_s.drain_limit) for i in gone))
-        if not pool.autoscaled:
-            await self.provisioner.resize(pool, per_zone)
+        return None if pool.autoscaled else await self.provisioner.resize(pool, per_zone)
 
     async def _delete(self, pool: Pool, before: Any, failure: Failure | None) -> Failure | None:
         await self._pace.wait(self.scenario.delays_s.operation)
@@ -258,6 +299,7 @@ def _foreign_message(foreign: ForeignPool, machine: MachineType) -> Any:
         config={
             "machine_type": foreign.machine_type,
             "spot": foreign.spot,
+            "reservation_affinity": _affinity(foreign),
             "labels": dict(foreign.labels),
             "resource_labels": dict(foreign.resource_labels),
         },
@@ -275,10 +317,15 @@ def _foreign_message(foreign: ForeignPool, machine: MachineType) -> Any:
     return message
 
 
+def _affinity(foreign: ForeignPool) -> dict[str, Any]:
+    if not foreign.reservation:
+        return {}
+    return {
+        "consume_reservation_type": Affinity.SPECIFIC_RESERVATION,
+        "key": RESERVATION_KEY,
+        "values": [foreign.reservation],
+    }
+
+
 def _set_status(pool: Pool, status: Any) -> None:
     pool.message.status = status
-
-
-def _replace_map(target: Any, source: Any) -> None:
-    target.clear()
-    target.update(source)

@@ -1,27 +1,27 @@
 """The control API, JSON over HTTP on loopback: tests and chaos look into the simulated GKE and make it fail.
 
-GET  /state        pools with nodes, operations, the log of calls, stock and quota
-POST /stock        {"nodes": 0, "zone": "us-central1-a", "machine_type": "g2-standard-4", "mode": "spot"}
-POST /quota        {"limit": 0, "accelerator": "nvidia-l4", "mode": "on-demand"}
-POST /faults       a fault as in a scenario file; DELETE /faults clears all
-POST /reclaim      {"node": NAME}: a notice, as for spot and maintenance, then the machine is gone
-POST /delete-node  {"node": NAME}: the machine is gone at once
-POST /host-error   {"node": NAME}: the node is NotReady and its pods are dead, a while later the machine is gone
+GET    /state                    pools with nodes, operations, the log of calls, stock, quota, reservations
+POST   /ACTION                   each action of actions.py, with its body
+DELETE /faults                   clears all; so does /instance-errors
+DELETE /reservations/NAME        and /workload-policies/NAME
 
-These three take {"pool": NAME} too, for the first machine of the pool that runs, and answer {"node": NAME}.
+What makes no sense is answered 400, a node that isn't there 404, and what GKE refuses 409, each with the reason.
 """
 
 import dataclasses
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
+from .actions import NoNodeError
+from .errors import RpcError
+from .plain_data import ScenarioError, mapping
 from .pools import Instance, Pool, PoolStatus
-from .scenario import ScenarioError, parse_fault, parse_quota, parse_stock
 
 if TYPE_CHECKING:
-    from .simulated import GkeApi, Loss
+    from .simulated import GkeApi
 
 
 class ControlApi:
@@ -33,13 +33,11 @@ class ControlApi:
         app.add_routes(
             [
                 web.get("/state", self._state),
-                web.post("/stock", self._stock),
-                web.post("/quota", self._quota),
-                web.post("/faults", self._add_fault),
                 web.delete("/faults", self._clear_faults),
-                web.post("/reclaim", self._reclaim),
-                web.post("/delete-node", self._delete_node),
-                web.post("/host-error", self._host_error),
+                web.delete("/instance-errors", self._clear_errors),
+                web.delete("/reservations/{name}", self._delete_reservation),
+                web.delete("/workload-policies/{name}", self._delete_policy),
+                web.post("/{action}", self._act),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -63,53 +61,42 @@ class ControlApi:
                 "operations": [MessageToDict(o, preserving_proto_field_name=True) for o in api.operations],
                 "calls": [dataclasses.asdict(call) for call in api.manager.calls],
                 **api.warehouse.describe(),
+                "reservations": [dataclasses.asdict(r) for r in api.inventory.reservations()],
+                "workload_policies": [dataclasses.asdict(p) for p in api.policies.all()],
             }
         )
 
-    async def _stock(self, request: web.Request) -> web.Response:
-        self._api.warehouse.set_stock(await _read(request, parse_stock))
-        return web.json_response({})
-
-    async def _quota(self, request: web.Request) -> web.Response:
-        self._api.warehouse.set_quota(await _read(request, parse_quota))
-        return web.json_response({})
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
-        self._api.faults.add(await _read(request, parse_fault))
-        return web.json_response({})
+    async def _act(self, request: web.Request) -> web.Response:
+        action = request.match_info["action"]
+        if action not in self._api.actions.names:
+            raise web.HTTPNotFound(text=f"no action {action}; there are {', '.join(self._api.actions.names)}")
+        try:
+            return web.json_response(self._api.actions.do(action, mapping(await request.json(), action)))
+        except NoNodeError as error:
+            raise web.HTTPNotFound(text=str(error)) from error
+        except (ScenarioError, JSONDecodeError) as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        except RpcError as error:
+            raise web.HTTPConflict(text=str(error)) from error
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self._api.faults.clear()
         return web.json_response({})
 
-    async def _reclaim(self, request: web.Request) -> web.Response:
-        return await self._lose(request, self._api.fleet.reclaim)
+    async def _clear_errors(self, _: web.Request) -> web.Response:
+        self._api.warehouse.clear_errors()
+        return web.json_response({})
 
-    async def _delete_node(self, request: web.Request) -> web.Response:
-        return await self._lose(request, self._api.fleet.crash)
+    async def _delete_reservation(self, request: web.Request) -> web.Response:
+        self._api.warehouse.reservations.remove(request.match_info["name"])
+        return web.json_response({})
 
-    async def _host_error(self, request: web.Request) -> web.Response:
-        return await self._lose(request, self._api.fleet.break_down)
-
-    def _find(self, node: str) -> tuple[Pool, Instance] | None:
-        pools = self._api.cloud.pools.values()
-        return next(((pool, pool.instances[node]) for pool in pools if node in pool.instances), None)
-
-    async def _lose(self, request: web.Request, loss: "Loss") -> web.Response:
-        body = await request.json()
-        found = self._api.cloud.running(body["pool"]) if "pool" in body else self._find(body.get("node", ""))
-        if not found:
-            raise web.HTTPNotFound(text=f"no node like {body}")
-        pool, instance = found
-        self._api.fleet.spawn(self._api.lose(pool, instance, loss))
-        return web.json_response({"node": instance.name})
-
-
-async def _read(request: web.Request, parse: Any) -> Any:
-    try:
-        return parse(await request.json())
-    except (ScenarioError, ValueError) as error:
-        raise web.HTTPBadRequest(text=str(error)) from error
+    async def _delete_policy(self, request: web.Request) -> web.Response:
+        try:
+            self._api.policies.delete(request.match_info["name"])
+        except RpcError as error:
+            raise web.HTTPConflict(text=str(error)) from error
+        return web.json_response({})
 
 
 def _describe(pool: Pool) -> dict[str, Any]:
@@ -117,6 +104,7 @@ def _describe(pool: Pool) -> dict[str, Any]:
         "name": pool.name,
         "status": PoolStatus(pool.message.status).name,
         "machine_type": pool.machine.name,
+        "mode": pool.mode,
         "spot": pool.spot,
         "autoscaled": pool.autoscaled,
         "topology": pool.topology,
@@ -130,6 +118,8 @@ def _describe_instance(instance: Instance) -> dict[str, Any]:
     return {
         "name": instance.name,
         "zone": instance.zone,
+        "version": instance.version,
+        "reservation": instance.want.held.name if instance.want.held else "",
         "state": instance.state.value,
         "devices_ready": instance.devices_ready,
         "address": instance.address,

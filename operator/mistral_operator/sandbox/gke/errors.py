@@ -21,6 +21,29 @@ class Failure:
         return int(self.code.value[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What the scenario has in store for an operation: an end, before its work or after it, and how long it takes."""
+
+    failure: Failure | None = None
+    after_work: bool = False
+    latency_s: float = 0
+    stuck: bool = False
+
+    @property
+    def early(self) -> Failure | None:
+        """The failure that keeps the work from being done."""
+        return None if self.after_work else self.failure
+
+    @property
+    def late(self) -> Failure | None:
+        """The failure that the operation reports although its work is done."""
+        return self.failure if self.after_work else None
+
+
+UNHARMED = Fate()
+
+
 class RpcError(Exception):
     """A call answered with an error."""
 

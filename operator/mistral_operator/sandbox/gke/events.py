@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,7 @@ REPEAT_S = 60.0
 REMEMBERED = 5000
 LONGEST_MESSAGE = 250
 """GKE cuts the messages of FailedScaleUp here."""
-FAILURES = {"GCE_STOCKOUT": "GCE out of resources", "GCE_QUOTA_EXCEEDED": "GCE quota exceeded"}
+OUT_OF_RESOURCES = re.compile("GCE_STOCKOUT|RESOURCE_POOL_EXHAUSTED")
 
 
 @dataclass(slots=True)
@@ -32,9 +33,20 @@ class _Written:
 
 def failed_scale_up(zones: list[str], codes: list[str]) -> str:
     """GKE's message for pods whose nodes didn't come."""
-    causes = ", ".join(dict.fromkeys(FAILURES.get(code, "Internal error") for code in codes))
+    causes = ", ".join(dict.fromkeys(_cause(code) for code in codes))
     text = f"Node scale up in zones {', '.join(dict.fromkeys(zones))} associated with this pod failed: {causes}."
     return f"{text} Pod is at risk of not being scheduled."[:LONGEST_MESSAGE]
+
+
+def _cause(code: str) -> str:
+    """Its words for reservations are not known: here its own code for them."""
+    if OUT_OF_RESOURCES.search(code):
+        return "GCE out of resources"
+    if "QUOTA" in code:
+        return "GCE quota exceeded"
+    if "IP_SPACE_EXHAUSTED" in code:
+        return "IP space exhausted"
+    return f"GCE error {code}" if "RESERVATION" in code else "Internal error"
 
 
 class EventWriter:

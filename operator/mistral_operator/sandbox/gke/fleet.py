@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
@@ -11,7 +12,8 @@ from typing import Any, Protocol
 from .pace import Pace
 from .pools import Instance, InstanceState, PodRef, Pool, instance_name
 from .scenario import Scenario
-from .stock import Shortage, Warehouse
+from .shortage import Shortage
+from .stock import Warehouse
 from .template import shows_devices
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,12 @@ class NodePort(Protocol):
     async def relabel(self, pool: Pool, instance: Instance) -> None:
         """The pool's labels or taints changed in place."""
 
+    async def announce(self, instance: Instance, at_s: float) -> None:
+        """Its host is maintained at this time (Unix seconds): the node says so."""
+
+    async def impend(self, instance: Instance) -> None:
+        """The machine goes down once its pods are gone: its node takes no more of them."""
+
     async def warn(self, instance: Instance, grace_s: float) -> None:
         """The machine goes down soon: its node stops taking pods, and its pods get so many real seconds to end."""
 
@@ -50,6 +58,10 @@ class NodePort(Protocol):
         """Node and pods are gone."""
 
 
+Expiry = Callable[[Pool, Instance], Coroutine[Any, Any, None]]
+"""What to do when a machine has run for as long as its pool lets it."""
+
+
 class Fleet:
     """All machines. Only the event loop's thread touches it."""
 
@@ -59,6 +71,7 @@ class Fleet:
         self._random = Random(scenario.seed)
         self._addresses = itertools.count(2)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_expiry: Expiry | None = None
         self.warehouse = warehouse
         self.nodes = nodes
 
@@ -69,6 +82,7 @@ class Fleet:
             instance_name(self._scenario, pool, zone, self._random),
             pool.want(zone),
             f"10.128.{high % 250}.{low + 1}",
+            pool.message.version,
             tuple(wanted_by),
         )
         pool.instances[instance.name] = instance
@@ -94,7 +108,7 @@ class Fleet:
     async def start_at_once(self, pool: Pool, zone: str) -> None:
         """A machine that ran before the simulation began."""
         instance = self.place(pool, zone)
-        self.warehouse.occupy(instance.want)
+        instance.want = self.warehouse.occupy(instance.want)
         await self.nodes.join(pool, instance)
         instance.state = InstanceState.RUNNING
         if instance.want.machine.devices:
@@ -122,6 +136,17 @@ class Fleet:
         notice_s = self._scenario.delays_s.spot_notice
         await self.nodes.warn(instance, notice_s / self._pace.speed)
         await self._pace.wait(notice_s)
+        return await self.crash(pool, instance)
+
+    async def maintain(self, pool: Pool, instance: Instance) -> bool:
+        """Its host is maintained, which machines with GPUs or TPUs don't survive. The answer is `crash`'s."""
+        delays = self._scenario.delays_s
+        await self.nodes.announce(instance, time.time() + delays.maintenance_notice / self._pace.speed)
+        await self._pace.wait(delays.maintenance_notice)
+        if instance.state is InstanceState.STOPPING:
+            return False
+        await self.nodes.impend(instance)
+        await self.nodes.drain(instance, delays.maintenance_drain / self._pace.speed)
         return await self.crash(pool, instance)
 
     async def break_down(self, pool: Pool, instance: Instance) -> bool:
@@ -166,14 +191,23 @@ class Fleet:
         """In one go, so that nobody sees half a slice."""
         if any(instance.state is not InstanceState.CREATING for instance in instances):
             return []
-        lacking = self.warehouse.take_all([instance.want for instance in instances])
-        if lacking:
-            number, shortage = lacking
+        answer = self.warehouse.take_all([instance.want for instance in instances])
+        if isinstance(answer, tuple):
+            number, shortage = answer
             return [Lack(instances[number], shortage)]
-        for instance in instances:
+        for instance, taken in zip(instances, answer, strict=True):
+            instance.want = taken
+            if pool.longest_run_s and self.on_expiry:
+                self.spawn(self._expire(pool, instance))
             instance.state = InstanceState.BOOTING
             instance.task = self.spawn(self._boot(pool, instance))
         return []
+
+    async def _expire(self, pool: Pool, instance: Instance) -> None:
+        """Its notice is part of the time that it may run."""
+        await self._pace.wait(max(0, pool.longest_run_s - self._scenario.delays_s.spot_notice))
+        if self.on_expiry and pool.instances.get(instance.name) is instance:
+            await self.on_expiry(pool, instance)
 
     async def _boot(self, pool: Pool, instance: Instance) -> None:
         delays = self._scenario.delays_s

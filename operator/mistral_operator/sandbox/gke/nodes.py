@@ -28,6 +28,7 @@ PERMANENT = (400, 422)
 SHUTDOWN_TAINT = {"key": "cloud.google.com/impending-node-termination", "value": "", "effect": "NoSchedule"}
 UNREACHABLE_TAINT = {"key": "node.kubernetes.io/unreachable", "value": "", "effect": "NoSchedule"}
 REMOVAL_TAINT = {"key": "ToBeDeletedByClusterAutoscaler", "value": "", "effect": "NoSchedule"}
+KEPT_TAINTS = ("node.kubernetes.io/", SHUTDOWN_TAINT["key"], REMOVAL_TAINT["key"])
 SYSTEM_GRACE_S = 15
 """Of a spot notice the last 15 s belong to system pods."""
 
@@ -63,7 +64,7 @@ class KubeNodes:
 
     async def show_devices(self, pool: Pool, instance: Instance) -> None:
         """Add GPUs or TPU chips to capacity and allocatable."""
-        status = template.node_status(self._scenario, pool, instance, devices=True)
+        status = template.node_status(pool, instance, devices=True)
         body = {"status": {key: status[key] for key in ("capacity", "allocatable")}}
         await self._insist(lambda: self._patch(f"{NODES}/{instance.name}/status", body))
 
@@ -79,12 +80,22 @@ class KubeNodes:
             if node is None:
                 return
             there = node["metadata"].get("labels") or {}
-            labels = {key: None for key in there if key not in wanted} | wanted
-            foreign = [t for t in node["spec"].get("taints") or [] if t["key"].startswith("node.kubernetes.io/")]
+            lost = (key for key in there if key not in wanted and key != template.MAINTENANCE_LABEL)
+            labels = dict.fromkeys(lost) | wanted
+            foreign = [t for t in node["spec"].get("taints") or [] if t["key"].startswith(KEPT_TAINTS)]
             body = {"metadata": {"labels": labels}, "spec": {"taints": foreign + template.node_taints(pool)}}
             await self._kube.merge_patch(f"{NODES}/{name}", body)
 
         await self._insist(change)
+
+    async def announce(self, instance: Instance, at_s: float) -> None:
+        """The label that says when the host is maintained."""
+        labels = {template.MAINTENANCE_LABEL: str(int(at_s))}
+        await self._insist(lambda: self._patch(f"{NODES}/{instance.name}", {"metadata": {"labels": labels}}))
+
+    async def impend(self, instance: Instance) -> None:
+        """The taint that says that the machine goes down."""
+        await self._insist(lambda: self._taint(instance.name, SHUTDOWN_TAINT))
 
     async def warn(self, instance: Instance, grace_s: float) -> None:
         """The kubelet's graceful shutdown: NotReady, tainted, pods told to end."""

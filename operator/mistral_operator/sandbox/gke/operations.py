@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.cloud import container_v1
 
-from .errors import Failure, RpcError
+from .errors import UNHARMED, Failure, Fate, RpcError
 from .pace import Pace, timestamp
 from .scenario import Scenario
 
@@ -25,7 +25,14 @@ KEPT = 500
 
 WAIT = "Please wait and try again once it is done."
 LATER = "please try again later."
-DOING = {Type.CREATE_NODE_POOL: "creating a node pool for", Type.DELETE_NODE_POOL: "deleting a node pool for"}
+DOING = {
+    Type.CREATE_NODE_POOL: "creating a node pool for",
+    Type.DELETE_NODE_POOL: "deleting a node pool for",
+    Type.UPGRADE_NODES: "upgrading",
+    Type.AUTO_UPGRADE_NODES: "upgrading",
+}
+CLUSTER = ""
+"""In place of a pool: the operation works on the whole cluster, and nothing else may."""
 
 
 @dataclass(slots=True)
@@ -57,7 +64,7 @@ class Operations:
         cluster = self._scenario.cluster
         for running in unfinished:
             name = running.message.name
-            if self._scenario.busy_scope == "cluster":
+            if self._scenario.busy_scope == "cluster" or CLUSTER in (pool, running.pool):
                 text = f"Cluster is running incompatible operation {name}."
                 raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, text)
             if running.pool == pool:
@@ -69,7 +76,9 @@ class Operations:
             text = f'Too many operations: cluster "{cluster}" hits the concurrent operations quota {limit}, {LATER}'
             raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
-    def start(self, kind: Any, pool: str, work: Work, on_abort: Callable[[], None] | None = None) -> Any:
+    def start(
+        self, kind: Any, pool: str, work: Work, on_abort: Callable[[], None] | None = None, fate: Fate = UNHARMED
+    ) -> Any:
         """Run `work` as an operation on a pool and return its message; cancelled, it ends with `on_abort`.
 
         Ask `admit` first.
@@ -86,11 +95,12 @@ class Operations:
             status=Status.PENDING,
             start_time=timestamp(),
             self_link=f"https://container.googleapis.com/v1/{parent}/operations/{name}",
-            target_link=f"https://container.googleapis.com/v1/{parent}/clusters/{s.cluster}/nodePools/{pool}",
+            target_link=f"https://container.googleapis.com/v1/{parent}/clusters/{s.cluster}"
+            + (f"/nodePools/{pool}" if pool else ""),
         )
         running = Running(message, pool, on_abort)
         self._by_name[name] = running
-        running.task = asyncio.create_task(self._run(running, work), name=name)
+        running.task = asyncio.create_task(self._run(running, work, fate), name=name)
         self._tasks.add(running.task)
         running.task.add_done_callback(self._tasks.discard)
         self._forget_old()
@@ -114,13 +124,22 @@ class Operations:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, running: Running, work: Work) -> None:
+    async def wait(self, name: str) -> Any:
+        """The operation's message once it is DONE."""
+        if task := self._find(name).task:
+            await asyncio.wait([task])
+        return self.get(name)
+
+    async def _run(self, running: Running, work: Work, fate: Fate) -> None:
         message = running.message
         failure: Failure | None
         try:
             await self._pace.wait(self._scenario.delays_s.operation_pending)
             message.status = Status.RUNNING
-            failure = await work()
+            await self._pace.wait(fate.latency_s)
+            if fate.stuck:
+                await asyncio.Event().wait()
+            failure = await work() or fate.late
         except asyncio.CancelledError:
             if message.status != Status.ABORTING:
                 raise

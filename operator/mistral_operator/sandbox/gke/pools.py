@@ -9,16 +9,28 @@ from typing import Any
 
 from google.cloud import container_v1
 
+from .errors import Failure
 from .machines import MachineType, chips_of, machine_types
+from .reservations import Consume
 from .scenario import Scenario
 from .stock import Want
 
 NodePoolPb = container_v1.NodePool.pb()
 PoolStatus = container_v1.NodePool.Status
+Condition = container_v1.StatusCondition.Code
 LocationPolicy = container_v1.NodePoolAutoscaling.LocationPolicy
+Affinity = container_v1.ReservationAffinity.Type
 
 NAME_PART = 20
 """Instance groups carry so many characters of the cluster's name, and of the pool's."""
+CONSUME = {
+    # Compute Engine's own default takes what reservations are open to everyone.
+    Affinity.UNSPECIFIED: Consume.ANY,
+    Affinity.NO_RESERVATION: Consume.NONE,
+    Affinity.ANY_RESERVATION: Consume.ANY,
+    Affinity.ANY_RESERVATION_THEN_FAIL: Consume.ANY_THEN_FAIL,
+    Affinity.SPECIFIC_RESERVATION: Consume.SPECIFIC,
+}
 ALPHABET = "0123456789bcdfghjklmnpqrstvwxz"
 
 
@@ -47,6 +59,7 @@ class Instance:
     name: str
     want: Want
     address: str
+    version: str = ""
     wanted_by: tuple[PodRef, ...] = ()
     state: InstanceState = InstanceState.CREATING
     devices_ready: bool = False
@@ -75,13 +88,15 @@ class Pool:
     """A node pool: the API's message, and the instances of its managed instance groups (one in each zone).
 
     `lock` is held by whoever changes message and size, a deletion excepted. `repairing`: a slice that lost a host is
-    being made again, until it is whole or somebody asks for another size.
+    being made again, until it is whole or somebody asks for another size. `target`: the size that a zone was asked to
+    have, if anybody asked, and no autoscaler decides.
     """
 
     message: Any
     instances: dict[str, Instance] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     repairing: bool = False
+    target: int | None = None
 
     @property
     def name(self) -> str:
@@ -89,11 +104,32 @@ class Pool:
 
     @property
     def machine(self) -> MachineType:
-        return machine_types()[self.message.config.machine_type]
+        return machine_of(self.message.config)
+
+    @property
+    def mode(self) -> str:
+        config = self.message.config
+        if config.spot or config.preemptible:
+            return "spot"
+        return "flex-start" if config.flex_start else "on-demand"
 
     @property
     def spot(self) -> bool:
-        return bool(self.message.config.spot or self.message.config.preemptible)
+        return self.mode == "spot"
+
+    @property
+    def flex_start(self) -> bool:
+        return self.mode == "flex-start"
+
+    @property
+    def queued(self) -> bool:
+        """Only ProvisioningRequests make it grow."""
+        return bool(self.message.queued_provisioning.enabled)
+
+    @property
+    def longest_run_s(self) -> float:
+        """Its machines end after so many seconds; 0: never."""
+        return float(self.message.config.max_run_duration.ToTimedelta().total_seconds())
 
     @property
     def zones(self) -> list[str]:
@@ -122,13 +158,29 @@ class Pool:
         """Every host of the slice is there and has shown its chips."""
         return sum(1 for i in self.instances.values() if i.stays and i.usable) == self.slice_hosts
 
+    def fail(self, failure: Failure) -> None:
+        """Note in the pool how it went wrong: ERROR without machines, else RUNNING_WITH_ERROR."""
+        self.message.status = PoolStatus.RUNNING_WITH_ERROR if self.size() else PoolStatus.ERROR
+        self.message.status_message = failure.message
+        del self.message.conditions[:]
+        code = Condition[failure.condition or "UNKNOWN"]
+        self.message.conditions.add(code=code, message=failure.message, canonical_code=failure.number)
+
     def want(self, zone: str) -> Want:
         """A machine of this pool."""
-        return Want(zone, self.machine, self.spot)
+        affinity = self.message.config.reservation_affinity
+        consume = Consume.NONE if self.mode != "on-demand" else CONSUME[affinity.consume_reservation_type]
+        name = affinity.values[0] if affinity.values else ""
+        return Want(zone, self.machine, self.mode, consume, name)
 
     def size(self, zone: str | None = None) -> int:
         """Instances that are there or on their way and are to stay, in one zone or in all."""
         return sum(1 for i in self.instances.values() if i.stays and zone in (None, i.zone))
+
+    def missing(self) -> list[str]:
+        """The zone of each machine that an instance group was asked for and doesn't have."""
+        target = self.target or 0
+        return [zone for zone in self.zones for _ in range(target - self.size(zone))]
 
     def room(self, zone: str) -> int:
         """So many instances the autoscaler may add in this zone; to a slice all or none."""
@@ -152,10 +204,19 @@ class Pool:
         return int(bounds.total_max_node_count or bounds.max_node_count)
 
 
+def machine_of(config: Any) -> MachineType:
+    """The machine type of a node pool, with the GPUs that it attaches."""
+    machine = machine_types()[config.machine_type]
+    for asked in config.accelerators:
+        if asked.accelerator_type in machine.attachable:
+            return machine.equipped(asked.accelerator_type, asked.accelerator_count)
+    return machine
+
+
 def slice_hosts(message: Any) -> int:
     """So many machines are the multi-host slice that this node pool's message asks for; 0: it asks for none."""
-    topology = message.placement_policy.tpu_topology
-    return chips_of(topology) // machine_types()[message.config.machine_type].chips if topology else 0
+    topology, chips = message.placement_policy.tpu_topology, machine_types()[message.config.machine_type].chips
+    return chips_of(topology) // chips if topology and chips else 0
 
 
 def group_name(scenario: Scenario, pool: str, zone: str) -> str:

@@ -13,6 +13,15 @@ from .pools import Instance, Pool, PoolStatus
 from .scenario import Scenario
 
 Condition = container_v1.StatusCondition.Code
+Strategy = container_v1.NodePoolUpdateStrategy
+CANONICAL = {
+    "RESERVATION_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "RESERVATION_NOT_READY": grpc.StatusCode.FAILED_PRECONDITION,
+    "RESERVATION_INCOMPATIBLE": grpc.StatusCode.INVALID_ARGUMENT,
+    "INVALID_RESERVATION": grpc.StatusCode.INVALID_ARGUMENT,
+    "CONDITION_NOT_MET": grpc.StatusCode.FAILED_PRECONDITION,
+    "PERMISSIONS_ERROR": grpc.StatusCode.PERMISSION_DENIED,
+}
 
 
 class Provisioner:
@@ -30,16 +39,15 @@ class Provisioner:
         The caller holds the pool's lock.
         """
         pool.repairing = False
+        pool.target = per_zone
         began_s = self._pace.now_s()
         await self._remove(pool, _surplus(pool, per_zone))
-        while missing := [zone for zone in pool.zones for _ in range(per_zone - pool.size(zone))]:
+        while missing := pool.missing():
             lacks = await self._order(pool, missing)
-            waited_s = self._pace.now_s() - began_s
-            # Quota is known at once; stock is asked for again and again.
-            if any(lack.shortage.code == "GCE_QUOTA_EXCEEDED" for lack in lacks) or (
-                lacks and waited_s > self._delays.resize_give_up
-            ):
-                return _fall_short(pool, per_zone, waited_s, lacks)
+            if self._gives_up(lacks, began_s):
+                if self._is_enough(pool):
+                    break
+                return _fall_short(pool, per_zone * len(pool.zones), self._pace.now_s() - began_s, lacks)
             if lacks:
                 await self._pace.wait(min(self._delays.resize_retry, self._delays.resize_give_up))
             await self._remove(pool, _surplus(pool, per_zone))
@@ -47,9 +55,79 @@ class Provisioner:
         _succeed(pool)
         return None
 
+    async def upgrade(self, pool: Pool, version: str, old: Sequence[Instance] | None = None) -> Failure | None:
+        """Make machines again with this version, a slice as a whole; the caller holds the pool's lock.
+
+        `old`: those that go, or else all with another version. Machines that only live for a while are left alone:
+        those that follow them have the version.
+        """
+        pool.message.status = PoolStatus.RECONCILING
+        pool.message.version = version
+        if old is None:
+            old = [i for i in pool.instances.values() if i.version != version]
+        old = [instance for instance in old if instance.stays]
+        settings = pool.message.upgrade_settings
+        failure = None
+        if settings.strategy != Strategy.SHORT_LIVED:
+            surge, step = settings.max_surge, settings.max_surge + settings.max_unavailable
+            if settings.strategy == Strategy.BLUE_GREEN:
+                surge = step = len(old)
+            if pool.slice_hosts:
+                failure = await self._replace_slice(pool, old)
+            else:
+                failure = await self._replace(pool, old, max(1, step), surge)
+        if failure is None and not pool.deleting:
+            _succeed(pool)
+        return failure
+
+    async def _replace_slice(self, pool: Pool, old: Sequence[Instance]) -> Failure | None:
+        """All hosts go, then all come; nobody else brings any meanwhile."""
+        pool.repairing = True
+        try:
+            failure = await self._replace(pool, old, max(1, len(old)), 0)
+        finally:
+            pool.repairing = False
+        if failure is None and old and not pool.is_whole:
+            self._fleet.spawn(self.repair(pool))
+        return failure
+
+    async def _replace(self, pool: Pool, old: Sequence[Instance], step: int, surge: int) -> Failure | None:
+        """Make machines again, `step` at a time; up to `surge` of each step come before those that they replace go."""
+        expected = pool.size()
+        for start in range(0, len(old), step):
+            batch = [instance for instance in old[start : start + step] if instance.stays]
+            zones = [instance.zone for instance in batch]
+            if failure := await self._add(pool, zones[:surge], expected):
+                return failure
+            await self._remove(pool, batch)
+            if failure := await self._add(pool, zones[surge:], expected):
+                return failure
+        # One that was lost meanwhile: there was a machine too many then, and nobody missed it.
+        return None if pool.slice_hosts or pool.autoscaled else await self._add(pool, pool.missing(), expected)
+
+    async def _add(self, pool: Pool, zones: Sequence[str], expected: int) -> Failure | None:
+        """Machines in these zones, running; until the time limit it is tried again."""
+        began_s, missing = self._pace.now_s(), list(zones)
+        while missing and not pool.deleting:
+            lacks = await self._order(pool, missing)
+            if self._gives_up(lacks, began_s):
+                return _fall_short(pool, expected, self._pace.now_s() - began_s, lacks)
+            if lacks:
+                missing = missing if pool.slice_hosts else [lack.instance.zone for lack in lacks]
+                await self._pace.wait(min(self._delays.resize_retry, self._delays.resize_give_up))
+            else:
+                missing = []
+        await _booted(pool)
+        return None
+
+    def _gives_up(self, lacks: Sequence[Lack], began_s: float) -> bool:
+        """Some answers will not change; stock is asked for again and again."""
+        waited_s = self._pace.now_s() - began_s
+        return any(lack.shortage.lasts for lack in lacks) or (bool(lacks) and waited_s > self._delays.resize_give_up)
+
     async def refill(self, pool: Pool, zone: str) -> None:
         """An instance group of fixed size lost a machine: try until there is one again."""
-        while self._exists(pool) and not pool.deleting:
+        while self._exists(pool) and not pool.deleting and (pool.target is None or zone in pool.missing()):
             if not await self._order(pool, [zone]):
                 return
             await self._pace.wait(self._delays.resize_retry)
@@ -85,6 +163,15 @@ class Provisioner:
             pool.repairing = False
             _succeed(pool)
 
+    def _is_enough(self, pool: Pool) -> bool:
+        """A best-effort pool is content with fewer machines; the rest follows once there is stock."""
+        asked = pool.message.best_effort_provisioning
+        if not asked.enabled or pool.size() < max(1, asked.min_provision_nodes):
+            return False
+        for zone in pool.missing():
+            self._fleet.spawn(self.refill(pool, zone))
+        return True
+
     def _exists(self, pool: Pool) -> bool:
         return self._pools.get(pool.name) is pool
 
@@ -119,9 +206,9 @@ def _succeed(pool: Pool) -> None:
     pool.message.status_message = ""
 
 
-def _fall_short(pool: Pool, per_zone: int, waited_s: float, lacks: Sequence[Lack]) -> Failure:
+def _fall_short(pool: Pool, expected: int, waited_s: float, lacks: Sequence[Lack]) -> Failure:
     """Note in the pool that it isn't as large as it should be, in Google's words."""
-    first, expected, running = lacks[0], per_zone * len(pool.zones), pool.size()
+    first, running = lacks[0], pool.size()
     code = first.shortage.code
     text = (
         f"Not all instances running in IGM after {waited_s:.9f}s. Expected {expected}, running {running}, "
@@ -132,10 +219,11 @@ def _fall_short(pool: Pool, per_zone: int, waited_s: float, lacks: Sequence[Lack
         text = f"Insufficient quota to satisfy the request: {text}"
     else:
         text = f"Google Compute Engine: {text}"
-    pool.message.status = PoolStatus.RUNNING_WITH_ERROR if running else PoolStatus.ERROR
-    pool.message.status_message = text
-    del pool.message.conditions[:]
-    pool.message.conditions.add(
-        code=Condition[code], message=text, canonical_code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-    )
-    return Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, text, code)
+    failure = Failure(_canonical(code), text, code if code in Condition.__members__ else "UNKNOWN")
+    pool.fail(failure)
+    return failure
+
+
+def _canonical(code: str) -> grpc.StatusCode:
+    """google.rpc.Code: a reservation that can't be used is no lack of resources, one that is full is."""
+    return CANONICAL.get(code, grpc.StatusCode.RESOURCE_EXHAUSTED)

@@ -6,19 +6,26 @@ from typing import Any
 
 from google.cloud import container_v1
 
-from .errors import invalid, not_yet
+from .errors import invalid
+from .hardware_rules import check_accelerators, check_hardware
 from .label_rules import check_labels, check_resource_labels, check_taints
-from .machines import MachineType, machine_types
-from .pools import LocationPolicy, NodePoolPb
+from .machines import MachineType, is_at_least, machine_types
+from .mode_rules import (
+    LONGEST_RUN_S,
+    check_mode_bounds,
+    check_modes,
+    check_run_duration,
+    check_upgrade_settings,
+)
+from .placement import check_domain, check_domain_size
+from .pools import LocationPolicy, NodePoolPb, slice_hosts
 from .scenario import Scenario
 from .tpu_rules import check_first_size, check_slice_bounds, check_slice_move, check_slice_size, check_topology
 
 POOL_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 MOST_NODES = 1000
-TPU_MACHINES = ("ct", "tpu")
-
 BoundsPb = container_v1.NodePoolAutoscaling.pb()
-Reservation = container_v1.ReservationAffinity.Type
+Strategy = container_v1.NodePoolUpdateStrategy
 
 
 def check_new_pool(scenario: Scenario, pool: Any) -> None:
@@ -28,14 +35,14 @@ def check_new_pool(scenario: Scenario, pool: Any) -> None:
             f'Invalid value for field "node_pool.name": "{pool.name}". A name has at most 40 characters: '
             "lower-case letters, digits and hyphens; it starts with a letter and doesn't end with a hyphen."
         )
-    _check_supported(pool)
     machine = check_machine(scenario, pool.config.machine_type, pool.locations)
-    _check_accelerators(machine, pool.config)
-    _check_hardware(machine, pool.config)
+    check_version(scenario, machine, pool.version)
+    check_accelerators(machine, pool.config)
+    check_hardware(machine, pool)
     check_labels(pool.config.labels)
     check_taints(pool.config.taints)
     check_resource_labels(pool.config.resource_labels)
-    _check_spot(pool.config)
+    check_modes(machine, pool)
     check_shape(machine, pool)
 
 
@@ -47,8 +54,14 @@ def check_update(scenario: Scenario, pool: Any, request: Any) -> None:
         check_taints(request.taints.taints)
     if request.HasField("resource_labels"):
         check_resource_labels(request.resource_labels.labels)
+    if request.HasField("upgrade_settings"):
+        check_upgrade_settings(pool, request.upgrade_settings)
+    if request.HasField("max_run_duration"):
+        check_run_duration(pool, request.max_run_duration)
     zones = list(request.locations or pool.locations)
-    check_machine(scenario, pool.config.machine_type, zones)
+    machine = check_machine(scenario, pool.config.machine_type, zones)
+    if request.node_version:
+        check_version(scenario, machine, request.node_version)
     check_placement(pool, zones)
     check_slice_move(pool, zones)
 
@@ -59,6 +72,7 @@ def check_shape(machine: MachineType, pool: Any) -> None:
     check_placement(pool, pool.locations)
     if pool.autoscaling.enabled:
         check_autoscaling(pool, pool.autoscaling)
+    check_domain(machine, pool)
     check_first_size(pool)
     check_size(pool.initial_node_count, pool)
 
@@ -77,8 +91,6 @@ def check_locations(scenario: Scenario, zones: Sequence[str]) -> None:
 
 def check_machine(scenario: Scenario, name: str, zones: Sequence[str]) -> MachineType:
     """The machine type exists in every zone."""
-    if name.startswith(TPU_MACHINES) and name.split("-", 1)[0] not in {m.family for m in machine_types().values()}:
-        raise not_yet(f"TPU node pools ({name})")
     check_locations(scenario, zones)
     machine = machine_types().get(name)
     for zone in zones:
@@ -87,6 +99,30 @@ def check_machine(scenario: Scenario, name: str, zones: Sequence[str]) -> Machin
     if machine is None:
         raise invalid(f"Machine type with name '{name}' does not exist.")
     return machine
+
+
+def check_version(scenario: Scenario, machine: MachineType, version: str) -> None:
+    """Nodes are not newer than the control plane, and new enough for their machine type."""
+    try:
+        newer = not is_at_least(scenario.version, version)
+    except ValueError as error:
+        raise invalid(f"Node version {error}.") from error
+    if newer:
+        raise invalid(
+            f'Node version "{version}" must not have a greater version than "{scenario.version}" of the master.'
+        )
+    if machine.min_version and not is_at_least(version, machine.min_version):
+        raise invalid(f"Machine type {machine.name} needs GKE version {machine.min_version} or later, not {version}.")
+
+
+def check_bounds(pool: Any, bounds: Any) -> None:
+    """A pool's new autoscaling, which may be none."""
+    check_mode_bounds(pool, bounds)
+    if bounds.enabled:
+        check_autoscaling(pool, bounds)
+        machine = machine_types()[pool.config.machine_type]
+        if machine.domain_hosts:
+            raise invalid(f"Node pools of machine type {machine.name} have a fixed size: autoscaling can't be enabled.")
 
 
 def check_autoscaling(pool: Any, bounds: Any) -> None:
@@ -106,15 +142,17 @@ def check_autoscaling(pool: Any, bounds: Any) -> None:
         raise invalid(f"Node pool autoscaling: minimum {low} must be at least 0 and not greater than maximum {high}.")
     if high < 1:
         raise invalid(f"Node pool autoscaling: maximum node count {high} must be at least 1.")
-    if high > MOST_NODES:
+    if high > MOST_NODES and not slice_hosts(pool):
         raise invalid(f"Node pool autoscaling: maximum node count {high} must be at most {MOST_NODES}.")
 
 
 def check_size(per_zone: int, pool: Any) -> None:
     """A size (nodes in each zone) that fits the pool's autoscaling bounds; size 0 is always good."""
-    if per_zone < 0 or per_zone > MOST_NODES:
-        raise invalid(f"Invalid node count {per_zone}: it must be between 0 and {MOST_NODES}.")
+    most = slice_hosts(pool) or MOST_NODES
     check_slice_size(pool, per_zone)
+    if per_zone < 0 or per_zone > most:
+        raise invalid(f"Invalid node count {per_zone}: it must be between 0 and {most}.")
+    check_domain_size(machine_types()[pool.config.machine_type], per_zone)
     bounds = pool.autoscaling
     if not bounds.enabled or per_zone == 0:
         return
@@ -125,8 +163,12 @@ def check_size(per_zone: int, pool: Any) -> None:
 
 def check_placement(pool: Any, zones: Sequence[str]) -> None:
     """Machines that stand close together stand in one zone."""
-    if pool.placement_policy.type_ == container_v1.NodePool.PlacementPolicy.Type.COMPACT and len(zones) != 1:
+    if len(zones) == 1:
+        return
+    if pool.placement_policy.type_ == container_v1.NodePool.PlacementPolicy.Type.COMPACT:
         raise invalid("Compact placement needs a node pool in exactly one zone.")
+    if pool.placement_policy.policy_name:
+        raise invalid("A workload policy needs a node pool in exactly one zone.")
 
 
 def default_pool(pool: Any, scenario: Scenario) -> Any:
@@ -142,6 +184,13 @@ def default_pool(pool: Any, scenario: Scenario) -> Any:
     full.version = full.version or scenario.version
     if full.autoscaling.enabled:
         full.autoscaling.CopyFrom(default_bounds(full.autoscaling, full))
+    if full.config.flex_start:
+        if not full.config.HasField("max_run_duration"):
+            full.config.max_run_duration.seconds = LONGEST_RUN_S
+        full.upgrade_settings.strategy = full.upgrade_settings.strategy or Strategy.SHORT_LIVED
+    elif not full.HasField("upgrade_settings"):
+        full.upgrade_settings.max_surge = 1
+    full.upgrade_settings.strategy = full.upgrade_settings.strategy or Strategy.SURGE
     return full
 
 
@@ -152,51 +201,3 @@ def default_bounds(bounds: Any, pool: Any) -> Any:
     if full.enabled and not full.location_policy:
         full.location_policy = LocationPolicy.ANY if pool.config.spot else LocationPolicy.BALANCED
     return full
-
-
-def _check_supported(pool: Any) -> None:
-    config = pool.config
-    asked = {
-        "flex-start (config.flex_start)": config.flex_start,
-        "queued provisioning (queued_provisioning)": pool.queued_provisioning.enabled,
-        "a maximum run duration (config.max_run_duration)": config.HasField("max_run_duration"),
-        "workload policies (placement_policy.policy_name)": pool.placement_policy.policy_name,
-        "best-effort provisioning (best_effort_provisioning)": pool.best_effort_provisioning.enabled,
-        "specific reservations (config.reservation_affinity)": config.reservation_affinity.consume_reservation_type
-        == Reservation.SPECIFIC_RESERVATION
-        and not config.spot,
-        "GPU partitions and sharing (config.accelerators)": any(
-            a.gpu_partition_size or a.HasField("gpu_sharing_config") for a in config.accelerators
-        ),
-    }
-    for feature, used in asked.items():
-        if used:
-            raise not_yet(feature)
-
-
-def _check_accelerators(machine: MachineType, config: Any) -> None:
-    asked = [(a.accelerator_type, a.accelerator_count) for a in config.accelerators]
-    if not machine.gpus and asked:
-        raise invalid(f"Machine type {machine.name} can't have accelerators; it was asked for {asked[0][0]}.")
-    if machine.gpus and asked != [(machine.accelerator, machine.gpus)]:
-        given = ", ".join(f"{count} x {kind}" for kind, count in asked) or "none"
-        raise invalid(
-            f"Accelerators don't match the machine type: {machine.name} has {machine.gpus} x {machine.accelerator}, "
-            f"the request has {given}."
-        )
-
-
-def _check_hardware(machine: MachineType, config: Any) -> None:
-    if machine.gvnic and not config.gvnic.enabled:
-        raise invalid(f"Machine type {machine.name} requires gVNIC: config.gvnic.enabled must be true.")
-    disk = config.boot_disk.disk_type or config.disk_type
-    if machine.hyperdisk and disk != "hyperdisk-balanced":
-        raise invalid(f"[{disk or 'pd-balanced'}, {machine.name}] features are not compatible for creating instance.")
-
-
-def _check_spot(config: Any) -> None:
-    reservation = config.reservation_affinity.consume_reservation_type
-    if config.spot and reservation in (Reservation.ANY_RESERVATION, Reservation.SPECIFIC_RESERVATION):
-        raise invalid("Spot VMs can't consume reservations: config.spot excludes config.reservation_affinity.")
-    if config.spot and config.preemptible:
-        raise invalid("Only one of config.spot and config.preemptible can be true.")

@@ -12,13 +12,15 @@ from .cloud import Cloud
 from .events import EventWriter, failed_scale_up
 from .fleet import Lack
 from .pace import Pace
+from .placement import unsupported_placement
 from .pools import Instance, InstanceState, LocationPolicy, PodRef, Pool, group_url
 
 MAX_SIZE_REACHED = "max node group size reached"
 IN_BACKOFF = "in backoff after failed scale-up"
 NOT_READY = "not ready for scale-up"
-# The real one's words for this are not known.
+# The real one's words for these are not known.
 TOO_FEW_FOR_SLICE = "multi-host TPU slice(s) without a pending Pod for every node"
+ONLY_QUEUED = "queued node group(s) that only a ProvisioningRequest scales up"
 
 Pods = list[Object]
 
@@ -94,6 +96,8 @@ class ScaleUp:
             # The real one looks in this order too: a full group says so even to pods that would never fit.
             if self._backoff.holds((pool.name, zone)):
                 skipped[IN_BACKOFF] += 1
+            elif pool.queued:
+                skipped[ONLY_QUEUED] += 1
             elif pool.repairing:
                 skipped[NOT_READY] += 1
             elif pool.room(zone) < 1:
@@ -114,7 +118,7 @@ class ScaleUp:
 
     def _all_groups(self) -> Iterable[tuple[Pool, str]]:
         for pool in self._cloud.pools.values():
-            if pool.autoscaled and not pool.deleting:
+            if pool.autoscaled and not pool.deleting and not unsupported_placement(pool.machine, pool.message):
                 for zone in pool.zones:
                     yield pool, zone
 

@@ -11,7 +11,7 @@ from google.cloud import container_v1
 from google.protobuf import empty_pb2
 
 from .cloud import Cloud
-from .errors import Failure, RpcError
+from .errors import UNHARMED, Failure, Fate, RpcError
 from .faults import Faults
 from .pace import Pace, timestamp
 from .scenario import Fault
@@ -20,7 +20,7 @@ SERVICE = "google.container.v1.ClusterManager"
 RESOURCE = re.compile(r"projects/([^/]+)/(?:locations|zones)/([^/]+)/clusters/([^/]+)(?:/nodePools/([^/]+))?")
 LOGGED = 5000
 
-Method = Callable[[Any, Failure | None], Any]
+Method = Callable[[Any, Fate], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class ClusterManager:
             "SetNodePoolSize": (v1.SetNodePoolSizeRequest, self._set_size),
             "SetNodePoolAutoscaling": (v1.SetNodePoolAutoscalingRequest, self._set_autoscaling),
             "SetNodePoolManagement": (v1.SetNodePoolManagementRequest, self._set_management),
+            "SetMaintenancePolicy": (v1.SetMaintenancePolicyRequest, self._set_maintenance_policy),
             "DeleteNodePool": (v1.DeleteNodePoolRequest, self._delete_pool),
             "GetOperation": (v1.GetOperationRequest, self._get_operation),
             "ListOperations": (v1.ListOperationsRequest, self._list_operations),
@@ -99,12 +100,12 @@ class ClusterManager:
         fault = self._faults.hit(rpc)
         if fault and fault.latency:
             await self._pace.wait(fault.latency)
-        if not fault or not fault.code:
-            return method(request, None)
-        if fault.in_operation:
-            return method(request, Failure(grpc.StatusCode[fault.code], fault.message))
+        if not fault:
+            return method(request, UNHARMED)
+        if fault.in_operation or not fault.code:
+            return method(request, _fate(fault))
         if fault.lost_response:
-            method(request, None)
+            method(request, _fate(fault))
         raise _refusal(fault)
 
     def _log(self, rpc: str, request: Any, code: str, message: str = "") -> None:
@@ -129,52 +130,61 @@ class ClusterManager:
             raise RpcError(grpc.StatusCode.NOT_FOUND, f"Not found: {missing}.")
         return pool or ""
 
-    def _get_cluster(self, request: Any, _: Failure | None) -> Any:
+    def _get_cluster(self, request: Any, _: Fate) -> Any:
         self._target(request, request.name)
         return self._cloud.cluster()
 
-    def _list_clusters(self, request: Any, _: Failure | None) -> Any:
+    def _list_clusters(self, request: Any, _: Fate) -> Any:
         s = self._cloud.scenario
         parent = request.parent or f"projects/{request.project_id}/locations/{request.zone}"
         ours = parent in (f"projects/{s.project}/locations/{location}" for location in (s.location, "-"))
         return container_v1.ListClustersResponse.pb()(clusters=[self._cloud.cluster()] if ours else [])
 
-    def _list_pools(self, request: Any, _: Failure | None) -> Any:
+    def _list_pools(self, request: Any, _: Fate) -> Any:
         self._target(request, request.parent)
         pools = [pool.message for pool in self._cloud.pools.values()]
         return container_v1.ListNodePoolsResponse.pb()(node_pools=pools)
 
-    def _get_pool(self, request: Any, _: Failure | None) -> Any:
+    def _get_pool(self, request: Any, _: Fate) -> Any:
         return self._cloud.find(self._target(request, request.name)).message
 
-    def _create_pool(self, request: Any, failure: Failure | None) -> Any:
+    def _create_pool(self, request: Any, fate: Fate) -> Any:
         self._target(request, request.parent)
-        return self._cloud.create(request.node_pool, failure)
+        return self._cloud.create(request.node_pool, fate)
 
-    def _update_pool(self, request: Any, failure: Failure | None) -> Any:
-        return self._cloud.update(request, self._target(request, request.name), failure)
+    def _update_pool(self, request: Any, fate: Fate) -> Any:
+        return self._cloud.update(request, self._target(request, request.name), fate)
 
-    def _set_size(self, request: Any, failure: Failure | None) -> Any:
-        return self._cloud.resize(self._target(request, request.name), request.node_count, failure)
+    def _set_size(self, request: Any, fate: Fate) -> Any:
+        return self._cloud.resize(self._target(request, request.name), request.node_count, fate)
 
-    def _set_autoscaling(self, request: Any, failure: Failure | None) -> Any:
-        return self._cloud.set_autoscaling(self._target(request, request.name), request.autoscaling, failure)
+    def _set_autoscaling(self, request: Any, fate: Fate) -> Any:
+        return self._cloud.set_autoscaling(self._target(request, request.name), request.autoscaling, fate)
 
-    def _set_management(self, request: Any, failure: Failure | None) -> Any:
-        return self._cloud.set_management(self._target(request, request.name), request.management, failure)
+    def _set_management(self, request: Any, fate: Fate) -> Any:
+        return self._cloud.set_management(self._target(request, request.name), request.management, fate)
 
-    def _delete_pool(self, request: Any, failure: Failure | None) -> Any:
-        return self._cloud.delete(self._target(request, request.name), failure)
+    def _set_maintenance_policy(self, request: Any, fate: Fate) -> Any:
+        self._target(request, request.name)
+        return self._cloud.set_maintenance_policy(request.maintenance_policy, fate)
 
-    def _get_operation(self, request: Any, _: Failure | None) -> Any:
+    def _delete_pool(self, request: Any, fate: Fate) -> Any:
+        return self._cloud.delete(self._target(request, request.name), fate)
+
+    def _get_operation(self, request: Any, _: Fate) -> Any:
         return self._cloud.operations.get(request.name or request.operation_id)
 
-    def _list_operations(self, request: Any, _: Failure | None) -> Any:
+    def _list_operations(self, request: Any, _: Fate) -> Any:
         return container_v1.ListOperationsResponse.pb()(operations=list(self._cloud.operations))
 
-    def _cancel_operation(self, request: Any, _: Failure | None) -> Any:
+    def _cancel_operation(self, request: Any, _: Fate) -> Any:
         self._cloud.operations.cancel(request.name or request.operation_id)
         return empty_pb2.Empty()
+
+
+def _fate(fault: Fault) -> Fate:
+    failure = Failure(grpc.StatusCode[fault.code], fault.message) if fault.code and fault.in_operation else None
+    return Fate(failure, fault.after_work, fault.operation_latency, fault.stuck)
 
 
 def _refusal(fault: Fault) -> RpcError:

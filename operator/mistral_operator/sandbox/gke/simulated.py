@@ -1,28 +1,40 @@
 """The simulated GKE, put together: the gRPC service, the machines, the autoscaler and the control API."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from typing import Self
 
+import grpc
+
 from mistral_operator.sandbox.kube import Kube
 
+from .actions import Actions, NoNodeError
 from .autoscaler import Autoscaler
 from .cloud import Cloud
 from .control import ControlApi
+from .errors import RpcError
 from .events import EventWriter
 from .faults import Faults
 from .fleet import Fleet, NodePort
+from .inventory import Inventory
 from .nodes import KubeNodes
 from .operations import Operations
 from .pace import Pace
+from .policies import Policies
 from .pools import Instance, Pool
-from .scenario import HostError, Scenario
+from .scenario import Scenario, Step
 from .server import ClusterManager
 from .stock import Warehouse
+from .upgrades import Upgrades
 
+log = logging.getLogger(__name__)
+
+WAITED_OUT = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND)
+"""Answers to a step of the timeline that may be others a second later."""
 Loss = Callable[[Pool, Instance], Awaitable[bool]]
 """A way to lose a machine; False: somebody else took it away."""
 
@@ -32,22 +44,32 @@ class GkeApi:
 
     def __init__(self, scenario: Scenario, nodes: NodePort, speed: float = 1.0) -> None:
         self.pace = Pace(speed)
-        self.warehouse = Warehouse(scenario.project, scenario.stock, scenario.quota)
+        s = scenario
+        self.warehouse = Warehouse(s.project, s.stock, s.quota, s.reservations, s.gpus_all_regions, s.instance_errors)
         self.fleet = Fleet(scenario, self.pace, self.warehouse, nodes)
         self.operations = Operations(scenario, self.pace)
-        self.cloud = Cloud(scenario, self.pace, self.fleet, self.operations)
+        self.policies = Policies(scenario, self._users_of_policy)
+        self.inventory = Inventory(scenario, self.warehouse, self.policies)
+        self.cloud = Cloud(scenario, self.pace, self.fleet, self.operations, self.policies)
         # Not the fleet's generator: names of nodes must not depend on how many calls there were.
         self.faults = Faults(scenario.faults, Random(scenario.seed))
         self.manager = ClusterManager(self.cloud, self.faults, self.pace)
+        self.upgrades = Upgrades(self.cloud, self.pace)
+        self.actions = Actions(self)
         self.autoscaler: Autoscaler | None = None
         self.address = ""
-        self._host_errors = scenario.host_errors
+        self._scenario = scenario
+        self.fleet.on_expiry = self._expire
 
     async def __aenter__(self) -> Self:
         await self.cloud.open()
         self.address = await self.manager.start()
-        for error in self._host_errors:
-            self.fleet.spawn(self._strike(error))
+        for exclusion in self._scenario.maintenance_exclusions:
+            self.upgrades.exclude(exclusion)
+        for error in self._scenario.host_errors:
+            self.fleet.spawn(self._happen(Step(error.after, "host-error", {"pool": error.pool})))
+        for step in self._scenario.timeline:
+            self.fleet.spawn(self._happen(step))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -61,22 +83,47 @@ class GkeApi:
             return
         if pool.deleting or self.cloud.pools.get(pool.name) is not pool:
             return
-        if pool.slice_hosts:
+        if pool.flex_start:
+            # Nothing repairs them. What is left of a slice is of no use, and in the way of a new one.
+            rest = list(pool.instances.values()) if pool.slice_hosts else []
+            await asyncio.gather(*(self.fleet.remove(pool, instance) for instance in rest))
+        elif pool.slice_hosts:
             self.fleet.spawn(self.cloud.provisioner.repair(pool))
         elif pool.autoscaled and self.autoscaler:
             self.autoscaler.lost(pool, instance.zone)
         else:
             self.fleet.spawn(self.cloud.provisioner.refill(pool, instance.zone))
 
-    async def _strike(self, error: HostError) -> None:
-        await self.pace.wait(error.after)
-        while not (found := self.cloud.running(error.pool)):
-            await self.pace.wait(1)
-        await self.lose(*found, self.fleet.break_down)
+    async def _expire(self, pool: Pool, instance: Instance) -> None:
+        await self.lose(pool, instance, self.fleet.reclaim)
+
+    def _users_of_policy(self, name: str) -> list[str]:
+        return [
+            pool.name
+            for pool in self.cloud.pools.values()
+            if pool.message.placement_policy.policy_name.rsplit("/", 1)[-1] == name
+        ]
+
+    async def _happen(self, step: Step) -> None:
+        """Do it at its time, or as soon as there is a machine for it and the cluster isn't busy."""
+        await self.pace.wait(step.at)
+        while True:
+            try:
+                self.actions.do(step.do, step.body)
+                return
+            except NoNodeError:
+                await self.pace.wait(1)
+            except RpcError as error:
+                if error.code not in WAITED_OUT:
+                    log.warning("a step of the scenario's timeline is refused: %s: %s", step.do, error)
+                    return
+                await self.pace.wait(1)
 
 
 class SimulatedGke:
     """A GKE over the API server of `kubeconfig`. `address` is gRPC's `host:port`, `control_url` the tests' HTTP API.
+
+    `inventory` reads quotas, reservations and workload policies once it runs.
 
     `speed` divides every delay of the scenario. Everything lives in memory and ends with this context.
     """
@@ -88,6 +135,7 @@ class SimulatedGke:
         self._stack = AsyncExitStack()
         self.address = ""
         self.control_url = ""
+        self.inventory: Inventory | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -104,6 +152,7 @@ class SimulatedGke:
         kube = await self._stack.enter_async_context(Kube(self._kubeconfig))
         nodes = KubeNodes(kube, self._scenario)
         api = await self._stack.enter_async_context(GkeApi(self._scenario, nodes, self._speed))
+        self.inventory = api.inventory
         events = EventWriter(kube, api.pace)
         api.autoscaler = Autoscaler(api.cloud, kube, nodes, events, api.pace)
         control = ControlApi(api)

@@ -5,12 +5,15 @@ from typing import Any
 
 from google.cloud import container_v1
 
-from .machines import MachineType, region_of
+from .machines import MachineType, is_at_least, region_of
 from .pools import Instance, Pool
+from .reservations import Consume
 from .scenario import Scenario
 from .stock import Want
 
 Effect = container_v1.NodeTaint.Effect
+ArchitectureTaint = container_v1.TaintConfig.ArchitectureTaintBehavior
+Sharing = container_v1.GPUSharingConfig.GPUSharingStrategy
 Driver = container_v1.GPUDriverInstallationConfig.GPUDriverVersion
 
 GPU = "nvidia.com/gpu"
@@ -25,7 +28,13 @@ PRESSURES = {
     "DiskPressure": "KubeletHasNoDiskPressure",
     "PIDPressure": "KubeletHasSufficientPID",
 }
-DRIVERS = {Driver.GPU_DRIVER_VERSION_UNSPECIFIED: "default", Driver.DEFAULT: "default", Driver.LATEST: "latest"}
+DRIVERS = {Driver.DEFAULT: "default", Driver.LATEST: "latest"}
+DRIVER_BY_DEFAULT = "1.30.1-gke.1156000"
+"""From here on pools that ask for no driver get the default one, before it none."""
+SHARING = {Sharing.TIME_SHARING: "time-sharing", Sharing.MPS: "mps"}
+
+MAINTENANCE_LABEL = "cloud.google.com/scheduled-maintenance-time"
+MODE_LABELS = {"spot": "cloud.google.com/gke-spot", "flex-start": "cloud.google.com/gke-flex-start"}
 
 KI = 1024
 MI = 1024 * KI
@@ -36,7 +45,6 @@ KERNEL_SHARE = 0.024
 MEMORY_SLICES = ((4, 0.25), (4, 0.20), (8, 0.10), (112, 0.06), (float("inf"), 0.02))
 CPU_SLICES = ((1, 0.06), (1, 0.01), (2, 0.005), (float("inf"), 0.0025))
 EVICTION_MEMORY = 100 * MI
-LOCAL_SSD = 375 * 10**9
 LARGEST_DISK_RESERVATION = 100 * GI
 
 
@@ -44,21 +52,21 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
     """GKE's labels and the pool's own."""
     machine, zone, region = want.machine, want.zone, region_of(want.zone)
     labels = {
-        "beta.kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/arch": machine.arch,
         "beta.kubernetes.io/instance-type": machine.name,
         "beta.kubernetes.io/os": "linux",
         "cloud.google.com/gke-boot-disk": pool.message.config.boot_disk.disk_type or "pd-balanced",
         "cloud.google.com/gke-container-runtime": "containerd",
         "cloud.google.com/gke-cpu-scaling-level": str(machine.vcpu),
         "cloud.google.com/gke-max-pods-per-node": str(_max_pods(pool)),
-        "cloud.google.com/gke-memory-gb-scaling-level": str(machine.memory_gib),
+        "cloud.google.com/gke-memory-gb-scaling-level": str(int(machine.memory_gib)),
         "cloud.google.com/gke-nodepool": pool.name,
         "cloud.google.com/gke-os-distribution": "cos",
-        "cloud.google.com/gke-provisioning": "spot" if want.spot else "standard",
+        "cloud.google.com/gke-provisioning": "spot" if want.mode == "spot" else "standard",
         "cloud.google.com/machine-family": machine.family,
         "failure-domain.beta.kubernetes.io/region": region,
         "failure-domain.beta.kubernetes.io/zone": zone,
-        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/arch": machine.arch,
         "kubernetes.io/hostname": hostname,
         "kubernetes.io/os": "linux",
         "node.kubernetes.io/instance-type": machine.name,
@@ -66,8 +74,12 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
         "topology.kubernetes.io/region": region,
         "topology.kubernetes.io/zone": zone,
     }
-    if want.spot:
-        labels["cloud.google.com/gke-spot"] = "true"
+    if want.mode in MODE_LABELS:
+        labels[MODE_LABELS[want.mode]] = "true"
+    if want.consume is Consume.SPECIFIC:
+        labels["cloud.google.com/reservation-name"] = want.reservation.split("/reservationBlocks/")[0].rsplit("/", 1)[
+            -1
+        ]
     if machine.devices:
         labels["cloud.google.com/gke-accelerator-count"] = str(machine.devices)
     if machine.chips:
@@ -75,25 +87,29 @@ def node_labels(pool: Pool, want: Want, hostname: str) -> dict[str, str]:
         labels["cloud.google.com/gke-tpu-topology"] = pool.topology
     if machine.gpus:
         labels["cloud.google.com/gke-accelerator"] = machine.accelerator
-        driver = DRIVERS.get(_driver(pool))
-        if driver:
-            labels["cloud.google.com/gke-gpu-driver-version"] = driver
+        labels |= _gpu_labels(pool)
     return labels | dict(pool.message.config.labels)
 
 
 def node_taints(pool: Pool) -> list[dict[str, str]]:
-    """GKE's taint for GPUs or TPUs and the pool's own. Spot pools get none (on Standard clusters)."""
+    """GKE's taints for GPUs or TPUs, Arm and queued pools, and the pool's own. Spot pools get none (on Standard)."""
     own = [{"key": t.key, "value": t.value, "effect": EFFECTS[t.effect]} for t in pool.message.config.taints]
     taken = {(taint["key"], taint["effect"]) for taint in own}
-    device = _device(pool.machine)
-    if not device or (device, "NoSchedule") in taken:
-        return own
-    return [{"key": device, "value": "present", "effect": "NoSchedule"}, *own]
+    behavior = pool.message.config.taint_config.architecture_taint_behavior
+    added = {}
+    if device := _device(pool.machine):
+        added[device] = "present"
+    if pool.machine.arch == "arm64" and behavior != ArchitectureTaint.NONE:
+        added["kubernetes.io/arch"] = "arm64"
+    if pool.queued:
+        added["cloud.google.com/gke-queued"] = "true"
+    ours = [{"key": key, "value": value, "effect": "NoSchedule"} for key, value in added.items()]
+    return [*(taint for taint in ours if (taint["key"], "NoSchedule") not in taken), *own]
 
 
 def shows_devices(pool: Pool) -> bool:
     """Whether pods will ever see GPUs or TPU chips: GPUs only if GKE installs a driver."""
-    return _driver(pool) in DRIVERS if pool.machine.gpus else bool(pool.machine.chips)
+    return bool(_driver(pool) if pool.machine.gpus else pool.machine.chips)
 
 
 def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
@@ -108,7 +124,7 @@ def capacity(pool: Pool, machine: MachineType) -> dict[str, str]:
         "hugepages-2Mi": "0",
     }
     device = _device(machine)
-    return whole | ({device: str(machine.devices)} if device else {})
+    return whole | ({device: str(machine.devices * _shares(pool))} if device else {})
 
 
 def allocatable(pool: Pool, machine: MachineType) -> dict[str, str]:
@@ -139,11 +155,11 @@ def node_manifest(scenario: Scenario, pool: Pool, instance: Instance) -> dict[st
             "providerID": f"gce://{scenario.project}/{instance.zone}/{instance.name}",
             "taints": node_taints(pool),
         },
-        "status": node_status(scenario, pool, instance, devices=False),
+        "status": node_status(pool, instance, devices=False),
     }
 
 
-def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, devices: bool) -> dict[str, Any]:
+def node_status(pool: Pool, instance: Instance, *, devices: bool) -> dict[str, Any]:
     """A healthy node's status; conditions come without times."""
     machine = instance.want.machine
     return {
@@ -154,12 +170,12 @@ def node_status(scenario: Scenario, pool: Pool, instance: Instance, *, devices: 
             {"type": "Hostname", "address": instance.name},
         ],
         "nodeInfo": {
-            "architecture": "amd64",
+            "architecture": machine.arch,
             "bootID": instance.name,
             "containerRuntimeVersion": "containerd://2.1.0 (simulated)",
             "kernelVersion": "6.12.0+",
-            "kubeProxyVersion": f"v{scenario.version}",
-            "kubeletVersion": f"v{scenario.version}",
+            "kubeProxyVersion": f"v{instance.version}",
+            "kubeletVersion": f"v{instance.version}",
             "machineID": instance.name,
             "operatingSystem": "linux",
             "osImage": "Container-Optimized OS from Google (simulated)",
@@ -203,9 +219,41 @@ def _device(machine: MachineType) -> str:
     return TPU if machine.chips else ""
 
 
-def _driver(pool: Pool) -> Any:
+def _gpus(pool: Pool) -> Any:
+    """What the pool asks of its GPUs, or None."""
     accelerators = pool.message.config.accelerators
-    return accelerators[0].gpu_driver_installation_config.gpu_driver_version if accelerators else None
+    return accelerators[0] if accelerators else None
+
+
+def _gpu_labels(pool: Pool) -> dict[str, str]:
+    asked, labels = _gpus(pool), {}
+    if driver := _driver(pool):
+        labels["cloud.google.com/gke-gpu-driver-version"] = driver
+    if asked.gpu_partition_size:
+        labels["cloud.google.com/gke-gpu-partition-size"] = asked.gpu_partition_size
+    if asked.HasField("gpu_sharing_config"):
+        sharing = asked.gpu_sharing_config
+        labels["cloud.google.com/gke-gpu-sharing-strategy"] = SHARING[sharing.gpu_sharing_strategy]
+        labels["cloud.google.com/gke-max-shared-clients-per-gpu"] = str(sharing.max_shared_clients_per_gpu)
+    return labels
+
+
+def _shares(pool: Pool) -> int:
+    """So many devices pods see for each GPU: its partitions, and the clients that may share each."""
+    asked = _gpus(pool)
+    if asked is None:
+        return 1
+    parts = pool.machine.partitions.get(asked.gpu_partition_size, 1)
+    return int(parts * (asked.gpu_sharing_config.max_shared_clients_per_gpu or 1))
+
+
+def _driver(pool: Pool) -> str:
+    """The driver that GKE installs: default, latest, or "" for none."""
+    asked = _gpus(pool)
+    version = asked.gpu_driver_installation_config.gpu_driver_version if asked else Driver.INSTALLATION_DISABLED
+    if version == Driver.GPU_DRIVER_VERSION_UNSPECIFIED and is_at_least(pool.message.version, DRIVER_BY_DEFAULT):
+        version = Driver.DEFAULT
+    return DRIVERS.get(version, "")
 
 
 def _max_pods(pool: Pool) -> int:
@@ -219,7 +267,7 @@ def _disk_bytes(pool: Pool, machine: MachineType) -> int:
     if config.HasField("ephemeral_storage_local_ssd_config"):
         ssds = ssds or machine.local_ssd
     if ssds:
-        return ssds * LOCAL_SSD
+        return ssds * machine.local_ssd_gib * 10**9
     return int(int(config.boot_disk.size_gb or config.disk_size_gb) * 10**9 * 0.97)
 
 

@@ -1,7 +1,8 @@
 """What GKE accepts for TPU node pools, beyond the rules for all pools. Texts are Google's where they are known.
 
 A TPU machine by itself is a single-host slice: its topology follows from its type, and its pool has any size. A
-multi-host slice is a pool of its own: compact placement with a topology in one zone, and either no node or all of them.
+multi-host slice is a pool of its own: compact placement with a topology in one zone, or a workload policy (TPU7x), and
+either no node or all of them.
 """
 
 from typing import Any
@@ -25,15 +26,17 @@ def check_topology(machine: MachineType, policy: Any) -> None:
     """A placement policy fits the machine type: a slice of several hosts has a topology, nothing else has one."""
     topology, compact = policy.tpu_topology, policy.type_ == PlacementType.COMPACT
     if not machine.chips:
-        if topology:
+        if topology and topology != machine.policy_topology:
             raise invalid(f"TPU topology {topology} can't be specified: machine type {machine.name} has no TPUs.")
         return
-    if topology == machine.topology or (compact and not topology):
+    # Without a policy such a pool is created all the same, and fails: see placement.py.
+    fails_later = machine.policy == "slices" and not policy.policy_name
+    if topology == machine.topology or (not topology and (policy.policy_name or (compact and not fails_later))):
         raise invalid(SINGLE_HOST)
     if topology and topology not in machine.slice_topologies:
         offered = ", ".join((f"{machine.topology} (single-host)", *machine.slice_topologies))
         raise invalid(f"Unsupported TPU configuration: {machine.name} with topology {topology}. It has {offered}.")
-    if topology and not compact:
+    if topology and not compact and not machine.policy:
         raise invalid(f"TPU topology {topology} needs placement_policy.type COMPACT with machine type {machine.name}.")
 
 

@@ -78,6 +78,50 @@ async def test_a_pool_loses_its_first_machine(gke: Gke, http: aiohttp.ClientSess
     await eventually(repaired, message="two other hosts")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        ("/explode", {}, 404, "no action explode; there are stock, quota"),
+        ("/stock", [], 400, "write a mapping"),
+        ("/stock", {"nodes": "many"}, 400, "'many' is not a valid int"),
+        ("/resize-pool", {"pool": "nobodys", "nodes": 1}, 409, "NOT_FOUND: Not found: "),
+        ("/maintain", {"node": "nobody"}, 404, "no node like"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(
+    http: aiohttp.ClientSession, path: str, body: object, status: int, text: str
+) -> None:
+    async with http.post(path, json=body) as response:
+        assert response.status == status
+        assert text in await response.text()
+
+
+async def test_what_is_no_json_is_said(http: aiohttp.ClientSession) -> None:
+    async with http.post("/stock", data="nodes") as response:
+        assert response.status == 400
+
+
+async def test_reservations_policies_and_errors_come_and_go(gke: Gke, http: aiohttp.ClientSession) -> None:
+    reservation = {"name": "mine", "machine_type": "g2-standard-12", "zone": "us-central1-a", "count": 2}
+    error = {"code": "IP_SPACE_EXHAUSTED", "message": "none left"}
+    for path, body in (("reservations", reservation), ("workload-policies", {"name": "x"}), ("instance-errors", error)):
+        async with http.post(f"/{path}", json=body) as response:
+            assert response.status == 200
+    operation = await gke.done(await gke.create(**fixed_pool(1)))
+    assert "[IP_SPACE_EXHAUSTED]" in operation.error.message
+    async with http.get("/state") as response:
+        state = await response.json()
+    assert [(r["name"], r["count"], r["in_use"]) for r in state["reservations"]] == [("mine", 2, 0)]
+    assert [(p["name"], p["region"]) for p in state["workload_policies"]] == [("x", "us-central1")]
+    for path in ("/reservations/mine", "/workload-policies/x", "/instance-errors"):
+        async with http.delete(path) as response:
+            assert response.status == 200
+    async with http.delete("/workload-policies/x") as response:
+        assert (response.status, "was not found" in await response.text()) == (409, True)
+    assert (gke.api.inventory.reservations(), gke.api.policies.all()) == ((), [])
+    assert (await gke.done(await gke.create(**fixed_pool(1, name="mm-other")))).error.message == ""
+
+
 @dataclass(frozen=True)
 class Stopwatch(Pace):
     """A clock that tests set."""

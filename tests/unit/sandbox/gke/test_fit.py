@@ -162,4 +162,4 @@ def test_machine_types_are_offered_where_google_lists_them() -> None:
     assert machines["g2-standard-12"].offered_in("us-central1-a")
     assert not machines["a2-ultragpu-1g"].offered_in("us-west1-a")
     assert machines["e2-standard-8"].offered_in("anywhere1-z")
-    assert Want("us-central1-a", machines["g2-standard-12"], spot=True).quota_name == "PREEMPTIBLE_NVIDIA_L4_GPUS"
+    assert Want("us-central1-a", machines["g2-standard-12"], "spot").quota_name == "PREEMPTIBLE_NVIDIA_L4_GPUS"

@@ -119,6 +119,23 @@ async def test_labels_taints_and_resource_labels_change_in_place(gke: Gke) -> No
     assert len(gke.nodes.relabelled) == 1
 
 
+async def test_another_machine_type_makes_every_machine_again(start: Start) -> None:
+    gke = await start(quota=[{"limit": 6, "accelerator": "nvidia-l4"}])
+    await gke.done(await gke.create(**fixed_pool(2)))
+    before = gke.nodes_of()
+    two = [{"accelerator_type": "nvidia-l4", "accelerator_count": 2}]
+    request = {"name": POOL, "machine_type": "g2-standard-24", "accelerators": two, "disk_size_gb": 200}
+    operation = await gke.done(await gke.client.update_node_pool(request=request))
+    assert operation.error.message == ""
+    pool = await gke.pool()
+    assert (pool.config.machine_type, pool.config.disk_size_gb) == ("g2-standard-24", 200)
+    assert (len(gke.nodes_of()), set(before) & set(gke.nodes_of())) == (2, set())
+    instances = gke.api.cloud.pools["mm-pool"].instances.values()
+    assert {instance.want.machine.name for instance in instances} == {"g2-standard-24"}
+    used = [q.usage for q in gke.api.inventory.quotas("us-central1") if q.name == "NVIDIA_L4_GPUS"]
+    assert used == [4]
+
+
 async def test_bounds_and_management_change(gke: Gke) -> None:
     await gke.done(await gke.create(**l4_pool()))
     bounds = {"enabled": True, "total_max_node_count": 7}

@@ -1,22 +1,37 @@
 """Scenario files are read strictly, and the examples are good ones."""
 
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from tests.support.simulated_gke import Start
 
 from mistral_operator.sandbox.gke.machines import machine_types
 from mistral_operator.sandbox.gke.scenario import (
     ANY,
+    Delays,
+    Fault,
+    ForeignPool,
     HostError,
+    InstanceError,
+    MaintenanceExclusion,
+    Quota,
+    Reservation,
     Scenario,
     ScenarioError,
     Stock,
+    WorkloadPolicy,
     load_scenario,
     parse_scenario,
 )
 
-EXAMPLES = sorted((Path(__file__).parents[4] / "examples" / "scenarios").glob("*.yaml"))
+SCENARIOS = Path(__file__).parents[4] / "examples" / "scenarios"
+EXAMPLES = sorted(SCENARIOS.glob("*.yaml"))
+
+
+RESERVED = {"name": "r", "machine_type": "g2-standard-4", "zone": "us-central1-a", "count": 1}
 
 
 def test_nothing_given_is_the_default_scenario(tmp_path: Path) -> None:
@@ -47,6 +62,16 @@ def test_nested_parts_are_read() -> None:
         ({"host_errors": [{"after": "soon"}]}, r"host_errors\[0\].after: 'soon' is not a valid float"),
         ({"busy_scope": "planet"}, "'planet' is not one of node-pool, cluster"),
         ({"zones": []}, "at least one zone"),
+        ({"reservations": [{"name": "r"}]}, r"reservations\[0\]: .*machine_type"),
+        ({"reservations": [RESERVED | {"status": "SOON"}]}, "'SOON' is not one of READY, CREATING"),
+        ({"reservations": [RESERVED | {"in_use": 2}]}, "in_use: 2 is more than count 1"),
+        ({"workload_policies": [{"name": "p", "type": "FAST"}]}, "'FAST' is not one of HIGH_THROUGHPUT"),
+        (
+            {"workload_policies": [{"name": "p", "accelerator_topology": "4x4", "max_topology_distance": "BLOCK"}]},
+            "max_topology_distance excludes accelerator_topology",
+        ),
+        ({"maintenance_exclusions": [{"name": "x", "ends": 1, "scope": "ALL"}]}, "'ALL' is not one of NO_UPGRADES"),
+        ({"instance_errors": [{"code": "X", "message": "y", "mode": "free"}]}, "'free' is not one of on-demand"),
         ([], "write a mapping"),
     ],
 )
@@ -72,6 +97,33 @@ def test_every_example_names_machines_and_accelerators_that_exist(path: Path) ->
     scenario, machines = load_scenario(path), machine_types()
     assert {entry.machine_type for entry in scenario.stock} <= {ANY, *machines}
     assert {entry.accelerator for entry in scenario.quota} <= {ANY, *(m.accelerator for m in machines.values())}
+
+
+def test_one_example_shows_every_key() -> None:
+    document = yaml.safe_load((SCENARIOS / "everything.yaml").read_text())
+    assert set(document) == {f.name for f in fields(Scenario)}
+    parts = {
+        "stock": Stock,
+        "quota": Quota,
+        "reservations": Reservation,
+        "workload_policies": WorkloadPolicy,
+        "instance_errors": InstanceError,
+        "faults": Fault,
+        "host_errors": HostError,
+        "maintenance_exclusions": MaintenanceExclusion,
+        "foreign_pools": ForeignPool,
+    }
+    for key, kind in parts.items():
+        shown = {name for entry in document[key] for name in entry}
+        assert (key, shown) == (key, {f.name for f in fields(kind)})
+    assert set(document["delays_s"]) == {f.name for f in fields(Delays)}
+    assert asdict(load_scenario(SCENARIOS / "everything.yaml").delays_s) == asdict(Delays())
+
+
+@pytest.mark.parametrize("text", [path.read_text() for path in EXAMPLES], ids=[path.stem for path in EXAMPLES])
+async def test_every_example_can_be_opened(start: Start, text: str) -> None:
+    gke = await start(**yaml.safe_load(text))
+    assert "default-pool" in await gke.names()
 
 
 def test_there_are_examples() -> None:

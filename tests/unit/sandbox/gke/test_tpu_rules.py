@@ -29,12 +29,8 @@ def placed(machine_type: str, **policy: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("pool", "text"),
     [
-        (tpu_pool("ct4p-hightpu-4t"), "does not do this yet: TPU node pools (ct4p-hightpu-4t)"),
-        (tpu_pool("ct5p-hightpu-4t"), "does not do this yet: TPU node pools"),
-        (tpu_pool("tpu7x-standard-4t"), "does not do this yet: TPU node pools"),
-        (slice_pool(placement_policy={"policy_name": "p"}), "does not do this yet: workload policies"),
-        (tpu_pool(config={"flex_start": True}), "does not do this yet: flex-start"),
-        (tpu_pool(queued_provisioning={"enabled": True}), "does not do this yet: queued provisioning"),
+        (tpu_pool("ct4p-hightpu-4t"), "Machine type with name 'ct4p-hightpu-4t' does not exist in zone"),
+        (slice_pool(placement_policy={"policy_name": "p"}), 'Resource policy "p" was not found in the region'),
         (tpu_pool("ct6e-standard-2t"), "Machine type with name 'ct6e-standard-2t' does not exist in zone"),
         (
             tpu_pool(config={"accelerators": [{"accelerator_type": "tpu-v6e-slice", "accelerator_count": 8}]}),
@@ -79,11 +75,6 @@ async def test_a_region_without_the_machine_type_has_none(start: Start) -> None:
         await gke.create(**tpu_pool("ct6e-standard-4t", name="mm-v6e", locations=["us-south1-a"]))
 
 
-@pytest.mark.parametrize("name", [name for name, machine in machine_types().items() if machine.chips])
-async def test_a_machine_by_itself_needs_no_placement_gvnic_or_special_disk(gke: Gke, name: str) -> None:
-    assert (await gke.done(await gke.create(**tpu_pool(name, initial_node_count=1)))).error.code == 0
-
-
 @pytest.mark.parametrize(
     "pool",
     [
@@ -116,7 +107,11 @@ async def test_a_pool_within_the_rules_is_taken(gke: Gke, pool: dict[str, Any]) 
             "needs location_policy ANY",
         ),
         ("update_node_pool", {"locations": ["us-central1-b"]}, "slice node pool can't be changed"),
-        ("update_node_pool", {"machine_type": "ct6e-standard-8t"}, "does not do this yet: changing machine_type"),
+        (
+            "update_node_pool",
+            {"machine_type": "ct6e-standard-8t"},
+            "Unsupported TPU configuration: ct6e-standard-8t with topology 4x4",
+        ),
     ],
 )
 async def test_a_slice_keeps_its_rules(gke: Gke, rpc: str, change: dict[str, Any], text: str) -> None:
@@ -156,9 +151,9 @@ def test_chips_add_up() -> None:
 
 def test_quotas_have_compute_engines_names() -> None:
     names = [
-        Want("us-central1-a", machine_types()[machine], spot).quota_name
+        Want("us-central1-a", machine_types()[machine], mode).quota_name
         for machine in ("ct5lp-hightpu-1t", "ct6e-standard-1t")
-        for spot in (False, True)
+        for mode in ("on-demand", "spot")
     ]
     assert names == [
         "TPU_LITE_PODSLICE_V5",

@@ -1,0 +1,232 @@
+"""What a model's serving class says of it: the one place where limits and defaults meet a spec. Pure.
+
+A class limits what is planned, and what may be spent. A plan that is pinned runs on when its class changes or goes; it
+only gets no more replicas than the class pays for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from mistral_operator.api.capacity import Capacity, Provisioner
+from mistral_operator.api.common import dollars
+from mistral_operator.api.engine import Engine, EngineType
+from mistral_operator.api.model import MistralModel, MistralModelSpec
+from mistral_operator.api.names import CLASS_KIND, DEFAULT_CLASS_ANNOTATION
+from mistral_operator.api.serving_class import (
+    MistralServingClass,
+    ModelField,
+    ServingClassDefaults,
+    ServingClassLimits,
+)
+from mistral_operator.api.weights import CacheMode, Weights, WeightsCache
+from mistral_operator.planning.terms import NO_TERMS, Terms, check_option
+from mistral_operator.planning.types import Plan, PlanRefused
+from mistral_operator.status.findings import Finding
+
+_MOST_LABELS: Final = 32
+"""So many resource labels a NodePoolClaim takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the class that applies says of a model; of a model without a class, nothing."""
+
+    model: MistralModel
+    """With the class's defaults where the spec says nothing, and with the lower one of the limits on what it costs."""
+    name: str = ""
+    """The class that applies; empty where there is none, or none of that name."""
+    terms: Terms = NO_TERMS
+    refused: PlanRefused | None = None
+    """Why the class, or the want of it, lets nothing be planned for this spec."""
+    missing: bool = False
+    """Whether the class isn't there, or can't be read: then nothing is known of its limits."""
+    doubts: str = ""
+    """Names of all classes that are marked as the default, where this is the newest of several."""
+
+    def find_breach(self, plan: Plan) -> PlanRefused | None:
+        """Why the class doesn't allow a plan that was pinned under other terms; None where it does."""
+        if self.refused:
+            return self.refused
+        misfit = check_option(self.terms, plan.chosen)
+        if misfit is None:
+            return None
+        option = plan.chosen
+        what = f"{option.accelerator} ({option.machine_type}, {option.consumption.value})"
+        return PlanRefused(misfit.reason, f"the pinned plan's {what} is not allowed now: {misfit.message}; write other"
+                           " hardware in spec.capacity.options to have it planned anew")  # fmt: skip
+
+
+def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
+    """Find the class of a model among all classes of the cluster, as the API server has them, and apply it."""
+    named = model.spec.serving_class_name
+    defaults = sorted((item for item in classes if _is_default(item)), key=_name)
+    newest = max(defaults, key=_created, default=None)
+    chosen = next((item for item in classes if _name(item) == named), None) if named else newest
+    if chosen is None:
+        return _miss(model, named, classes) if named else Ruling(model)
+    source = f"{CLASS_KIND} {_name(chosen)}"
+    try:
+        parsed = MistralServingClass.model_validate(chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = f"{source} can't be read by this version of the operator: {where}: {first['msg']}; write it anew"
+        return Ruling(model, refused=PlanRefused("ServingClassUnreadable", message), missing=True)
+    limits, extras = parsed.spec.limits or ServingClassLimits(), parsed.spec.defaults or ServingClassDefaults()
+    terms = _read_terms(source, limits, extras)
+    return Ruling(
+        model=_lower_cost(_add_defaults(model, extras), terms.max_hourly_cost),
+        name=_name(chosen),
+        terms=terms,
+        refused=_check_namespace(model, parsed, source) or _check_spec(model.spec, limits, extras, source),
+        doubts="" if named or len(defaults) == 1 else ", ".join(map(_name, defaults)),
+    )
+
+
+def annotate(ruling: Ruling, accepted: Finding) -> Finding:
+    """Say under which class a model is, and whatever the answer, that somebody has marked several as the default."""
+    if not ruling.name or not (accepted.holds or ruling.doubts):
+        return accepted
+    doubts = f", the newest of those marked as the default ({ruling.doubts}): leave only one marked"
+    remark = f"It is under {ruling.terms.source}{doubts if ruling.doubts else ''}."
+    return replace(accepted, message=f"{accepted.message.rstrip('.')}. {remark}")
+
+
+def bound_spend(
+    ruling: Ruling, model: MistralModel, plan: Plan, *, accepted: bool, pinned: bool, standing: int
+) -> MistralModel:
+    """The model with as many replicas, and as high a limit, as its class pays for.
+
+    What stands of a pinned plan stays, however low the limit has become since: it only gets no more, and neither does
+    a model that names a class which isn't for it: to name another one must not be a way out of a limit. `standing` are
+    the replicas that its workload is asked for now.
+    """
+    kept = standing if pinned else 0
+    price, limit = plan.chosen.hourly_cost, ruling.terms.max_hourly_cost
+    if (ruling.refused and not accepted) or (limit is not None and price is None):
+        return _change(model, replicas=min(model.spec.replicas, kept))
+    if limit is None or price is None:
+        return model
+    return _lower_cost(model, max(limit, kept * price))
+
+
+def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:
+    """Whose limit is the lower one, as a path that a reader finds."""
+    limit = ruling.terms.max_hourly_cost
+    own = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
+    if limit is None or (own is not None and dollars(own) <= limit):
+        return "spec.capacity.maxHourlyCost"
+    return f"limits.maxHourlyCost of {ruling.terms.source}"
+
+
+def _lower_cost(model: MistralModel, limit: Decimal | None) -> MistralModel:
+    """Within a limit on all that it costs, also while replicas move."""
+    if limit is None:
+        return model
+    capacity = model.spec.capacity or Capacity()
+    own, surge = capacity.max_hourly_cost, capacity.max_surge_hourly_cost
+    most = limit if own is None else min(limit, dollars(own))
+    extra = None if surge is None else str(min(dollars(surge), limit - most))
+    changed = {"max_hourly_cost": str(most), "max_surge_hourly_cost": extra}
+    return _change(model, capacity=capacity.model_copy(update=changed))
+
+
+def _name(stored: Mapping[str, Any]) -> str:
+    return str(stored["metadata"]["name"])
+
+
+def _is_default(stored: Mapping[str, Any]) -> bool:
+    return (stored["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+
+
+def _created(stored: Mapping[str, Any]) -> str:
+    """RFC 3339 in UTC, so that text sorts as time."""
+    return str(stored["metadata"].get("creationTimestamp") or "")
+
+
+def _miss(model: MistralModel, named: str, classes: Sequence[Mapping[str, Any]]) -> Ruling:
+    known = ", ".join(sorted(map(_name, classes)))
+    advice = f"write one of {known}, or leave it out" if known else "there is none; leave it out"
+    message = f"spec.servingClassName: the cluster has no {CLASS_KIND} {named}; {advice}"
+    return Ruling(model, refused=PlanRefused("ServingClassNotFound", message), missing=True)
+
+
+def _read_terms(source: str, limits: ServingClassLimits, defaults: ServingClassDefaults) -> Terms:
+    return Terms(
+        source=source,
+        accelerators=limits.accelerators,
+        consumption=tuple(mode.value for mode in limits.consumption),
+        zones=limits.zones,
+        max_hourly_cost=dollars(limits.max_hourly_cost) if limits.max_hourly_cost is not None else None,
+        images=tuple((item.engine.value, item.image) for item in defaults.images),
+    )
+
+
+def _check_namespace(model: MistralModel, found: MistralServingClass, source: str) -> PlanRefused | None:
+    allowed, namespace = found.spec.allowed_namespaces, model.metadata.namespace
+    if not allowed or any(fnmatchcase(namespace, pattern) for pattern in allowed):
+        return None
+    return PlanRefused(
+        "NamespaceNotAllowed",
+        f"{source} is not for namespace {namespace}, only for {', '.join(allowed)}; name another class in"
+        " spec.servingClassName",
+    )
+
+
+def _check_spec(
+    spec: MistralModelSpec, limits: ServingClassLimits, defaults: ServingClassDefaults, source: str
+) -> PlanRefused | None:
+    asked = (spec.capacity.provisioner if spec.capacity else None) or Provisioner.AUTO
+    provisioner = Provisioner.CONTAINER_API if asked is Provisioner.AUTO else asked
+    if limits.provisioners and provisioner not in limits.provisioners:
+        return PlanRefused(
+            "ProvisionerNotAllowed",
+            f"spec.capacity.provisioner: {provisioner.value} is not allowed: {source} allows"
+            f" {', '.join(item.value for item in limits.provisioners)}; write one of them",
+        )
+    labels = {**defaults.resource_labels, **spec.resource_labels}
+    if len(labels) > _MOST_LABELS:
+        return PlanRefused(
+            "TooManyResourceLabels",
+            f"spec.resourceLabels and those of {source} are {len(labels)} together, and node pools get {_MOST_LABELS}"
+            f" at most; remove {len(labels) - _MOST_LABELS}",
+        )
+    return _check_fields(spec, limits, source)
+
+
+def _check_fields(spec: MistralModelSpec, limits: ServingClassLimits, source: str) -> PlanRefused | None:
+    engine, advice = spec.engine or Engine(), f"is not allowed by {source}; leave it out"
+    if ModelField.ENGINE_IMAGE in limits.forbidden_fields and engine.image:
+        return PlanRefused("ImageNotAllowed", f"spec.engine.image {advice}")
+    if ModelField.ENGINE_EXTRA_ARGS in limits.forbidden_fields and engine.extra_args:
+        return PlanRefused("ExtraArgsNotAllowed", f"spec.engine.extraArgs {advice}")
+    if ModelField.ENGINE_ENV in limits.forbidden_fields and engine.env:
+        return PlanRefused("EnvNotAllowed", f"spec.engine.env {advice}")
+    if ModelField.POD in limits.forbidden_fields and spec.pod:
+        return PlanRefused("PodNotAllowed", f"spec.pod {advice}")
+    if ModelField.SERVICE_ACCOUNT_NAME in limits.forbidden_fields and spec.service_account_name:
+        return PlanRefused("ServiceAccountNotAllowed", f"spec.serviceAccountName {advice}")
+    return None
+
+
+def _add_defaults(model: MistralModel, defaults: ServingClassDefaults) -> MistralModel:
+    """Images aren't among them: which one is needed is known only when an engine has been chosen."""
+    spec = model.spec
+    labels = {**defaults.resource_labels, **spec.resource_labels}
+    changed: dict[str, Any] = {"resource_labels": labels} if labels != spec.resource_labels else {}
+    source, converts = spec.weights or Weights(), spec.engine and spec.engine.type is EngineType.JETSTREAM_MAXTEXT
+    if defaults.weights_cache and converts and source.gcs is None and source.cache is None:
+        # A converted checkpoint wants a folder of its own, and a tenant must not write another one's.
+        folder = f"{defaults.weights_cache.uri}/{model.metadata.namespace}/{model.metadata.name}"
+        cache = WeightsCache(mode=CacheMode.BUCKET, uri=folder)
+        changed["weights"] = source.model_copy(update={"cache": cache})
+    return _change(model, **changed) if changed else model
+
+
+def _change(model: MistralModel, **changed: Any) -> MistralModel:
+    return model.model_copy(update={"spec": model.spec.model_copy(update=changed)})
