@@ -1,5 +1,6 @@
 """Plan a model: from its spec to the ladder of options, or to a refusal that says what to write instead. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 
@@ -81,7 +82,7 @@ def plan_model(
     if not options:
         telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
-        return _refuse_all(task, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
+        return _refuse_all(task, wishes, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
     plan = _build_plan(spec, task, runtimes, options, refusals[:MOST_REFUSALS])
     return _stand_on(rung, plan, spec, task, runtimes) if rung else plan
 
@@ -170,12 +171,14 @@ def _runs(runtime: Runtime, option: PlannedOption) -> bool:
     return (runtime.engine.engine.id, runtime.demand.precision) == (option.engine, option.precision)
 
 
-def _refuse_all(task: Task, refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]) -> PlanRefused:
+def _refuse_all(
+    task: Task, wishes: tuple[Wish, ...], refusals: tuple[Refusal, ...], tried: tuple[Refusal, ...]
+) -> PlanRefused:
     """Say why nothing is left: the most telling refusals, and the smallest hardware that would do."""
     telling = _most_telling(tried)
     reason = EXPERIMENTAL if any(item.reason == EXPERIMENTAL for item in telling) else "NothingFits"
-    advice = _suggest(task)
-    beyond = "" if advice or task.terms == NO_TERMS else _suggest(replace(task, terms=NO_TERMS))
+    advice = _suggest(task, wishes)
+    beyond = "" if advice or task.terms == NO_TERMS else _suggest(replace(task, terms=NO_TERMS), ())
     if beyond:
         reason = "NothingAllowed"
         advice = (
@@ -199,23 +202,30 @@ def _most_telling(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
     return told + others
 
 
-def _suggest(task: Task) -> str:
-    """Name the cheapest hardware that would do without the user's limits, and within the class's; or nothing."""
+def _suggest(task: Task, refused: tuple[Wish, ...]) -> str:
+    """Name the cheapest hardware that would do without the user's limits, and within the class's; or nothing.
+
+    `refused` are the wishes for which the task itself has no option.
+    """
+    for wish in (Wish(), Wish(consumption=Consumption.SPOT)):
+        for attempt, condition in _loosen(task):
+            options, _ = ((), ()) if attempt == task and wish in refused else choose(attempt, (wish,))
+            if options:
+                return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
+    return ""
+
+
+def _loosen(task: Task) -> Iterator[tuple[Task, str]]:
+    """The task without the spend limit, and without each other limit that it has, with words for that one."""
     free = replace(task, max_hourly_cost=None)
-    spot = Wish(consumption=Consumption.SPOT)
-    attempts: tuple[tuple[Task, str], ...] = (
-        (free, ""),
+    others = (
         (replace(free, cluster=replace(task.cluster, location="", zones=())), " in another region"),
         (replace(free, runtimes=_ask_nothing(task.runtimes)), " with its default context"),
         (replace(free, allow_experimental=True), " with spec.allowExperimental: true"),
         (replace(free, pod_resources=PodResources()), " without spec.pod.resources"),
     )
-    for wish in (Wish(), spot):
-        for attempt, condition in attempts:
-            options, _ = choose(attempt, (wish,))
-            if options:
-                return f"The cheapest that would do{condition}: {_describe(options[0], task.max_hourly_cost)}"
-    return ""
+    yield free, ""
+    yield from ((attempt, condition) for attempt, condition in others if attempt != free)
 
 
 def _suggest_smaller(task: Task) -> str:
