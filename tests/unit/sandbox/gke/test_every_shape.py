@@ -1,6 +1,5 @@
 """Every machine type in every shape that it has is created, with what it brings; wrong shapes are refused."""
 
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,10 +74,12 @@ def ids(value: object) -> str:
     return f"{value.name}+{value.gpus}" if value.attachable else value.name
 
 
-async def refused(gke: Gke, pool: dict[str, Any], text: str) -> None:
-    with pytest.raises(exceptions.InvalidArgument, match=re.escape(text)):
+async def refusal(gke: Gke, pool: dict[str, Any]) -> str:
+    """GKE's words; nothing has been made."""
+    with pytest.raises(exceptions.InvalidArgument) as refused:
         await gke.create(**pool)
     assert await gke.names() == ["default-pool"]
+    return str(refused.value)
 
 
 @pytest.mark.parametrize("machine", [m for m in MACHINES if not m.domain_hosts] + ATTACHED, ids=ids)
@@ -125,7 +126,7 @@ async def test_a_slice_with_a_host_too_few_or_too_many(start: Start, machine: Ma
     hosts = chips_of(topology) // machine.chips
     for nodes in (hosts - 1, hosts + 1):
         text = f"Initial node count {nodes} is not a valid size of TPU pod slice with topology {topology}"
-        await refused(gke, slice_of(machine, topology, nodes), text)
+        assert text in await refusal(gke, slice_of(machine, topology, nodes))
 
 
 @pytest.mark.parametrize("machine", TPUS, ids=ids)
@@ -133,15 +134,15 @@ async def test_a_tpu_machine_in_shapes_that_it_does_not_have(start: Start, machi
     gke = await start(**scenario_of(machine))
     single = "TPU topology can't be specified with single-host TPU slice pool"
     for placement in ({"tpu_topology": machine.topology}, {"tpu_topology": machine.topology, "type_": "COMPACT"}):
-        await refused(gke, pool_of(machine, placement_policy=placement), single)
+        assert single in await refusal(gke, pool_of(machine, placement_policy=placement))
     others = {m.topology for m in TPUS} | {topology for _, topology in SLICES} | {"3x3", "x"}
     for topology in sorted(others - {machine.topology, *machine.slice_topologies}):
         placement = {"type_": "COMPACT", "tpu_topology": topology}
-        await refused(gke, pool_of(machine, placement_policy=placement), "Unsupported TPU configuration")
+        assert "Unsupported TPU configuration" in await refusal(gke, pool_of(machine, placement_policy=placement))
     accelerators = [{"accelerator_type": machine.accelerator, "accelerator_count": machine.chips}]
     wrong = pool_of(machine)
     wrong["config"]["accelerators"] = accelerators
-    await refused(gke, wrong, f"Machine type {machine.name} can't have accelerators")
+    assert f"Machine type {machine.name} can't have accelerators" in await refusal(gke, wrong)
 
 
 @pytest.mark.parametrize("machine", [m for m in MACHINES if m.gpus], ids=ids)
@@ -154,9 +155,9 @@ async def test_a_gpu_machine_with_other_gpus_than_it_has(start: Start, machine: 
     ):
         wrong = pool_of(machine)
         wrong["config"]["accelerators"] = [{"accelerator_type": kind, "accelerator_count": count}] if count else []
-        await refused(gke, wrong, "Accelerators don't match the machine type")
+        assert "Accelerators don't match the machine type" in await refusal(gke, wrong)
     topology = pool_of(machine, placement_policy={"tpu_topology": "2x2"})
-    await refused(gke, topology, f"machine type {machine.name} has no TPUs")
+    assert f"machine type {machine.name} has no TPUs" in await refusal(gke, topology)
 
 
 @pytest.mark.parametrize("machine", [m for m in MACHINES if m.hyperdisk or m.gvnic], ids=ids)
@@ -165,18 +166,22 @@ async def test_a_machine_without_the_disk_or_network_that_it_needs(start: Start,
     if machine.hyperdisk:
         wrong = pool_of(machine)
         wrong["config"]["disk_type"] = "pd-ssd"
-        await refused(gke, wrong, f"[pd-ssd, {machine.name}] features are not compatible for creating instance.")
+        assert f"[pd-ssd, {machine.name}] features are not compatible for creating instance." in await refusal(
+            gke, wrong
+        )
     if machine.gvnic:
         wrong = pool_of(machine)
         del wrong["config"]["gvnic"]
-        await refused(gke, wrong, f"Machine type {machine.name} requires gVNIC")
+        assert f"Machine type {machine.name} requires gVNIC" in await refusal(gke, wrong)
 
 
 @pytest.mark.parametrize("machine", [m for m in MACHINES if m.min_version], ids=ids)
 async def test_a_machine_needs_a_gke_that_knows_it(start: Start, machine: MachineType) -> None:
     minor = int(machine.min_version.split(".")[1])
     gke = await start(**scenario_of(machine, version=f"1.{minor - 1}.9-gke.9000000"))
-    await refused(gke, pool_of(machine), f"Machine type {machine.name} needs GKE version {machine.min_version}")
+    assert f"Machine type {machine.name} needs GKE version {machine.min_version}" in await refusal(
+        gke, pool_of(machine)
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,11 +211,13 @@ async def test_a_domain_has_a_policy_a_reservation_and_a_fixed_size(start: Start
     )
     ring = {"policy_name": "ring"}
     bounds = {"enabled": True, "max_node_count": 18}
-    await refused(gke, pool_of(machine, 19, placement_policy=ring), "Node count 19 is more than the 18 machines")
+    assert "Node count 19 is more than the 18 machines" in await refusal(
+        gke, pool_of(machine, 19, placement_policy=ring)
+    )
     fixed = "have a fixed size: autoscaling can't be enabled"
-    await refused(gke, pool_of(machine, placement_policy=ring, autoscaling=bounds), fixed)
+    assert fixed in await refusal(gke, pool_of(machine, placement_policy=ring, autoscaling=bounds))
     for name in ("any", "w"):
-        await refused(gke, pool_of(machine, placement_policy={"policy_name": name}), "needs topology 1x72")
+        assert "needs topology 1x72" in await refusal(gke, pool_of(machine, placement_policy={"policy_name": name}))
     assert (await gke.done(await gke.create(**pool_of(machine, 18, placement_policy=ring)))).error.message == ""
     pool = gke.api.cloud.pools["mm-pool"]
     labels = template.node_labels(pool, pool.want(zone_of(machine)), "node")
