@@ -188,6 +188,38 @@ def test_a_ladder_from_gpu_to_tpu_changes_engine_image_and_flags() -> None:
     assert "nvidia.com/gpu" not in tpu["resources"]["limits"]
 
 
+def test_pods_that_the_api_server_refuses_are_no_lack_of_machines() -> None:
+    world = a_world()
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods"}
+    world.deployment["status"] = {"conditions": [refused]}
+    world.step()
+    assert world.condition("CapacityReady")["reason"] == "PodsRefused"
+    wait(world, RULES.deadline_s["OnDemand"])
+    world.step()
+    world.step()
+    assert machine(world) == "nvidia-l4"
+
+
+def test_a_conversion_may_take_longer_than_a_rung_is_tried() -> None:
+    world = a_world(
+        {"accelerator": "v5e", "topology": "2x2"},
+        {"accelerator": "v6e", "topology": "2x2"},
+        model="mistral-7b-v0.1",
+        engine={"type": "JetStreamMaxText", "image": "registry.example/maxtext:v1"},
+        weights={"cache": {"mode": "Bucket", "uri": "gs://weights/cache"}},
+        serviceAccountName="converter",
+        allowExperimental=True,
+    )
+    world.start_converter()
+    world.step()
+    assert world.condition("CapacityReady")["reason"] == "WaitingForReplica"
+    before = rungs(world)[0][0]
+    wait(world, RULES.deadline_s["OnDemand"])
+    world.step()
+    world.step()
+    assert rungs(world)[0] == (before, "Active")
+
+
 def test_a_changed_spec_begins_at_the_first_rung_again() -> None:
     world = a_world()
     exhaust(world)

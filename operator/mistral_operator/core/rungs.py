@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.rollout import RolloutStrategy
@@ -14,6 +15,9 @@ from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.types import PlanRefused
 from mistral_operator.status.capacity import check_capacity
 from mistral_operator.status.situation import Situation
+
+_NO_LACK: Final = frozenset({"WaitingForReplica", "WaitingForPods", "PodsRefused"})
+"""Findings about capacity that another rung would not change: a conversion goes on, or there are no pods to place."""
 
 
 def read_rungs(model: MistralModel, status: ModelStatus, history: History, revision: Revision) -> tuple[Rung, ...]:
@@ -97,7 +101,7 @@ def look_at_rung(situation: Situation, revision: Revision, history: History) -> 
     rungs = {each.hash: each.rung for each in (*history.revisions, revision) if each.inputs == revision.inputs}
     return Sight(
         rung=revision.rung,
-        has_nodes=finding.holds or (bool(hosts) and all(pod.scheduled for pod in hosts)),
+        has_nodes=finding.holds or finding.reason in _NO_LACK or (bool(hosts) and all(pod.scheduled for pod in hosts)),
         serving=frozenset(rungs[each] for each in answering if each in rungs),
         reason=finding.reason,
         message=finding.message,
