@@ -1,7 +1,7 @@
 """The story of one model for people: what it is, how far it is, why, what it costs, and what to do next. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -12,6 +12,7 @@ from mistral_operator.planning.estimate import mark_price
 
 # Conditions whose normal state is False.
 _TROUBLES: Final = frozenset({"Degraded", "Reconciling", "Stalled"})
+_RUNG_STYLES: Final = {"Active": Style.GOOD, "Next": Style.QUIET}
 _RECENT_EVENTS: Final = 6
 
 
@@ -28,6 +29,7 @@ def tell(belongings: Belongings, now: datetime) -> list[str]:
         *_head(model, status),
         *_summary(status),
         *_section("Conditions", _conditions(status["conditions"], now)),
+        *_section("Ladder", _ladder((status.get("capacity") or {}).get("options") or ())),
         *_section("Timeline", _timeline(status.get("timeline") or ())),
         *_section("Node pools", _claims(belongings.claims)),
         *_section("Pods", _pods(belongings.pods, now)),
@@ -122,6 +124,23 @@ def condition_style(condition: Mapping[str, Any]) -> Style:
     if condition["type"] in _TROUBLES:
         return Style.BAD if holds else Style.PLAIN
     return Style.GOOD if holds else Style.WAITING
+
+
+def _ladder(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Nothing where there is only one rung: CapacityReady tells how that one fares."""
+    if len(rungs) < 2:
+        return []
+    rows = [
+        [
+            Cell(str(number), right=True),
+            Cell(rung["name"], Style.NAME),
+            Cell(rung.get("state", ""), _RUNG_STYLES.get(rung.get("state", ""), Style.WAITING)),
+            Cell(rung.get("reason", "")),
+            Cell(f"again after {rung['retryAfter']}" if "retryAfter" in rung else "", Style.QUIET),
+        ]
+        for number, rung in enumerate(rungs, 1)
+    ]
+    return table(rows)
 
 
 def _timeline(entries: Iterable[Mapping[str, Any]]) -> list[str]:
