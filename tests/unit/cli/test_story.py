@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import click
+
 from mistral_operator.cli.follow import Follower
 from mistral_operator.cli.observe import Belongings
 from mistral_operator.cli.output import Style
@@ -85,12 +87,12 @@ def test_the_ladder_tells_where_the_model_is_and_when_a_better_rung_has_its_turn
     left = {"name": "l4-spot", "state": "Exhausted", "reason": "StockedOut", "retryAfter": "2026-05-04T12:20:00Z"}
     here = {"name": "a100-ondemand", "state": "Active", "reason": "NodesReady"}
     item = model(condition("Ready", "True", "Serving"), capacity={"options": [left, here]})
-    told = tell(belongings(item), NOW)
+    told = [click.unstyle(line) for line in tell(belongings(item), NOW)]
     first, second = told[told.index("Ladder") + 1 :][:2]
     assert first.split() == ["1", "l4-spot", "Exhausted", "StockedOut", "again", "after", "2026-05-04T12:20:00Z"]
     assert second.split() == ["2", "a100-ondemand", "Active", "NodesReady"]
     only = model(condition("Ready", "True", "Serving"), capacity={"options": [here]})
-    assert "Ladder" not in tell(belongings(only), NOW)
+    assert "Ladder" not in map(click.unstyle, tell(belongings(only), NOW))
 
 
 def test_an_older_status_is_called_so() -> None:
