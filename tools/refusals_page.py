@@ -35,6 +35,11 @@ REFUSALS: Final = (
     Refusal("UNAUTHENTICATED", "Your default credentials were not found."),
     Refusal("PERMISSION_DENIED", "The user does not have iam.serviceAccounts.actAs on the nodes' service account."),
     Refusal(
+        "INVALID_ARGUMENT",
+        'The user does not have access to service account "1-compute@developer.gserviceaccount.com". Ask a project'
+        " owner to grant you the iam.serviceAccountUser role on the service account.",
+    ),
+    Refusal(
         "PERMISSION_DENIED",
         "Kubernetes Engine API (container.googleapis.com) has not been used in project PROJECT before or it is"
         " disabled.",

@@ -141,6 +141,20 @@ async def test_a_refusal_of_gke_is_quoted_with_what_to_do(start: Start) -> None:
     assert pool_name(LOST) in await place.pools()
 
 
+async def test_a_pool_whose_end_cannot_be_read_hides_no_other_and_holds_none_up(start: Start) -> None:
+    words = 'Required "container.operations.get" permission(s) for "projects/sandbox-project".'
+    fault = {"rpc": "GetOperation", "calls": [1], "code": "PERMISSION_DENIED", "message": words}
+    place = await start(faults=[fault])
+    code, out, err = await place.sweep("--delete", "--with-nodes", "--yes", "-o", "json")
+    assert code == 1, err
+    found = {pool["name"]: pool for pool in json.loads(out)["orphanedPools"]}
+    first, second = found[pool_name(BUSY)], found[pool_name(LOST)]
+    assert (first["deleted"], second["deleted"]) == (False, True)
+    assert "GKE began to delete it (operation " in first["keptBecause"]
+    assert f'PermissionDenied. GKE says: "{words}"' in first["keptBecause"]
+    assert pool_name(LOST) not in await place.pools()
+
+
 async def test_a_cluster_that_is_not_there_is_said_to_be_so(start: Start) -> None:
     place = await start()
     place.gke.parent += "-of-another-name"

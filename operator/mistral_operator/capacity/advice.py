@@ -25,10 +25,21 @@ class ClusterPlace:
         return "-".join(parts[:2])
 
 
-def quote(text: str) -> str:
+def quote(text: str, speaker: str = "GKE") -> str:
     """The cloud's own words, marked as such, short enough for a condition."""
-    words = " ".join(text.splitlines()).strip()
-    return f'GKE says: "{words[:1500]}"'
+    return f'{speaker} says: "{_shorten(text)}"'
+
+
+def cite(finding: CloudFinding, speaker: str = "GKE") -> str:
+    """What a finding says: quoted where the cloud said it, and else in a sentence of ours."""
+    if finding.verbatim:
+        return quote(finding.text, speaker)
+    words = _shorten(finding.text)
+    return f"{words[:1].upper()}{words[1:].removesuffix('.')}."
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.splitlines()).strip()[:1500]
 
 
 def advise(finding: CloudFinding, place: ClusterPlace) -> str:
@@ -67,7 +78,8 @@ SWITCHED_OFF: Final = re.compile(r"SERVICE_DISABLED|accessNotConfigured|has not 
 """Of a service of Google's that the project doesn't use yet; it comes as a permission that is denied."""
 _SERVICE_NAMED: Final = re.compile(r"\b(?P<name>[a-z]+)\.googleapis\.com")
 _NODE_ACCOUNT: Final = "NODE_SERVICE_ACCOUNT"
-
+_ACT_AS: Final = re.compile(r"actAs|serviceAccountUser")
+_ACCOUNT_NAMED: Final = re.compile(r"service account ['\"]?(?P<email>[\w.-]+@[\w.-]+\.gserviceaccount\.com)")
 
 _NO_LOGIN: Final = re.compile(r"credentials were not found|determine credentials|Reauthentication|has been expired")
 
@@ -84,13 +96,17 @@ def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
             f"Grant the nodes' account what GKE needs there: `gcloud projects add-iam-policy-binding {place.project}"
             " --member serviceAccount:NODE_ACCOUNT --role roles/container.defaultNodeServiceAccount`."
         )
-    if "actAs" in finding.text:
-        role, more = "roles/iam.serviceAccountUser", ", best on the nodes' own account only"
-    else:
-        role, more = f"projects/{place.project}/roles/mistralOperator", ", which deploy/gcp-role.yaml defines"
+    if _ACT_AS.search(finding.text):
+        named = _ACCOUNT_NAMED.search(finding.text)
+        return (
+            "Let the operator's identity use the account that the nodes run as, and no other:"
+            f" `gcloud iam service-accounts add-iam-policy-binding {named['email'] if named else 'NODE_ACCOUNT'}"
+            f" --member PRINCIPAL --role roles/iam.serviceAccountUser --project {place.project}`."
+        )
     return (
         f"Grant it to the operator's identity: `gcloud projects add-iam-policy-binding {place.project}"
-        f" --member PRINCIPAL --role {role}`{more}."
+        f" --member PRINCIPAL --role projects/{place.project}/roles/mistralOperator`, which deploy/gcp-role.yaml"
+        " defines."
     )
 
 

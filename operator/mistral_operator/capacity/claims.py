@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
 from mistral_operator.capacity import claim_status
-from mistral_operator.capacity.advice import advise, quote
+from mistral_operator.capacity.advice import advise, cite
 from mistral_operator.capacity.claim_types import (
     Action,
     AddFinalizer,
@@ -244,7 +244,7 @@ def _report_differences(case: _Case) -> Decision | None:
         f" may run there. Once they may go: `gcloud container node-pools delete {case.pool_name} --cluster"
         f" {place.cluster} --location {place.location} --project {place.project}`; it is made again then."
     )
-    finding = CloudFinding("PoolDiffers", "; ".join(found), retryable=False)
+    finding = CloudFinding("PoolDiffers", "; ".join(found), retryable=False, verbatim=False)
     return Decision(ClaimState.FAILED, "PoolDiffers", words, degraded=finding, requeue_after_s=case.settings.resync_s)
 
 
@@ -320,12 +320,15 @@ def _cause(pool: PoolView, case: _Case) -> CloudFinding:
     failed = [failure.finding for failure in case.seen.failures if failure.call is Call.CREATE]
     if failed and not failed[0].outcome_unknown:
         return failed[0]
-    text = pool.findings[0].text if pool.findings else f"node pool {pool.name} has status {pool.status}"
-    return CloudFinding("PoolFailed", text, retryable=False)
+    if pool.findings:
+        return CloudFinding("PoolFailed", pool.findings[0].text, retryable=False)
+    return CloudFinding(
+        "PoolFailed", f"node pool {pool.name} has status {pool.status}", retryable=False, verbatim=False
+    )
 
 
 def _tell(finding: CloudFinding, case: _Case) -> str:
-    return f"{quote(finding.text)} {advise(finding, case.settings.place)}".strip()
+    return f"{cite(finding)} {advise(finding, case.settings.place)}".strip()
 
 
 def _pool(case: _Case) -> PoolView:

@@ -277,7 +277,7 @@ class _PoolList:
             if self._listed_at > moment:
                 return self._by_name
             if self._error is not None and self._clock() - self._failed_at < rest_s:
-                raise type(self._error)(self._error.text)
+                raise type(self._error)(self._error.text, verbatim=self._error.verbatim)
             began = self._clock()
             try:
                 found = await self._pools.list_pools()

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import google.auth
@@ -73,9 +74,9 @@ class ComputeApi:
         return _zones_by_name(await self._aggregate(self._project, "acceleratorTypes", names))
 
     async def find_reservations(self, project: str, name: str) -> tuple[ReservationView, ...]:
-        """The reservations of that name, in whatever zones; only those of whole machines."""
+        """The reservations of that name, in whatever zones."""
         found = await self._aggregate(project, "reservations", (name,))
-        return tuple(_reservation(zone, item) for zone, item in found if "specificReservation" in item)
+        return tuple(_reservation(zone, item) for zone, item in found)
 
     async def test_permissions(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the permissions that whoever asks has in the project."""
@@ -103,15 +104,17 @@ class ComputeApi:
 
     async def _send(self, verb: str, url: str, **content: Any) -> Json:
         assert self._session is not None, "entered before it is asked"
+        where = urlsplit(url).netloc
         try:
             async with self._session.request(verb, url, **content) as answer:
                 if answer.status >= 400:
-                    raise _refusal(answer.status, await answer.text())
+                    raise _refusal(where, answer.status, await answer.text())
                 body = await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise UnavailableError(str(error) or f"no answer within {self._deadline_s:.0f} s") from error
+            why = str(error) or f"nothing came within {self._deadline_s:g} s"
+            raise UnavailableError(f"no answer from {where}: {why}", verbatim=False) from error
         if not isinstance(body, dict):
-            raise UnavailableError(f"the answer is no object: {str(body)[:200]}")
+            raise UnavailableError(f"the answer from {where} is no object: {str(body)[:200]}", verbatim=False)
         return body
 
     async def _log_in(self) -> None:
@@ -119,11 +122,11 @@ class ComputeApi:
             async with asyncio.timeout(self._deadline_s):
                 credentials = await asyncio.to_thread(_find_credentials)
         except google.auth.exceptions.TransportError as error:
-            raise UnavailableError(str(error)) from error
+            raise UnavailableError(str(error), verbatim=False) from error
         except google.auth.exceptions.GoogleAuthError as error:
-            raise PermissionDeniedError(str(error)) from error
+            raise PermissionDeniedError(str(error), verbatim=False) from error
         except TimeoutError as error:
-            raise UnavailableError(f"no credentials within {self._deadline_s:.0f} s") from error
+            raise UnavailableError(f"no credentials within {self._deadline_s:g} s", verbatim=False) from error
         self.identity = str(getattr(credentials, "service_account_email", "") or "")
         quota_project = getattr(credentials, "quota_project_id", None)
         self._headers = {
@@ -139,16 +142,13 @@ def _find_credentials() -> Any:
     return credentials
 
 
-def _refusal(status: int, text: str) -> CloudError:
-    """The error in Google's JSON, or in whatever a proxy in between wrote."""
-    return classify(_STATUSES.get(status, "UNAVAILABLE"), _message(text) or f"HTTP {status}")
-
-
-def _message(text: str) -> str:
+def _refusal(where: str, status: int, text: str) -> CloudError:
+    """The error in Google's JSON, or in whatever a proxy in between wrote, which is not Google's word."""
+    code = _STATUSES.get(status, "UNAVAILABLE")
     try:
-        return str(json.loads(text)["error"]["message"])
+        return classify(code, str(json.loads(text)["error"]["message"]))
     except (ValueError, KeyError, TypeError):
-        return text[:500]
+        return classify(code, f"HTTP {status} from {where}: {text[:500]}".removesuffix(": "), verbatim=False)
 
 
 def _quotas(resource: Json) -> dict[str, Quota]:
@@ -167,11 +167,15 @@ def _zones_by_name(found: Iterable[tuple[str, Json]]) -> dict[str, frozenset[str
 
 
 def _reservation(zone: str, item: Json) -> ReservationView:
-    machines = item["specificReservation"]
+    status, machines = str(item.get("status", "")), item.get("specificReservation")
+    if machines is None:
+        # TPUs are reserved by family; the fields are those of Compute Engine's reference, and not tried against it.
+        family = str((item.get("aggregateReservation") or {}).get("vmFamily", ""))
+        return ReservationView(zone, machine_type="", count=None, in_use=0, status=status, family=family)
     return ReservationView(
         zone=zone,
         machine_type=str((machines.get("instanceProperties") or {}).get("machineType", "")).rpartition("/")[2],
         count=int(machines.get("count", 0)),
         in_use=int(machines.get("inUseCount", 0)),
-        status=str(item.get("status", "")),
+        status=status,
     )

@@ -5,6 +5,7 @@ is really talked to. Each call is tried once, with a deadline: retries are the c
 worth repeating.
 """
 
+import re
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any, Final, Self
@@ -36,6 +37,12 @@ MAX_PODS_PER_NODE: Final = 32
 
 _GVNIC_UNKNOWN_TO: Final = ("n1-",)
 _RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"
+_NOBODY_ANSWERED: Final = re.compile(
+    r"failed to connect to all addresses|deadline exceeded$|socket closed|dns resolution failed|connection reset"
+    r"|recvmsg:|stream removed|received http2 header with status",
+    re.IGNORECASE,
+)
+"""gRPC tells that it reached nobody, or was cut off, just as it passes on a server's answer: only its words differ."""
 _Consume: Final = container_v1.ReservationAffinity.Type
 _Strategy: Final = container_v1.NodePoolUpdateStrategy
 
@@ -118,7 +125,7 @@ def _connect(*, endpoint: str, user_agent: str) -> Any:
         try:
             return container_v1.ClusterManagerAsyncClient(client_info=info)
         except google.auth.exceptions.GoogleAuthError as error:
-            raise PermissionDeniedError(str(error)) from error
+            raise PermissionDeniedError(str(error), verbatim=False) from error
     address = urlsplit(endpoint)
     if address.scheme != "http" or not address.netloc:
         raise ValueError(f"container API endpoint {endpoint!r}: write http://HOST:PORT, or leave it out for Google's")
@@ -130,18 +137,24 @@ def _connect(*, endpoint: str, user_agent: str) -> Any:
 
 
 async def _answer(call: Awaitable[Any]) -> Any:
-    """The call's answer, or a `CloudError` in the cloud's own words."""
+    """The call's answer, or a `CloudError`: in the cloud's own words, or in ours where it said nothing."""
     try:
         return await call
     except api_exceptions.GoogleAPICallError as error:
         code = error.grpc_status_code.name if error.grpc_status_code is not None else ""
-        raise classify(code, error.message or str(error)) from error
+        raise _refusal(code, error.message or str(error)) from error
     except google.auth.exceptions.TransportError as error:
-        raise UnavailableError(str(error)) from error
+        raise UnavailableError(str(error), verbatim=False) from error
     except google.auth.exceptions.GoogleAuthError as error:
-        raise PermissionDeniedError(str(error)) from error
+        raise PermissionDeniedError(str(error), verbatim=False) from error
     except (grpc.aio.AioRpcError, TimeoutError, OSError) as error:
-        raise UnavailableError(str(error) or type(error).__name__) from error
+        raise UnavailableError(f"no answer from GKE: {str(error) or type(error).__name__}", verbatim=False) from error
+
+
+def _refusal(code: str, text: str) -> CloudError:
+    if _NOBODY_ANSWERED.match(text):
+        return classify(code, f"no answer from GKE: {text}", verbatim=False)
+    return classify(code, text)
 
 
 def node_pool(spec: PoolSpec) -> Any:

@@ -16,29 +16,36 @@ class CloudFinding:
     reason: str
     """A finding in CamelCase, such as `StockedOut`."""
     text: str
-    """The cloud's own words."""
+    """The cloud's own words where it is `verbatim`."""
     retryable: bool
     """True when the same call may well succeed soon, without anyone doing anything."""
     outcome_unknown: bool = False
     """True when the call may have taken effect although it failed."""
+    verbatim: bool = True
+    """False when the cloud said nothing, so that the text is ours, or that of whatever stood in between."""
 
 
 class CloudError(Exception):
-    """A call to the cloud failed. `text` has the cloud's own words; the class says what that means."""
+    """A call to the cloud failed. The class says what that means; see `CloudFinding` for `text` and `verbatim`."""
 
     reason: ClassVar[str]
     retryable: ClassVar[bool] = False
     outcome_unknown: ClassVar[bool] = False
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, verbatim: bool = True) -> None:
         super().__init__(text)
         self.text = text
+        self.verbatim = verbatim
 
     @property
     def finding(self) -> CloudFinding:
         """The error as a value, for conditions."""
         return CloudFinding(
-            reason=self.reason, text=self.text, retryable=self.retryable, outcome_unknown=self.outcome_unknown
+            reason=self.reason,
+            text=self.text,
+            retryable=self.retryable,
+            outcome_unknown=self.outcome_unknown,
+            verbatim=self.verbatim,
         )
 
 
@@ -166,7 +173,7 @@ _BY_TEXT: Final = _BY_RESERVATION + _compile(
     (r"rateLimitExceeded|quota metric|requests? per minute", ThrottledError),
     (r"IP_SPACE_EXHAUSTED", AddressesExhaustedError),
     (r"quota", QuotaExceededError),
-    (r"PERMISSIONS_ERROR|PERMISSION_DENIED|NODE_SERVICE_ACCOUNT", PermissionDeniedError),
+    (r"PERMISSIONS_ERROR|PERMISSION_DENIED|NODE_SERVICE_ACCOUNT|serviceAccountUser role", PermissionDeniedError),
     (r"CONDITION_NOT_MET|unsupported", InvalidRequestError),
 )
 """In order: a stock-out may mention a quota, and a quota text may mention resources."""
@@ -188,23 +195,27 @@ _CODES_THAT_SAY_IT_ALL: Final[dict[str, type[CloudError]]] = {
 }
 
 
-def classify(code: str, text: str) -> CloudError:
+def classify(code: str, text: str, *, verbatim: bool = True) -> CloudError:
     """The error for a gRPC status code's name (may be empty) and a text.
 
     Codes such as RESOURCE_EXHAUSTED mean stock, quota or a busy cluster, so the text is asked before them. What
     neither the text nor the code tells is an unknown outcome, never a success.
     """
+    return _find_class(code, text)(text, verbatim=verbatim)
+
+
+def _find_class(code: str, text: str) -> type[CloudError]:
     certain = _CODES_THAT_SAY_IT_ALL.get(code)
     if certain is NotFoundError:
         # It may be the reservation that a pool names.
-        return (_match(_BY_RESERVATION, text) or certain)(text)
+        return _match(_BY_RESERVATION, text) or certain
     if certain is not None:
-        return certain(text)
+        return certain
     if found := _match(_BY_TEXT, text):
-        return found(text)
+        return found
     if code == "PERMISSION_DENIED":
-        return PermissionDeniedError(text)
-    return _BY_CODE.get(code, UnavailableError)(text)
+        return PermissionDeniedError
+    return _BY_CODE.get(code, UnavailableError)
 
 
 def _match(patterns: _Patterns, text: str) -> type[CloudError] | None:

@@ -17,7 +17,11 @@ from mistral_operator.planning.modes import FLEX_START_SINCE
 from mistral_operator.planning.types import Plan, PlannedOption
 
 POOL_PERMISSIONS: Final = ("container.clusters.get", "container.clusters.update", "container.operations.get")
-"""What the operator's identity needs in the project, as deploy/gcp-role.yaml has it."""
+"""What the operator's identity needs in the project, as deploy/gcp-role.yaml has it.
+
+`iam.serviceAccounts.actAs`, which it needs on the account that the nodes run as, isn't among them: it is granted on
+that account, so asking the project wouldn't tell.
+"""
 _RESERVATION: Final = re.compile(r"projects/(?P<project>[^/]+)/reservations/(?P<name>[^/]+)(?:/.*)?")
 
 
@@ -82,14 +86,23 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class ReservationView:
-    """A reservation of whole machines in one zone."""
+    """A reservation in one zone: of machines of one type or, as an aggregate, of accelerators of a family."""
 
     zone: str
     machine_type: str
-    count: int
+    """Empty for an aggregate."""
+    count: int | None
+    """Machines; None for an aggregate, whose size isn't read."""
     in_use: int
     status: str
     """Compute Engine's, `READY` when it can be used."""
+    family: str = ""
+    """Compute Engine's VM family of an aggregate."""
+
+    @property
+    def free(self) -> int:
+        """Machines that are left; 0 where they aren't counted."""
+        return max(0, (self.count or 0) - self.in_use)
 
 
 Quotas = Mapping[str, Quota]

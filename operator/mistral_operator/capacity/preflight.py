@@ -82,12 +82,13 @@ def _merge(findings: Iterable[LiveFinding]) -> list[LiveFinding]:
 def _unanswered(check: str, what: str, permission: str, refusal: CloudFinding, facts: LiveFacts) -> LiveFinding:
     """Not knowing is a warning: the operator's own identity may be allowed to do what this one may not ask."""
     needs = f"; that needs the permission {permission}" if refusal.reason == "PermissionDenied" else ""
+    why = "" if refusal.verbatim else f": {refusal.text}"
     return LiveFinding(
         check,
         Verdict.WARNING,
         "NotAnswered",
-        f"{what} can't be read{needs}",
-        quote=refusal.text,
+        f"{what} can't be read{needs}{why}",
+        quote=refusal.text if refusal.verbatim else "",
         command=advice.let_ask(refusal, permission, facts.place),
     )
 
@@ -114,7 +115,10 @@ def _check_permissions(questions: Questions, facts: LiveFacts) -> LiveFinding:
         return _unanswered("permissions", "the permissions", "resourcemanager.projects.get", granted, facts)
     missing = [name for name in questions.permissions if name not in granted]
     if not missing:
-        words = f"{who} may do what the operator does: {', '.join(questions.permissions)}"
+        words = (
+            f"{who} has what the operator needs in the project: {', '.join(questions.permissions)};"
+            " iam.serviceAccounts.actAs on the nodes' account isn't asked"
+        )
         return LiveFinding("permissions", Verdict.OK, "PermissionsGranted", words)
     words = f"{who} lacks {', '.join(missing)} in project {facts.place.project}"
     if not facts.identity:
@@ -165,7 +169,7 @@ def _compare_zones(rung: AskedRung, name: str, offered: frozenset[str], command:
 
 def _check_quota(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
     if rung.consumption is Consumption.RESERVATION:
-        return  # A reservation's machines were counted when it was made.
+        return  # Its machines were counted when the reservation was made: see docs/capacity.md.
     if not rung.quota:
         words = f"which quota {rung.hardware} counts against isn't known here; it isn't checked"
         yield LiveFinding("quota", Verdict.WARNING, "QuotaUnknown", words, command=advice.list_quotas(facts.place))
@@ -229,7 +233,7 @@ def _check_reservation(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFindin
         left = tuple(found for found in answer if fits(rung, found))
         if not left:
             told = f"{words.format(name=name, project=project, rung=rung, zones=', '.join(rung.zones))}"
-            has = "; ".join(f"{found.machine_type} in {found.zone}, {found.status}" for found in answer)
+            has = "; ".join(f"{view.machine_type or view.family} in {view.zone}, {view.status}" for view in answer)
             yield LiveFinding("reservation", Verdict.BLOCKED, reason, f"{told}{has and f' ({has})'}", command=command)
             return
         answer = left
@@ -241,7 +245,8 @@ _NARROW: Final[tuple[tuple[str, str, Callable[[AskedRung, ReservationView], bool
     (
         "ReservationOfOtherMachines",
         "reservation {name} isn't of {rung.machine_type}",
-        lambda rung, found: found.machine_type == rung.machine_type,
+        # An aggregate has no machine type, and which families serve which types isn't told by the API.
+        lambda rung, found: found.count is None or found.machine_type == rung.machine_type,
     ),
     ("ReservationElsewhere", "reservation {name} isn't in {zones}", lambda rung, found: found.zone in rung.zones),
     ("ReservationNotReady", "reservation {name} isn't ready", lambda _rung, found: found.status == "READY"),
@@ -251,11 +256,17 @@ _NARROW: Final[tuple[tuple[str, str, Callable[[AskedRung, ReservationView], bool
 
 def _compare_reservation(rung: AskedRung, name: str, project: str, found: Sequence[ReservationView]) -> LiveFinding:
     """A replica's machines come from one zone's reservation."""
-    fits = sum(max(0, view.count - view.in_use) // rung.hosts for view in found)
-    told = "; ".join(f"{view.count - view.in_use} of {view.count} machines free in {view.zone}" for view in found)
+    aggregates = [view for view in found if view.count is None]
+    if aggregates:
+        kept = "; ".join(f"{view.family or 'unknown family'} in {view.zone}" for view in aggregates)
+        words = f"{name} is kept as an aggregate reservation; its free count isn't checked ({kept})"
+        command = advice.describe_reservation(name, aggregates[0].zone, project)
+        return LiveFinding("reservation", Verdict.WARNING, "ReservationNotCounted", words, command=command)
+    fits = sum(view.free // rung.hosts for view in found)
+    told = "; ".join(f"{view.free} of {view.count} machines free in {view.zone}" for view in found)
     words = f"reservation {name} has {told}; a replica takes {rung.hosts}"
     first = found[0]
-    wanted = first.count + rung.hosts * max(0, rung.replicas - fits)
+    wanted = (first.count or 0) + rung.hosts * max(0, rung.replicas - fits)
     command = advice.grow_reservation(name, first.zone, project, wanted)
     if not fits:
         return LiveFinding("reservation", Verdict.BLOCKED, "ReservationFull", words, command=command)

@@ -69,6 +69,11 @@ def list_reservations(name: str, project: str) -> str:
     return f'gcloud compute reservations list --project {project} --filter="name={name}"'
 
 
+def describe_reservation(name: str, zone: str, project: str) -> str:
+    """Shows one reservation, with what is in use of it."""
+    return f"gcloud compute reservations describe {name} --zone {zone} --project {project}"
+
+
 def grow_reservation(name: str, zone: str, project: str, machines: int) -> str:
     """Makes a reservation larger."""
     return f"gcloud compute reservations update {name} --zone {zone} --project {project} --vm-count {machines}"

@@ -105,7 +105,9 @@ class Accelerator:
     """Consumption → Compute Engine's quota metric for the devices; without what is not known."""
 
     def quota_of(self, consumption: str) -> str:
-        """The quota metric for devices bought that way; empty for reserved ones, which need none, and where unknown."""
+        """The quota metric for devices bought that way; empty where unknown, and for reserved ones, which need no more
+        of any: they were counted when the reservation was made.
+        """
         # Flex-start counts against the preemptible quota, as spot does.
         return self.quotas.get("Spot" if consumption == "FlexStart" else consumption, "")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mistral_operator.capacity.advice import ClusterPlace, advise, quote
+from mistral_operator.capacity.advice import ClusterPlace, advise, cite
 from mistral_operator.capacity.compute_api import ComputeApi
 from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.errors import CloudError, CloudFinding
@@ -65,7 +65,7 @@ def assume_live(
 def _assume_described(cluster: LiveCluster) -> Assumption:
     view, place = cluster.answer, cluster.place
     if isinstance(view, CloudFinding):
-        raise click.ClickException(f"{_quote(view, place)} To plan without knowing the cluster, give its --zones.")
+        raise click.ClickException(f"{_tell(view, place)} To plan without knowing the cluster, give its --zones.")
     known = ClusterProfile(
         provider="GKE",
         project=view.project,
@@ -101,7 +101,7 @@ def add_preflight(planned: Sequence[Planned], catalogue: Catalogue, cluster: Liv
     try:
         facts = asyncio.run(_ask(questions, cluster))
     except CloudError as error:
-        raise click.ClickException(_quote(error.finding, cluster.place)) from None
+        raise click.ClickException(_tell(error.finding, cluster.place, "Google")) from None
     return [
         replace(item, live=Preflight(facts, ladder, check_rungs(ladder, questions, facts))) if ladder else item
         for item, ladder in zip(planned, ladders, strict=True)
@@ -113,5 +113,5 @@ async def _ask(questions: Questions, cluster: LiveCluster) -> LiveFacts:
         return await ask_google(questions, cluster.place, cluster.answer, compute)
 
 
-def _quote(finding: CloudFinding, place: ClusterPlace) -> str:
-    return f"{quote(finding.text)} {advise(finding, place)}".strip()
+def _tell(finding: CloudFinding, place: ClusterPlace, speaker: str = "GKE") -> str:
+    return f"{cite(finding, speaker)} {advise(finding, place)}".strip()

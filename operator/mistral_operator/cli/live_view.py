@@ -45,7 +45,7 @@ def _tell(finding: LiveFinding, rungs: int) -> list[str]:
     head = f"{finding.verdict.value}  {finding.check}  {finding.reason}{about}: {finding.message}"
     lines = hang(head)
     lines[0] = lines[0].replace(finding.verdict.value, paint(finding.verdict.value, _STYLES[finding.verdict]), 1)
-    lines += wrap(quote(finding.quote), "      ") if finding.quote else []
+    lines += wrap(quote(finding.quote, "Google"), "      ") if finding.quote else []
     # Not wrapped: it is there to be copied.
     return [*lines, f"      {finding.command}"] if finding.command else lines
 
@@ -59,7 +59,7 @@ def markdown_preflight(preflight: Preflight) -> list[str]:
     lines = [f"{TITLE}, {_asked(preflight)}:", "", *markdown_table(rows, _HEADER), ""]
     for finding in _list_worth_telling(preflight):
         about = f" ({', '.join(finding.rungs)})" if finding.rungs else ""
-        said = f" {quote(finding.quote)}" if finding.quote else ""
+        said = f" {quote(finding.quote, 'Google')}" if finding.quote else ""
         words = escape_markdown(f"{finding.message}.{said}")
         fix = f" `{finding.command}`" if finding.command else ""
         lines.append(f"- **{finding.verdict.value}** {finding.check}, {finding.reason}{about}: {words}{fix}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 import yaml
@@ -16,6 +17,22 @@ _GCLOUD_NAME: Final = re.compile(r"gke_(?P<project>[^_]+)_(?P<location>[^_]+)_(?
 """What `gcloud container clusters get-credentials` calls a cluster."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def take_endpoint(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Of an option: the address of a simulated service, or empty for Google's own. Raises BadParameter."""
+    if value and not _is_endpoint(value):
+        raise click.BadParameter(f"{value!r} is no such address; write http://HOST:PORT, or leave it out for Google's")
+    return value
+
+
+def _is_endpoint(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        named = bool(parts.hostname and parts.port)
+    except ValueError:
+        return False
+    return named and parts.scheme == "http" and parts.path in ("", "/") and not (parts.query or parts.fragment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +47,13 @@ class Named:
 def place_options(command: Command) -> Command:
     """The options that name a cluster, but for its location."""
     for option in (
-        click.option("--container-api", default="", metavar="URL", help="A simulated GKE instead of Google's."),
+        click.option(
+            "--container-api",
+            callback=take_endpoint,
+            default="",
+            metavar="URL",
+            help="A simulated GKE instead of Google's.",
+        ),
         click.option("--cluster", help="Name of the cluster. Else as the kubeconfig names it."),
         click.option("--project", help="Google Cloud project. Else as the kubeconfig names it."),
     ):

@@ -12,7 +12,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.classes import CLASS_OPTION, read_classes
 from mistral_operator.cli.documents import parse_models, read_documents
 from mistral_operator.cli.output import say
-from mistral_operator.cli.place import Named, place_options
+from mistral_operator.cli.place import Named, place_options, take_endpoint
 from mistral_operator.cli.plan_output import FORMS, Planned, write_plans
 from mistral_operator.cli.profile import Assumption, assume_profile
 from mistral_operator.cli.settings import CATALOGUE_OPTION, load_knowledge
@@ -49,7 +49,9 @@ _RANKING: Final = {
 @click.option(
     "--live", is_flag=True, help="Also ask Google whether the plan can work now: quota, zones, permissions, …"
 )
-@click.option("--compute-api", default="", metavar="URL", help="With --live: a simulated Compute Engine.")
+@click.option(
+    "--compute-api", callback=take_endpoint, default="", metavar="URL", help="With --live: a simulated Compute Engine."
+)
 @place_options
 @click.option("--hf-config", type=click.Path(path_type=Path), help="A checkpoint's config.json or params.json.")
 @click.option("--model-name", help="With --hf-config: what the checkpoint is called.  [default: checkpoint]")

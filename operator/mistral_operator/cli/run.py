@@ -9,6 +9,7 @@ import click
 from mistral_operator import __version__
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
+from mistral_operator.cli.place import take_endpoint
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.place import UnknownPlaceError
@@ -23,7 +24,9 @@ _DEFAULT = RunOptions()
 @click.option("--location", default="", help="Region or zone of the cluster. Discovered on GKE.")
 @click.option("--cluster", default="", help="Name of the cluster. Discovered on GKE.")
 @click.option("--zones", default="", help="Zones for node pools, separated by commas. The cluster's own when left out.")
-@click.option("--container-api", default="", metavar="URL", help="A simulated GKE instead of Google's.")
+@click.option(
+    "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
+)
 @click.option(
     "--cloud-backoff-scale",
     type=click.FloatRange(min=0),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from mistral_operator.capacity.advice import ClusterPlace, advise, quote
+from mistral_operator.capacity.advice import ClusterPlace, advise, cite
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.orphans import price_node
 from mistral_operator.cli.output import say
@@ -57,7 +57,7 @@ def sweep(
     """List node pools that the operator made for a NodePoolClaim which isn't there any more; delete them if asked.
 
     Pools of others are never listed, nor one whose claim is there. Before each deletion everything is read again.
-    Exits with 1 when a pool that was to be deleted was not.
+    One that fails doesn't keep the others. Exits with 1 when a pool that was to be deleted was not.
     """
     wish = _Wish(**wished)
     _check(wish, dry_run=dry_run)
@@ -65,7 +65,7 @@ def sweep(
     try:
         complete = asyncio.run(_sweep(place, kubeconfig, container_api, catalogue_directory, wish))
     except CloudError as error:
-        raise click.ClickException(_quote(error, place)) from None
+        raise click.ClickException(_tell(error, place)) from None
     except ApiError as error:
         raise click.ClickException(str(error)) from None
     if not complete:
@@ -81,8 +81,8 @@ def _check(wish: _Wish, *, dry_run: bool) -> None:
         raise click.UsageError(f"nothing can be asked in {wish.form}; add --yes")
 
 
-def _quote(error: CloudError, place: ClusterPlace) -> str:
-    return f"{error.reason}: {quote(error.text)} {advise(error.finding, place)}".strip()
+def _tell(error: CloudError, place: ClusterPlace) -> str:
+    return f"{error.reason}: {cite(error.finding)} {advise(error.finding, place)}".strip()
 
 
 async def _sweep(

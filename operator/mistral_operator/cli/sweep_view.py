@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from mistral_operator.capacity.advice import ClusterPlace, advise, quote
+from mistral_operator.capacity.advice import ClusterPlace, advise, cite
 from mistral_operator.capacity.orphans import Orphan, OrphanReason
 from mistral_operator.capacity.pools import consumption_of
 from mistral_operator.cli.output import Cell, Style, count, paint, table, wrap
@@ -84,7 +84,8 @@ def tell_swept(swept: Swept, place: ClusterPlace) -> list[str]:
 def _why_kept(swept: Swept, place: ClusterPlace) -> str:
     if swept.finding is None:
         return swept.kept
-    return f"{swept.finding.reason}. {quote(swept.finding.text)} {advise(swept.finding, place)}".strip()
+    began = f"{swept.kept}. " if swept.kept else ""
+    return f"{began}{swept.finding.reason}. {cite(swept.finding)} {advise(swept.finding, place)}".strip()
 
 
 def write_sweep(form: str, sweep: Sweep) -> str:

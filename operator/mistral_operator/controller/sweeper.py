@@ -14,6 +14,7 @@ from typing import Final
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, NotFoundError
 from mistral_operator.capacity.orphans import Orphan, find_unclaimed, judge_orphan
 from mistral_operator.capacity.port import NodePools, OperationView, PoolView
+from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import CLAIM, NODE
 from mistral_operator.controller.orphans import Lists
 
@@ -30,11 +31,11 @@ class Swept:
     finding: CloudFinding | None = None
     """The cloud's refusal."""
     kept: str = ""
-    """Why it is still there without one."""
+    """Why it counts as still there, where that isn't the refusal alone."""
 
 
 class Sweeper:
-    """Works on one cluster. Raises ApiError and CloudError where nothing can be found out."""
+    """Works on one cluster."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Sweeper:
         self._patience_s = patience_s
 
     async def find(self) -> tuple[Orphan, ...]:
-        """All pools that name a claim which isn't there, by name."""
+        """All pools that name a claim which isn't there, by name. Raises ApiError and CloudError."""
         # The pools first: a claim that is made in between counts, and its pool comes after it.
         pools = await self._pools.list_pools()
         listed = await self._client.list(CLAIM)
@@ -63,20 +64,35 @@ class Sweeper:
         return tuple([await self._judge(pool) for pool in find_unclaimed(pools, claims)])
 
     async def delete(self, name: str, *, with_nodes: bool) -> Swept:
-        """Delete one pool, if it still has no claim: everything is read again before each try. Waits for the end."""
+        """Delete one pool, if it still has no claim: everything is read again before each try. Waits for the end.
+
+        What fails is part of the answer, so that the pools before it stay told of and those after it get their turn.
+        """
         until = time.monotonic() + self._patience_s
-        while True:
-            kept = await self._why_keep(name, with_nodes=with_nodes)
-            if kept:
-                return Swept(name, deleted=False, kept=kept)
-            try:
-                return await self._end(name, await self._pools.delete_pool(name))
-            except NotFoundError:
-                return Swept(name, deleted=True)
-            except CloudError as error:
-                if not isinstance(error, BusyError) or time.monotonic() >= until:
-                    return Swept(name, deleted=False, finding=error.finding)
-            await asyncio.sleep(self._poll_s)
+        try:
+            while True:
+                kept = await self._why_keep(name, with_nodes=with_nodes)
+                if kept:
+                    return Swept(name, deleted=False, kept=kept)
+                begun = await self._begin(name, until)
+                if begun is not None:
+                    return begun if isinstance(begun, Swept) else await self._end(name, begun)
+                await asyncio.sleep(self._poll_s)
+        except ApiError as error:
+            return Swept(name, deleted=False, kept=f"the API server says: {error}")
+        except CloudError as error:
+            return Swept(name, deleted=False, finding=error.finding)
+
+    async def _begin(self, name: str, until: float) -> OperationView | Swept | None:
+        """The operation; what came of it when there is no pool to delete; None when GKE is to be asked again."""
+        try:
+            return await self._pools.delete_pool(name)
+        except NotFoundError:
+            return Swept(name, deleted=True)
+        except BusyError:
+            if time.monotonic() >= until:
+                raise
+            return None
 
     async def _why_keep(self, name: str, *, with_nodes: bool) -> str:
         orphan = next((found for found in await self.find() if found.pool.name == name), None)
@@ -102,5 +118,6 @@ class Sweeper:
             except CloudError as error:
                 # GKE forgets an operation only long after its end.
                 if not error.retryable or isinstance(error, NotFoundError):
-                    raise
+                    words = f"GKE began to delete it (operation {begun.name}), and what came of it can't be read"
+                    return Swept(name, deleted=False, finding=error.finding, kept=words)
         return Swept(name, deleted=view.finding is None, finding=view.finding)

@@ -7,10 +7,18 @@ from types import ModuleType
 import pytest
 
 from mistral_operator.capacity import errors
-from mistral_operator.capacity.advice import ClusterPlace, advise
+from mistral_operator.capacity.advice import ClusterPlace, advise, cite
 from mistral_operator.capacity.errors import CloudError, classify
 
 PLACE = ClusterPlace("team-project", "us-central1-a", "serving")
+ACT_AS = (
+    "`gcloud iam service-accounts add-iam-policy-binding NODE_ACCOUNT --member PRINCIPAL"
+    " --role roles/iam.serviceAccountUser --project team-project`"
+)
+NO_ACCESS = (
+    'The user does not have access to service account "1-compute@developer.gserviceaccount.com". Ask a project owner to'
+    " grant you the iam.serviceAccountUser role on the service account."
+)
 TOOLS = Path(__file__).parents[3] / "tools"
 
 
@@ -43,6 +51,16 @@ TOOLS = Path(__file__).parents[3] / "tools"
             "--member serviceAccount:NODE_ACCOUNT --role roles/container.defaultNodeServiceAccount",
         ),
         (
+            "PERMISSION_DENIED",
+            "The user does not have iam.serviceAccounts.actAs on the nodes' service account.",
+            ACT_AS,
+        ),
+        (
+            "INVALID_ARGUMENT",
+            NO_ACCESS,
+            "`gcloud iam service-accounts add-iam-policy-binding 1-compute@developer.gserviceaccount.com",
+        ),
+        (
             "INVALID_ARGUMENT",
             "Machine type tpu7x-standard-4t needs GKE version 1.34.0-gke.2201000 or later, not 1.33.1-gke.100.",
             "--project team-project --master --cluster-version 1.34.0-gke.2201000",
@@ -51,6 +69,21 @@ TOOLS = Path(__file__).parents[3] / "tools"
 )
 def test_the_command_is_for_what_was_refused(code: str, text: str, command: str) -> None:
     assert command in advise(classify(code, text).finding, PLACE)
+
+
+def test_nodes_are_never_let_run_as_every_account_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    for refusal in refusals_page(monkeypatch).REFUSALS:
+        advice = advise(classify(refusal.code, refusal.text).finding, PLACE)
+        assert "serviceAccountUser" not in advice or "gcloud projects" not in advice
+
+
+def test_only_what_google_said_is_quoted_as_googles() -> None:
+    said = classify("UNAVAILABLE", "The service is currently unavailable.")
+    unsaid = classify("UNAVAILABLE", "no answer from GKE: Deadline Exceeded", verbatim=False)
+    assert cite(said.finding) == 'GKE says: "The service is currently unavailable."'
+    assert cite(said.finding, "Google").startswith("Google says:")
+    assert cite(unsaid.finding) == "No answer from GKE: Deadline Exceeded."
+    assert said.reason == unsaid.reason == "CloudUnavailable"
 
 
 def test_a_version_that_flex_start_needs_is_advised_with_what_to_write_meanwhile() -> None:

@@ -278,6 +278,9 @@ def test_a_failed_pool_without_conditions_says_what_its_operation_said() -> None
 def test_a_failed_pool_of_which_nothing_is_known_is_called_failed() -> None:
     outcome = outcome_of(pool=a_pool(PoolStatus.ERROR))
     assert story(outcome) == ("Failed", "False", "PoolFailed")
+    assert isinstance(outcome.action, DeletePool)
+    assert outcome.action.cause is not None
+    assert not outcome.action.cause.verbatim  # GKE said nothing that could be quoted.
 
 
 def test_an_unhealthy_pool_is_ready_and_degraded() -> None:

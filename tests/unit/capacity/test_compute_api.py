@@ -88,6 +88,29 @@ async def test_a_reservation_tells_what_is_left_of_it() -> None:
         assert await compute.find_reservations(PROJECT, "other") == ()
 
 
+async def test_an_aggregate_reservation_of_tpus_is_found_without_a_size() -> None:
+    """As Compute Engine's reference has it; the simulated one has reservations of machines only."""
+    zone = "us-east5-b"
+    reservation = {
+        "name": "tpus",
+        "status": "READY",
+        "specificReservationRequired": True,
+        "aggregateReservation": {
+            "vmFamily": "VM_FAMILY_CLOUD_TPU_LITE_POD_SLICE_CT6E",
+            "workloadType": "SERVING",
+            "reservedResources": [{"accelerator": {"acceleratorType": "ct6e", "acceleratorCount": 8}}],
+        },
+    }
+
+    async def give(_: web.Request) -> web.Response:
+        return web.json_response({"items": {f"zones/{zone}": {"reservations": [reservation]}}})
+
+    async with serving(give) as compute:
+        (found,) = await compute.find_reservations(PROJECT, "tpus")
+    assert (found.zone, found.status, found.machine_type, found.count) == (zone, "READY", "", None)
+    assert found.family == "VM_FAMILY_CLOUD_TPU_LITE_POD_SLICE_CT6E"
+
+
 async def test_permissions_are_those_that_were_granted() -> None:
     async with simulated(denied_permissions=["container.clusters.update"]) as compute:
         names = ("container.clusters.get", "container.clusters.update")
@@ -101,7 +124,7 @@ async def test_a_refusal_is_in_the_clouds_own_words() -> None:
     async with simulated(faults=[fault]) as compute:
         with pytest.raises(PermissionDeniedError) as caught:
             await compute.read_quotas("us-central1")
-        assert caught.value.text == words
+        assert (caught.value.text, caught.value.verbatim) == (words, True)
         assert await compute.read_project_quotas()
 
 
@@ -126,6 +149,7 @@ async def test_what_is_no_answer_of_google_is_never_taken_for_one(
         with pytest.raises(kind) as caught:
             await compute.read_project_quotas()
         assert text in caught.value.text
+        assert not caught.value.finding.verbatim
 
 
 async def test_a_server_that_says_nothing_is_not_waited_for() -> None:
@@ -134,8 +158,18 @@ async def test_a_server_that_says_nothing_is_not_waited_for() -> None:
         raise AssertionError
 
     async with serving(hang, deadline_s=0.2) as compute:
-        with pytest.raises(UnavailableError):
+        with pytest.raises(
+            UnavailableError, match=r"no answer from 127\.0\.0\.1:\d+: nothing came within 0\.2 s"
+        ) as caught:
             await compute.read_project_quotas()
+    assert not caught.value.finding.verbatim
+
+
+async def test_where_nobody_answers_the_words_are_not_googles(unused_tcp_port: int) -> None:
+    async with ComputeApi(PROJECT, f"http://127.0.0.1:{unused_tcp_port}") as compute:
+        with pytest.raises(UnavailableError, match="Cannot connect to host") as caught:
+            await compute.read_quotas("us-central1")
+    assert not caught.value.finding.verbatim
 
 
 async def test_a_filter_that_the_stand_in_cannot_read_is_refused() -> None:
@@ -172,9 +206,10 @@ class TestLogin:
             raise error
 
         monkeypatch.setattr(google.auth, "default", fail)
-        with pytest.raises(kind, match=str(error)):
+        with pytest.raises(kind, match=str(error)) as caught:
             async with ComputeApi(PROJECT):
                 raise AssertionError
+        assert not caught.value.finding.verbatim
 
 
 def test_faults_name_calls_of_compute_engine() -> None:

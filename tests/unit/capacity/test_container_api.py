@@ -56,6 +56,19 @@ async def find(client: ContainerApi, name: str = POOL) -> PoolView | None:
     return next((pool for pool in await client.list_pools() if pool.name == name), None)
 
 
+async def test_only_what_gke_answered_counts_as_its_words(start: Start, unused_tcp_port: int) -> None:
+    endpoint = f"http://127.0.0.1:{unused_tcp_port}"
+    async with ContainerApi(project="p", location="us-central1", cluster="c", endpoint=endpoint) as nobody:
+        with pytest.raises(UnavailableError, match="no answer from GKE: failed to connect to all addresses") as caught:
+            await nobody.describe_cluster()
+    assert not caught.value.finding.verbatim
+    words = "The service is currently unavailable."
+    client, _ = await start(faults=[{"rpc": "GetCluster", "code": "UNAVAILABLE", "message": words}])
+    with pytest.raises(UnavailableError) as caught:
+        await client.describe_cluster()
+    assert (caught.value.text, caught.value.finding.verbatim) == (words, True)
+
+
 async def test_the_cluster_is_described(start: Start) -> None:
     client, _ = await start()
     view = await client.describe_cluster()

@@ -187,6 +187,32 @@ def test_a_reservation_must_be_there_fit_and_have_machines_left(
     assert words in found.message
 
 
+AGGREGATE = ReservationView(A, "", None, 0, "READY", "VM_FAMILY_CLOUD_TPU_LITE_POD_SLICE_CT6E")
+
+
+def test_an_aggregate_reservation_is_a_warning_because_it_is_not_counted() -> None:
+    found = find("reservation", RESERVED, reservations={"gpus": (AGGREGATE,)})
+    assert told(found) == ("warning", "ReservationNotCounted")
+    assert "gpus is kept as an aggregate reservation; its free count isn't checked" in found.message
+    assert f"{AGGREGATE.family} in {A}" in found.message
+    assert found.command == "gcloud compute reservations describe gpus --zone us-central1-a --project team-project"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"zone": "us-central1-f"}, "ReservationElsewhere"), ({"status": "CREATING"}, "ReservationNotReady")],
+)
+def test_an_aggregate_reservation_must_be_there_and_ready_all_the_same(changes: Mapping[str, Any], reason: str) -> None:
+    found = find("reservation", RESERVED, reservations={"gpus": (replace(AGGREGATE, **changes),)})
+    assert told(found) == ("blocked", reason)
+    assert AGGREGATE.family in found.message
+
+
+def test_a_full_reservation_beside_an_aggregate_one_blocks_nothing() -> None:
+    full = ReservationView(B, "g2-standard-48", 4, 4, "READY")
+    assert told(find("reservation", RESERVED, reservations={"gpus": (full, AGGREGATE)}))[0] == "warning"
+
+
 def test_a_full_reservation_can_be_grown_by_what_is_lacking() -> None:
     full = (ReservationView(A, "g2-standard-48", 4, 3, "READY"),)
     found = find("reservation", RESERVED, reservations={"gpus": full})
@@ -239,6 +265,12 @@ def test_what_a_service_account_lacks_blocks_and_what_a_person_lacks_warns() -> 
     assert "--member PRINCIPAL" in person.command
 
 
+def test_what_is_granted_on_the_nodes_account_is_said_not_to_be_asked() -> None:
+    found = find("permissions")
+    assert told(found) == ("ok", "PermissionsGranted")
+    assert "iam.serviceAccounts.actAs on the nodes' account isn't asked" in found.message
+
+
 def test_the_permissions_are_those_of_the_role_that_is_handed_out() -> None:
     role = yaml.safe_load((ROOT / "deploy" / "gcp-role.yaml").read_text())
     assert tuple(role["includedPermissions"]) == POOL_PERMISSIONS
@@ -264,6 +296,13 @@ def test_what_may_not_be_asked_is_a_warning_that_names_the_permission(
     assert found.message.endswith(f"that needs the permission {permission}")
     assert found.quote == DENIED.text
     assert "add-iam-policy-binding team-project --member PRINCIPAL --role roles/" in found.command
+
+
+def test_what_is_no_answer_is_told_and_not_quoted() -> None:
+    words = "no answer from compute.googleapis.com: Cannot connect to host compute.googleapis.com:443"
+    found = find("quota", quotas={"us-central1": classify("UNAVAILABLE", words, verbatim=False).finding})
+    assert told(found) == ("warning", "NotAnswered")
+    assert (found.message, found.quote) == (f"the quotas of us-central1 can't be read: {words}", "")
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,10 @@ class Google:
 
     async def plan(self, *args: str | Path, text: str = "", cluster: str = "sandbox") -> tuple[int, str, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mistral_operator", "plan", "--live", *map(str, args),
+            sys.executable, "-m", "mistral_operator", "plan", "--live",
             "--project", "sandbox-project", "--cluster", cluster,
             "--container-api", f"http://{self.gke.address}", "--compute-api", self.gke.compute.url,
+            *map(str, args),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "COLUMNS": "200"},
         )  # fmt: skip
@@ -146,7 +147,7 @@ async def test_of_several_models_each_thing_is_asked_once() -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("-f", EXAMPLE, "--compute-api", "http://x"), "--compute-api is for --live"),
+        (("-f", EXAMPLE, "--compute-api", "http://x:1"), "--compute-api is for --live"),
         (("-f", EXAMPLE, "--cluster", "x"), "--cluster is for --live"),
         (("-f", EXAMPLE, "--live", "--what-if", "devices=2"), "--live is about one plan"),
         (("--all", "--live"), "--live is about one plan"),
@@ -156,6 +157,33 @@ def test_nothing_that_was_asked_for_is_passed_over(args: tuple[str | Path, ...],
     result = CliRunner().invoke(main, ["plan", *map(str, args)])
     assert result.exit_code == 2
     assert words in result.output
+
+
+@pytest.mark.parametrize("option", ["--container-api", "--compute-api"])
+@pytest.mark.parametrize(
+    "value", ["localhost:1", "https://localhost:1", "http://localhost", "http://h:x", "http://h:1/v1"]
+)
+def test_an_address_that_is_none_is_refused_with_what_to_write(option: str, value: str) -> None:
+    result = CliRunner().invoke(main, ["plan", "--live", "-f", str(EXAMPLE), option, value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': '{value}' is no such address; write http://HOST:PORT" in result.output
+
+
+async def test_where_nobody_answers_nothing_is_quoted_as_googles(unused_tcp_port: int) -> None:
+    nowhere = f"http://127.0.0.1:{unused_tcp_port}"
+    async with google() as cloud:
+        code, out, err = await cloud.plan("-f", EXAMPLE, "--location", "us-central1", "--compute-api", nowhere)
+        assert code == 0, err
+        assert "can't be read: no answer from 127.0.0.1" in " ".join(out.split())
+        assert "says: " not in out
+        code, document = await cloud.data("--compute-api", nowhere)
+        unanswered = [found for found in document["live"]["findings"] if found["reason"] == "NotAnswered"]
+        assert {found["check"] for found in unanswered} == {"quota", "zones", "permissions"}
+        assert {found["quote"] for found in unanswered} == {None}
+        code, out, err = await cloud.plan("-f", EXAMPLE, "--location", "us-central1", "--container-api", nowhere)
+        assert code == 1
+        assert "No answer from GKE: failed to connect to all addresses" in err
+        assert "GKE says" not in err
 
 
 def bought(consumption: str, **more: Any) -> str:

@@ -83,6 +83,19 @@ def test_a_refusal_is_quoted_with_advice_and_kept_is_never_called_deleted() -> N
     assert unwrapped(tell_swept(Swept(POOL, deleted=True), PLACE)) == f"deleted {POOL}"
 
 
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_an_address_that_is_none_is_refused_with_what_to_write(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--container-api", "localhost:1"])
+    assert result.exit_code == 2
+    assert "'localhost:1' is no such address; write http://HOST:PORT, or leave it out for Google's" in result.output
+
+
+def test_an_end_that_cannot_be_read_is_told_with_what_was_begun_and_why() -> None:
+    finding = classify("PERMISSION_DENIED", 'Required "container.operations.get" permission(s).').finding
+    swept = Swept(POOL, deleted=False, finding=finding, kept="GKE began to delete it (operation o)")
+    assert "GKE began to delete it (operation o). PermissionDenied. GKE says:" in unwrapped(tell_swept(swept, PLACE))
+
+
 def test_data_has_the_same() -> None:
     swept = (Swept(POOL, deleted=False, kept="it has a claim now, or is gone"),)
     document = json.loads(write_sweep("json", Sweep(PLACE, (orphan(nodes=2),), swept)))

@@ -9,11 +9,13 @@ from tests.support.claim_cases import NAME, POOL, a_claim, a_pool, claim_body, p
 from tests.support.claim_world import FakeCloud, FakeCluster, Kills
 
 from mistral_operator.api.names import CLUSTER_RESOURCE_LABEL, SHAPE_RESOURCE_LABEL
-from mistral_operator.capacity.errors import classify
+from mistral_operator.capacity.errors import CloudError, classify
 from mistral_operator.capacity.orphans import OrphanReason, price_node
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
 from mistral_operator.capacity.port import OperationView, PoolStatus, PoolView
 from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.cluster.client import ListResult
+from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import CLAIM, NODE
 from mistral_operator.controller.sweeper import Sweeper
 
@@ -166,6 +168,35 @@ async def test_a_refusal_is_quoted_and_the_pool_counts_as_kept() -> None:
     assert not swept.deleted
     assert swept.finding is not None
     assert (swept.finding.reason, swept.finding.text) == ("PermissionDenied", words)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        ("list", classify("UNAVAILABLE", "The service is currently unavailable."), ""),
+        ("get", classify("PERMISSION_DENIED", 'Required "container.operations.get"'), "GKE began to delete it"),
+        ("get", classify("NOT_FOUND", "Not found: operation-1"), "GKE began to delete it (operation "),
+    ],
+)
+async def test_a_failure_is_told_of_its_pool_and_not_raised(call: str, error: CloudError, words: str) -> None:
+    world = World(orphan())
+    world.cloud.refusals[call] = [error]
+    swept = await world.sweeper.delete(POOL, with_nodes=False)
+    assert (swept.deleted, swept.finding) == (False, error.finding)
+    assert words in swept.kept
+
+
+async def test_an_api_server_that_fails_is_told_of_its_pool_and_not_raised() -> None:
+    world = World(orphan())
+
+    class Failing(FakeCluster):
+        async def list(self, *_: Any, **__: Any) -> ListResult:
+            raise ApiError(503, "ServiceUnavailable", "etcd has no leader")
+
+    sweeper = Sweeper(Failing(Kills()), world.cloud, cluster_uid=UID, price=lambda _: None, poll_s=0.0)
+    swept = await sweeper.delete(POOL, with_nodes=False)
+    assert (swept.deleted, swept.kept) == (False, "the API server says: etcd has no leader (503 ServiceUnavailable)")
+    assert POOL in world.cloud.pools
 
 
 async def test_a_deletion_that_takes_longer_than_patience_is_not_called_done() -> None:
