@@ -91,7 +91,7 @@ async def test_a_strangers_pool_is_left_alone(ground: Stack) -> None:
     ground.namespace = TAKEN
     await ground.kube.create("/api/v1/namespaces", {"metadata": {"name": TAKEN}})
     before = await strangers()
-    await ground.apply("chat", model=MODEL)
+    await ground.apply("chat", model=MODEL, capacity=ONE_RUNG)
     told = await ground.expect("chat", "CapacityReady", "False", "PoolNameTaken")
     assert f"Node pool {pool_name(TAKEN)} exists and was not made by this operator" in told["message"]
     assert f"gcloud container node-pools delete {pool_name(TAKEN)}" in told["message"]

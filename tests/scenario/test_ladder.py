@@ -70,7 +70,7 @@ def test_a_stock_out_leads_to_the_next_rung_with_a_claim_and_a_revision_of_its_o
     outcome = world.step()
     assert machine(world) == "nvidia-tesla-a100"
     assert world.deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": "100%"}
-    assert {claim["spec"]["shape"]["machineType"] for claim in outcome.claims} == {"g2-standard-8", "a2-highgpu-1g"}
+    assert [claim["spec"]["shape"]["machineType"] for claim in outcome.claims] == ["a2-highgpu-1g"]
     del world.pods["chat-0"]
     outcome = world.step()
     assert [ref.name for ref in outcome.prune] == [before["metadata"]["name"]], "its claim is let go with it"
@@ -258,3 +258,142 @@ def test_looking_again_changes_nothing() -> None:
     assert first == second
     world.model["status"] = first.status
     assert world.decide().status == first.status
+
+
+def test_a_rung_that_can_not_be_planned_any_more_is_no_reason_to_spin() -> None:
+    world = a_world(A100, L4, capacity={"maxHourlyCost": "4.00"})
+    exhaust(world)
+    world.change(capacity={"options": [A100, L4], "maxHourlyCost": "1.00"})
+    wait(world, RULES.return_interval_s)
+    fail_to_scale_up(world, "chat-1")
+    wait(world, RULES.zone_patience_s * 3)
+    waits = [world.step().requeue_after_s for _ in range(8)]
+    assert all(waits[3:]), f"it rests: {waits}"
+    first = world.model["status"]["capacity"]["options"][0]
+    assert first["state"] == "Refused"
+    assert "retryAfter" in first, "the limit may be raised again"
+
+
+def test_a_failed_return_leads_back_to_what_serves_and_not_to_what_can_not_stand_beside_it() -> None:
+    middle = {"accelerator": "a100-80", "devices": 1}
+    world = a_world(L4, middle, A100, capacity={"maxHourlyCost": "7.00"})
+    exhaust(world)
+    exhaust(world, "chat-1")
+    serve(world, "chat-2")
+    assert machine(world) == "nvidia-tesla-a100"
+    wait(world, RULES.return_interval_s)
+    world.step()
+    assert machine(world) == "nvidia-l4"
+    exhaust(world, "chat-3")
+    assert machine(world) == "nvidia-tesla-a100"
+    assert world.deployment["spec"]["replicas"] == 1
+
+
+def test_a_rung_on_which_some_replicas_load_is_not_left_for_one_that_finds_no_node() -> None:
+    world = a_world(replicas=3)
+    world.start_pod("chat-1")
+    world.start_pod("chat-2")
+    fail_to_scale_up(world, message="GCE quota exceeded")
+    wait(world, RULES.deadline_s["OnDemand"])
+    world.step()
+    world.step()
+    assert machine(world) == "nvidia-l4"
+    assert [state for _, state in rungs(world)] == ["Active", "Next"]
+
+
+def test_a_return_that_gets_nodes_and_never_answers_is_given_up() -> None:
+    world = served_below()
+    world.step()
+    world.provision()
+    world.start_pod("chat-2")
+    world.step()
+    assert [state for _, state in rungs(world)] == ["Active", "Active"]
+    wait(world, 3 * 3600)
+    world.step()
+    world.step()
+    assert machine(world) == "nvidia-tesla-a100"
+    assert rungs(world)[0][1] == "Exhausted"
+    assert world.condition("Ready")["status"] == "True"
+
+
+def test_replicas_on_two_rungs_are_degraded() -> None:
+    world = served_below(replicas=2)
+    world.step()
+    world.provision()
+    serve(world, "chat-2")
+    degraded = world.condition("Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "OnLowerRung")
+    assert degraded["message"].startswith("Served partly on rung 2 of 2")
+
+
+def test_it_says_why_it_does_not_return() -> None:
+    world = served_below(rollout={"strategy": "Recreate"})
+    world.step()
+    assert "It is not tried while this serves" in world.condition("Degraded")["message"]
+
+
+def test_a_conversion_on_a_lower_rung_is_not_broken_off_for_a_return() -> None:
+    world = a_world(
+        {"accelerator": "v5e", "topology": "2x2"},
+        {"accelerator": "v6e", "topology": "2x2"},
+        model="mistral-7b-v0.1",
+        engine={"type": "JetStreamMaxText", "image": "registry.example/maxtext:v1"},
+        weights={"cache": {"mode": "Bucket", "uri": "gs://weights/cache"}},
+        serviceAccountName="converter",
+        allowExperimental=True,
+    )
+    waiting = world.start_converter(node="")
+    stocked_out = autoscaler_event(waiting, "FailedScaleUp", STOCKED_OUT, world.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    world.events.append(stocked_out)
+    world.step()
+    wait(world, RULES.zone_patience_s * 3)
+    world.step()
+    world.step()
+    assert [state for _, state in rungs(world)] == ["Exhausted", "Trying"]
+    del world.pods["convert-0"]
+    world.provision()
+    world.start_converter("convert-1")
+    world.step()
+    job = next(child for child in world.children.values() if child["kind"] == "Job")
+    wait(world, 2 * RULES.return_interval_s)
+    for _ in range(3):
+        world.step()
+    assert next(child for child in world.children.values() if child["kind"] == "Job") == job
+
+
+def test_a_better_rung_that_pays_for_fewer_replicas_is_not_tried() -> None:
+    world = a_world(A100, L4, replicas=4, capacity={"maxHourlyCost": "4.00", "maxSurgeHourlyCost": "15.00"})
+    exhaust(world)
+    for number in range(4):
+        serve(world, f"chat-{number + 1}")
+    wait(world, RULES.return_interval_s)
+    world.step()
+    assert machine(world) == "nvidia-l4"
+    assert world.deployment["spec"]["replicas"] == 4
+
+
+def test_what_is_known_of_the_rungs_survives_a_crash_before_the_status_was_written() -> None:
+    world = a_world()
+    before = world.revisions[0]["metadata"]["name"]
+    exhaust(world)
+    world.model["status"]["plan"]["revision"] = before
+    assert before not in [revision["metadata"]["name"] for revision in world.revisions]
+    world.step()
+    assert [state for _, state in rungs(world)] == ["Exhausted", "Trying"]
+
+
+def test_a_slice_without_pods_on_nodes_is_given_up_with_its_rung() -> None:
+    """Nobody pays for two rungs: neither its groups nor its claim wait for machines any more."""
+    slices = {"accelerator": "v6e", "topology": "4x4"}
+    gpus = {"machineType": "a2-ultragpu-8g"}
+    world = a_world(slices, gpus, model="mixtral-8x7b", allowExperimental=True)
+    (claim,) = world.claims.values()
+    told = {"type": "Ready", "status": "False", "reason": "StockedOut", "message": "no slice"}
+    claim["status"] = {"state": "Failed", "conditions": [told]}
+    world.step()
+    wait(world, RULES.zone_patience_s * 3)
+    world.step()
+    outcome = world.step()
+    assert ("LeaderWorkerSet", "chat-slices") not in world.children
+    assert "Deployment" in {child["kind"] for child in world.children.values()}
+    assert [item["spec"]["shape"]["machineType"] for item in outcome.claims] == ["a2-ultragpu-8g"]

@@ -16,7 +16,7 @@ RESERVED = {
     "zones": ZONES,
 }
 ON_DEMAND = {"machineType": "g2-standard-8"}
-PATH = "projects/p/zones/z/reservations/team-gpus"
+PATH = "projects/p/zones/us-central1-a/reservations/team-gpus"
 FULL = f"Specified reservation '{PATH}' does not have available resources for the request."
 
 
@@ -41,7 +41,7 @@ def waiting(option: dict[str, Any], reason: str, words: str) -> World:
         (
             FULL,
             "ReservationExhausted",
-            "gcloud compute reservations update team-gpus --zone z --project p --vm-count COUNT",
+            "gcloud compute reservations update team-gpus --zone us-central1-a --project p --vm-count COUNT",
         ),
     ],
 )

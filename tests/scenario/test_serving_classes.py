@@ -1,5 +1,6 @@
 """A class over a model's life: it binds new plans, tells of what it no longer allows, and stops nothing that runs."""
 
+import copy
 from datetime import timedelta
 from typing import Any
 
@@ -245,13 +246,56 @@ def test_a_model_at_zero_whose_class_is_not_for_it_says_why_it_stays_there() -> 
     world.set_class(allowedNamespaces=["team-b"])
     world.change(replicas=1)
     world.step()
-    assert world.deployment["spec"]["replicas"] == 1, "its plan is pinned, and costs no more than before"
-    world.change(replicas=0)
-    world.step()
-    world.change(replicas=1, servingClassName="none-such")
+    assert world.deployment["spec"]["replicas"] == 0, "it gets no more than it has"
+    assert world.condition("Ready")["reason"] == "OutsideServingClass"
+    assert "only for team-b" in world.condition("Ready")["message"]
+    world.change(servingClassName="none-such")
     world.step()
     assert world.deployment["spec"]["replicas"] == 0
     assert world.condition("Ready")["reason"] == "ServingClassNotFound"
+
+
+@pytest.mark.parametrize("limits", [{"accelerators": ["h100-80"]}, {"consumption": ["Spot"]}])
+def test_a_model_outside_its_class_keeps_its_replicas_and_gets_no_more(limits: dict[str, Any]) -> None:
+    world = serving(in_class())
+    world.set_class(limits=limits)
+    world.change(replicas=50)
+    world.step()
+    assert world.deployment["spec"]["replicas"] == 1
+    degraded = world.condition("Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "OutsideServingClass")
+    assert "No more replicas come, though 50 are wanted" in degraded["message"]
+
+
+def test_what_a_cheaper_plan_has_pays_for_no_dearer_one() -> None:
+    """A write that fails after the revision was made must not make the number of the old replicas a right."""
+    world = World(model=make_model(replicas=5, capacity={"options": [{"accelerator": "l4", "devices": 1}]}))
+    world.set_class(limits={"maxHourlyCost": "5.00"})
+    world.step()
+    assert world.deployment["spec"]["replicas"] == 5
+    world.change(capacity={"options": [{"accelerator": "a100-40", "devices": 1}]})
+    outcome = world.decide()
+    revision = next(item for item in outcome.manifests if item["kind"] == "ControllerRevision")
+    world.children["ControllerRevision", revision["metadata"]["name"]] = copy.deepcopy(revision)
+    for _ in range(3):
+        world.step()
+        assert world.deployment["spec"]["replicas"] == 1
+
+
+def test_stating_how_to_buy_says_more_to_a_class_than_to_a_hash() -> None:
+    world = World(model=make_model(capacity={"options": [{"accelerator": "l4", "devices": 1}]}))
+    world.set_class(limits={"consumption": ["Spot"]})
+    world.step()
+    assert world.model["status"]["plan"]["chosen"]["consumption"] == "Spot"
+    world.set_class(limits={"consumption": ["OnDemand", "Spot"]})
+    world.change(capacity={"options": [{"accelerator": "l4", "devices": 1, "consumption": "OnDemand"}]})
+    for _ in range(3):
+        world.step()
+    assert world.model["status"]["plan"]["chosen"]["consumption"] == "OnDemand"
+    assert world.decide() == world.decide()
+    names = {revision["metadata"]["name"] for revision in world.revisions}
+    world.step()
+    assert {revision["metadata"]["name"] for revision in world.revisions} == names
 
 
 def test_a_slice_is_bounded_like_any_replica() -> None:
@@ -325,3 +369,25 @@ def test_no_replica_is_built_beside_another_where_the_class_does_not_pay_for_bot
     for limit, surge in (("1.00", 0), ("2.00", 1)):
         world = serving(in_class(limits={"maxHourlyCost": limit}, model=make_model(**spec)))
         assert world.deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == surge
+
+
+def test_single_machines_beside_slices_are_paid_for_together() -> None:
+    spec = {"model": "mixtral-8x7b", "allowExperimental": True, "replicas": 2}
+    world = World(model=make_model(**spec, capacity={"options": [{"accelerator": "v6e", "topology": "4x4"}]}))
+    world.set_class(limits={"maxHourlyCost": "90.00"})
+    world.step()
+    world.provision()
+    for number, claim in enumerate(sorted(world.claims)):
+        world.make_ready(*world.start_group(f"chat-slices-{number}", claim))
+    world.step()
+    world.change(capacity={"options": [{"machineType": "a2-ultragpu-8g"}]})
+    for _ in range(3):
+        world.step()
+        cost = float(world.model["status"]["plan"]["chosen"]["hourlyCost"])
+        slices = sum(pod["metadata"]["labels"].get("serving.mistral-operator.dev/role") != "worker"
+                     for pod in world.pods.values())  # fmt: skip
+        machines = world.children.get(("Deployment", "chat"), {}).get("spec", {}).get("replicas", 0)
+        assert slices * 43.2 + machines * cost <= 90
+    world.pods.clear()
+    world.step()
+    assert world.deployment["spec"]["replicas"] == 2, "when the slices are gone there is money again"

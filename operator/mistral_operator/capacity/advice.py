@@ -139,8 +139,10 @@ class _ReservationNamed:
 
 
 _RESERVATION: Final = re.compile(
-    r"projects/(?P<project>[^/\s]+)/(?:zones/(?P<zone>[^/\s]+)/)?reservations/(?P<name>[-a-z0-9]+)"
+    r"projects/(?P<project>(?:[a-z0-9][-a-z0-9.]*:)?[a-z][-a-z0-9]*)/(?:zones/(?P<zone>[a-z]+-[a-z]+\d+-[a-z])/)?"
+    r"reservations/(?P<name>[a-z][-a-z0-9]*)"
 )
+"""Only what Google allows in such names: texts of Events may be anybody's, and people paste commands."""
 
 
 def _parse_reservation(finding: CloudFinding, place: ClusterPlace) -> _ReservationNamed:

@@ -15,14 +15,16 @@ from mistral_operator.planning.types import Consumption, LadderSettings
 _JITTER: Final = 0.2
 """A cooldown is longer by up to this share of it, so that models which failed together don't come back together."""
 _DIGITS: Final = 8
-_NODE_TIMES: Final = 3
-"""A node may take so many times its estimate before its rung is left."""
+_TIMES: Final = 3
+"""Nodes and engines may take so many times their estimates."""
 _OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed", "ReservationExhausted"})
 _FOR_A_PERSON: Final = frozenset({
     "QuotaExceeded", "PermissionDenied", "InvalidRequest", "InvalidReservation", "ReservationNotFound",
     "ReservationIncompatible", "AddressesExhausted", "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers",
 })  # fmt: skip
 """Waiting changes none of these, so the next rung has its turn at once."""
+_OF_A_ZONE: Final = frozenset({"QuotaExceeded", "InvalidRequest", "ReservationNotFound", "ReservationIncompatible"})
+"""Of these another zone may know nothing, where a slice tries one zone after the other."""
 
 
 class RungState(StrEnum):
@@ -73,6 +75,25 @@ class Sight:
     """In so many zones nodes are looked for."""
     node_s: int
     """The plan's estimate of how long a node takes."""
+    startup_s: int = 0
+    """The plan's estimate from nothing to ready."""
+    by_zone: bool = False
+    """It stands in one zone, and the zones are tried one after the other."""
+
+    @property
+    def is_stocked_out(self) -> bool:
+        """Whether there may be some elsewhere or soon, so that each zone has its turn."""
+        return self.reason in _OUT_OF_STOCK or (self.by_zone and self.zones > 1 and self.reason in _OF_A_ZONE)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether only a person can change it."""
+        return self.reason in _FOR_A_PERSON and not self.is_stocked_out
+
+    @property
+    def is_vain(self) -> bool:
+        """Whether it is built beside another rung and has not answered yet, for whatever reason."""
+        return self.others_serve and self.rung not in self.serving
 
     @property
     def has_capacity(self) -> bool:
@@ -104,11 +125,22 @@ def choose_rung(rungs: Sequence[Rung], held: str, may_climb: Callable[[str], boo
     """
     here = _find(rungs, held)
     if here.is_barred(at.now):
-        return next((rung.name for rung in rungs if not rung.is_barred(at.now)), rungs[0].name)
+        return _find_next(rungs, held, may_climb, at)
     if here.state is RungState.ACTIVE and _is_settled(here, at):
         better = rungs[: rungs.index(here)]
         return next((rung.name for rung in better if not rung.is_barred(at.now) and may_climb(rung.name)), held)
     return held
+
+
+def _find_next(rungs: Sequence[Rung], held: str, may_climb: Callable[[str], bool], at: Moment) -> str:
+    """The first that has its turn. Above one that serves, it has to be built beside that; what can't be planned any
+    more is not waited for.
+    """
+    serving = next((rung.name for rung in rungs if rung.state is RungState.ACTIVE and rung.name != held), "")
+    free = [rung.name for rung in rungs if not rung.is_barred(at.now)]
+    turn = next((name for name in free if not serving or name == serving or may_climb(name)), "")
+    waited = (rung.name for rung in rungs if rung.state is not RungState.REFUSED or rung.reason in _FOR_A_PERSON)
+    return turn or next(waited, held)
 
 
 def judge_rungs(rungs: Sequence[Rung], sight: Sight, at: Moment) -> tuple[Rung, ...]:
@@ -126,7 +158,7 @@ def next_look_s(rungs: Sequence[Rung], sight: Sight, at: Moment) -> float | None
         return None
     here, now = _find(rungs, sight.rung), at.now
     moments = [rung.retry_after for rung in rungs if rung.is_barred(now) and rung.retry_after]
-    if here.state is RungState.TRYING and here.since:
+    if here.since and (here.state is RungState.TRYING or sight.is_vain):
         moments += [here.since + timedelta(seconds=limit_s) for limit_s in _limits_s(sight, at.settings)]
     if here.state is RungState.ACTIVE and here.since and here is not rungs[0]:
         moments.append(here.since + timedelta(seconds=at.settings.return_interval_s))
@@ -143,23 +175,27 @@ def _is_settled(here: Rung, at: Moment) -> bool:
 
 
 def _judge_held(here: Rung, sight: Sight, at: Moment) -> Rung:
-    if sight.has_capacity:
-        return _proceed(here, sight, at.now)
+    going_on = _proceed(here, sight, at.now)
+    waited_s = (at.now - going_on.since).total_seconds() if going_on.since else 0.0
+    late = waited_s >= min(_limits_s(sight, at.settings))
+    if sight.has_capacity and not (sight.is_vain and late):
+        return going_on
     if here.is_barred(at.now):
         return here  # It waits for its next turn here; GKE may find nodes before.
-    if sight.reason in _FOR_A_PERSON:
+    if sight.is_refused:
         return _bar(here, RungState.REFUSED, at.settings.refused_cooldown_s, sight, at)
-    waited_s = (at.now - here.since).total_seconds() if here.state is RungState.TRYING and here.since else 0.0
-    if waited_s >= min(_limits_s(sight, at.settings)):
-        return _bar(here, RungState.EXHAUSTED, at.settings.stockout_cooldown_s, sight, at)
-    return _proceed(here, sight, at.now)
+    return _bar(here, RungState.EXHAUSTED, at.settings.stockout_cooldown_s, sight, at) if late else going_on
 
 
 def _limits_s(sight: Sight, settings: LadderSettings) -> tuple[float, ...]:
-    """Seconds for which a rung without nodes is tried: a stock-out is believed when each zone has had its turn."""
-    deadline_s = max(settings.deadline_s[sight.consumption.value], float(_NODE_TIMES * sight.node_s))
+    """Seconds for which a rung is tried: a stock-out is believed when each zone has had its turn, and one that has
+    nodes beside another that serves has time to start.
+    """
+    deadline_s = max(settings.deadline_s[sight.consumption.value], float(_TIMES * sight.node_s))
+    if sight.has_capacity:
+        return (max(deadline_s, float(_TIMES * sight.startup_s)),)
     patience_s = settings.zone_patience_s * sight.zones
-    return (patience_s, deadline_s) if sight.reason in _OUT_OF_STOCK else (deadline_s,)
+    return (patience_s, deadline_s) if sight.is_stocked_out else (deadline_s,)
 
 
 def _bar(here: Rung, state: RungState, cooldown_s: float, sight: Sight, at: Moment) -> Rung:
@@ -171,9 +207,11 @@ def _bar(here: Rung, state: RungState, cooldown_s: float, sight: Sight, at: Mome
 
 
 def _proceed(here: Rung, sight: Sight, now: datetime) -> Rung:
+    """The same state goes on since it began; a stock-out is counted from when it was first told."""
     state = RungState.ACTIVE if sight.has_capacity else RungState.TRYING
-    since = here.since if here.state is state and here.since else now
-    return Rung(here.name, state, sight.reason, sight.message, since)
+    told_now = sight.is_stocked_out and here.reason != sight.reason and here.reason not in _OUT_OF_STOCK
+    goes_on = here.state is state and not (state is RungState.TRYING and told_now)
+    return Rung(here.name, state, sight.reason, sight.message, here.since if goes_on and here.since else now)
 
 
 def _judge_other(rung: Rung, sight: Sight, now: datetime) -> Rung:

@@ -53,13 +53,26 @@ def choose_revision(grounds: Grounds) -> Choice:
         return _stay(grounds, refused)
     held = history.find(inputs)
     barred = _find_bar(grounds, held)
-    if held and not barred:
+    if held and not barred and not _contradicts(model, held):
         return _stand(grounds, held)
     planned = barred or grounds.plan("")
     if isinstance(planned, PlanRefused):
         return _stay(grounds, unmet(planned.reason, planned.message))
-    made = _pin(grounds, planned, inputs, inputs)
+    # A name that is taken by other content can't be given again.
+    digest = hash_rung(inputs, planned.rung_names[0]) if held else inputs
+    made = _pin(grounds, planned, digest, inputs)
     return Choice(_accept(planned), made, _read(grounds, made))
+
+
+def _contradicts(model: MistralModel, held: Revision) -> bool:
+    """Whether every option says how it is to be bought, and the plan has another way: a serving class chose it before.
+
+    `OnDemand` says no more than nothing to the hash that names a revision, but more than nothing to a class.
+    """
+    options = model.spec.capacity.options if model.spec.capacity else ()
+    stated = {option.consumption.value for option in options if option.consumption}
+    planned = {option.consumption.value for option in held.plan.options}
+    return bool(options) and all(option.consumption for option in options) and not planned <= stated
 
 
 def _find_bar(grounds: Grounds, held: Revision | None) -> PlanRefused | None:
@@ -91,12 +104,17 @@ def _stay(grounds: Grounds, refused: Finding) -> Choice:
 
 def _stand(grounds: Grounds, held: Revision) -> Choice:
     """On the rung where the model is, or on the one whose turn it is now."""
-    rungs, ruling = _read(grounds, held), grounds.ruling
-    target = choose_rung(rungs, held.rung, lambda rung: may_climb(ruling.model, held, rung), grounds.at)
+    rungs, ruling, status = _read(grounds, held), grounds.ruling, grounds.status
+    settled = bool(status.ready_replicas) or grounds.model.spec.suspend or grounds.model.spec.replicas == 0
+
+    def climb(rung: str) -> bool:
+        return settled and may_climb(ruling.model, held.plan, rungs, rung)
+
+    target = choose_rung(rungs, held.rung, climb, grounds.at)
     moved = held if target == held.rung else _move(grounds, held, target)
     if isinstance(moved, Revision):
         return Choice(_accept(moved.plan), _renumber(moved, grounds.history), _carry(rungs, moved))
-    return Choice(_accept(held.plan), held, refuse_rung(rungs, target, moved, grounds.at, lasting=not ruling.name))
+    return Choice(_accept(held.plan), held, refuse_rung(rungs, target, moved, grounds.at))
 
 
 def _move(grounds: Grounds, held: Revision, rung: str) -> Revision | PlanRefused:
@@ -120,7 +138,7 @@ def _pin(grounds: Grounds, plan: Plan, digest: str, inputs: str) -> Revision:
 
 
 def _read(grounds: Grounds, revision: Revision) -> tuple[Rung, ...]:
-    return read_rungs(grounds.model, grounds.status, grounds.history, revision)
+    return read_rungs(grounds.model, grounds.status, revision)
 
 
 def _carry(rungs: tuple[Rung, ...], moved: Revision) -> tuple[Rung, ...]:

@@ -61,7 +61,7 @@ def _choose_turnover(
     model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
 ) -> Turnover:
     """How replicas of earlier revisions are followed; a ladder is climbed down without waiting for what has no node."""
-    leaving = [pod for pod in situation.standing_pods if pod.revision != revision.hash]
+    leaving = situation.leaving_pods
     if leaving and not any(pod.scheduled for pod in leaving):
         return Turnover.AT_ONCE
     if _shares_reservation(revision, former):

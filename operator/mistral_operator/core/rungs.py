@@ -10,24 +10,25 @@ from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.api.status import ModelStatus, RungStatus
 from mistral_operator.capacity.ladder import Moment, Rung, RungState, Sight, choose_rung, judge_rungs, next_look_s
 from mistral_operator.core.revisions import History
-from mistral_operator.core.spend import may_surge
+from mistral_operator.core.spend import count_affordable, may_surge
+from mistral_operator.manifests.inputs import hash_rung
 from mistral_operator.manifests.revision import Revision
-from mistral_operator.planning.types import PlanRefused
+from mistral_operator.planning.types import Plan, PlanRefused
 from mistral_operator.status.capacity import check_capacity
+from mistral_operator.status.findings import Finding
 from mistral_operator.status.situation import Situation
 
 _NO_LACK: Final = frozenset({"WaitingForReplica", "WaitingForPods", "PodsRefused"})
 """Findings about capacity that another rung would not change: a conversion goes on, or there are no pods to place."""
 
 
-def read_rungs(model: MistralModel, status: ModelStatus, history: History, revision: Revision) -> tuple[Rung, ...]:
+def read_rungs(model: MistralModel, status: ModelStatus, revision: Revision) -> tuple[Rung, ...]:
     """The ladder of a revision, with what the status tells of it. Of another ladder nothing is believed."""
-    told = status.plan.revision if status.plan else None
-    same = any(
-        each.inputs == revision.inputs and told == f"{model.metadata.name}-{each.hash}" for each in history.revisions
-    )
-    known = {rung.name: rung for rung in status.capacity.options} if same and status.capacity else {}
-    return tuple(_read_rung(name, known) for name in revision.plan.rung_names)
+    names, inputs = revision.plan.rung_names, revision.inputs
+    own = {f"{model.metadata.name}-{digest}" for digest in (inputs, *(hash_rung(inputs, name) for name in names))}
+    told = status.capacity.options if status.plan and status.plan.revision in own and status.capacity else ()
+    known = {rung.name: rung for rung in told}
+    return tuple(_read_rung(name, known) for name in names)
 
 
 def _read_rung(name: str, known: Mapping[str, RungStatus]) -> Rung:
@@ -47,24 +48,25 @@ def _read_time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def refuse_rung(
-    rungs: Iterable[Rung], name: str, refusal: PlanRefused, at: Moment, *, lasting: bool
-) -> tuple[Rung, ...]:
-    """A rung that can't be planned any more has no further turn under this spec, unless a serving class is what may
-    have refused it: that may change.
-    """
-    retry_after = None if lasting else at.now + timedelta(seconds=at.settings.refused_cooldown_s)
+def refuse_rung(rungs: Iterable[Rung], name: str, refusal: PlanRefused, at: Moment) -> tuple[Rung, ...]:
+    """A rung that can't be planned now has its next turn much later: limits, prices and the catalogue may change."""
+    retry_after = at.now + timedelta(seconds=at.settings.refused_cooldown_s)
     refused = Rung(name, RungState.REFUSED, refusal.reason, refusal.message, at.now, retry_after)
     return tuple(refused if rung.name == name else rung for rung in rungs)
 
 
-def may_climb(model: MistralModel, held: Revision, rung: str) -> bool:
+def may_climb(model: MistralModel, plan: Plan, rungs: Iterable[Rung], rung: str) -> bool:
     """Whether a rung's replicas can be built beside those that serve, so that nothing is interrupted or overspent."""
     rollout = model.spec.rollout
     if rollout is not None and rollout.strategy is RolloutStrategy.RECREATE:
         return False
-    option = held.plan.options[held.plan.rung_names.index(rung)]
-    return may_surge(model, option, (held.plan.chosen.hourly_cost,))
+    options = dict(zip(plan.rung_names, plan.options, strict=True))
+    serving = [options[each.name].hourly_cost for each in rungs if each.state is RungState.ACTIVE]
+    asked = model.spec.replicas
+    after = count_affordable(model, options[rung].hourly_cost)
+    before = [count_affordable(model, cost) for cost in serving]
+    fewer = after is not None and after < min(asked, *(asked if count is None else count for count in (*before, None)))
+    return not fewer and may_surge(model, options[rung], serving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Ladder:
     rungs: tuple[Rung, ...] = ()
     serving: frozenset[str] = frozenset()
     """The rungs on which a replica answers."""
+    returns: bool = True
+    """Whether the first one could be built beside what serves."""
     next_look_s: float | None = None
 
 
@@ -83,9 +87,14 @@ def judge(situation: Situation, revision: Revision, history: History, rungs: tup
     if not situation.accepted.holds:
         return Ladder(rungs, sight.serving)
     judged = judge_rungs(rungs, sight, at)
-    target = choose_rung(judged, revision.rung, lambda rung: may_climb(situation.model, revision, rung), at)
+    settled = bool(situation.ready_pods) or situation.wanted_replicas == 0
+
+    def climb(rung: str) -> bool:
+        return settled and may_climb(situation.model, revision.plan, judged, rung)
+
+    target = choose_rung(judged, revision.rung, climb, at)
     wait_s = next_look_s(judged, sight, at) if target == revision.rung else 0.0
-    return Ladder(judged, sight.serving, wait_s)
+    return Ladder(judged, sight.serving, climb(judged[0].name), wait_s)
 
 
 def look_at_rung(situation: Situation, revision: Revision, history: History) -> Sight:
@@ -96,16 +105,22 @@ def look_at_rung(situation: Situation, revision: Revision, history: History) -> 
         workers=tuple(pod for pod in situation.workers if pod.revision == revision.hash),
     )
     finding, option = check_capacity(own), revision.plan.chosen
-    hosts = own.standing_hosts
     answering = {pod.revision for pod in situation.ready_pods}
     rungs = {each.hash: each.rung for each in (*history.revisions, revision) if each.inputs == revision.inputs}
     return Sight(
         rung=revision.rung,
-        has_nodes=finding.holds or finding.reason in _NO_LACK or (bool(hosts) and all(pod.scheduled for pod in hosts)),
+        has_nodes=finding.holds or _lacks_nothing(finding, own) or any(pod.scheduled for pod in own.standing_hosts),
         serving=frozenset(rungs[each] for each in answering if each in rungs),
         reason=finding.reason,
         message=finding.message,
         consumption=option.consumption,
         zones=max(1, len(option.zones)),
         node_s=option.startup.node_s,
+        startup_s=option.startup.total_s,
+        by_zone=option.hosts > 1,
     )
+
+
+def _lacks_nothing(finding: Finding, situation: Situation) -> bool:
+    """Another rung would not help. A model on slices of which it can pay for none has no claim, and no pods to miss."""
+    return finding.reason in _NO_LACK and (bool(situation.claims) or situation.converting)

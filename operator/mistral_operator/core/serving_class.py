@@ -98,21 +98,23 @@ def annotate(ruling: Ruling, accepted: Finding) -> Finding:
 
 
 def bound_spend(
-    ruling: Ruling, model: MistralModel, plan: Plan, *, accepted: bool, pinned: bool, standing: int
+    ruling: Ruling, model: MistralModel, plan: Plan, *, accepted: bool, pinned: bool, standing: int, current: bool
 ) -> MistralModel:
     """The model with as many replicas, and as high a limit, as its class pays for.
 
     What stands of a pinned plan stays, however low the limit has become since: it only gets no more, and neither does
-    a model that names a class which isn't for it: to name another one must not be a way out of a limit. `standing` are
-    the replicas that its workload is asked for now.
+    a model whose class isn't for it, or not for what it runs on: to name another one must not be a way out of a limit.
+    `standing` are the replicas that its workload is asked for now, and `current` says whether they are of this plan:
+    those of a cheaper one pay for nothing.
     """
     kept = standing if pinned else 0
     price, limit = plan.chosen.hourly_cost, ruling.terms.max_hourly_cost
-    if (ruling.refused and not accepted) or (limit is not None and price is None):
+    outside = (ruling.refused and not accepted) or (pinned and ruling.find_breach(plan) is not None)
+    if outside or (limit is not None and price is None):
         return _change(model, replicas=min(model.spec.replicas, kept))
     if limit is None or price is None:
         return model
-    return _lower_cost(model, max(limit, kept * price))
+    return _lower_cost(model, max(limit, kept * price) if current else limit)
 
 
 def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:

@@ -1,23 +1,57 @@
 """How many replicas the spend limit pays for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
 from mistral_operator.manifests.revision import Revision
-from mistral_operator.planning.types import Plan, PlannedOption
+from mistral_operator.planning.types import PlannedOption
 
 _NOTHING: Final = Decimal(0)
 
 
-def count_wanted_replicas(model: MistralModel, plan: Plan) -> int:
-    """What the workload is asked for: nothing while suspended, and never more than the spend limit pays for."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What there still is of an earlier revision."""
+
+    revision: Revision
+    replicas: int
+    """Those that have nodes or slices."""
+
+    @property
+    def hourly_cost(self) -> Decimal:
+        """US dollars an hour of all of them."""
+        return (self.revision.plan.chosen.hourly_cost or _NOTHING) * self.replicas
+
+
+def count_wanted_replicas(model: MistralModel, revision: Revision, former: Sequence[Standing] = ()) -> int:
+    """What the workload is asked for: nothing while suspended, and never more than the spend limit pays for.
+
+    Replicas of an earlier revision that follow it in the same Deployment may each cost what the dearer of the two does.
+    Those beside it, on slices or instead of slices, are paid for as long as they stand.
+    """
     if model.spec.suspend:
         return 0
-    affordable = count_affordable(model, plan.chosen.hourly_cost)
+    cost = revision.plan.chosen.hourly_cost
+    within = [each for each in former if _shares_workload(each.revision, revision)]
+    beside = sum((each.hourly_cost for each in former if each not in within and _costs(each, revision)), _NOTHING)
+    prices = [each.revision.plan.chosen.hourly_cost for each in within if not revision.spans_hosts]
+    dearest = max((cost, *(price for price in prices if price is not None))) if cost else cost
+    affordable = count_affordable(model, dearest, beside)
     return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
+
+
+def _shares_workload(earlier: Revision, revision: Revision) -> bool:
+    """Whether one Deployment has the replicas of both."""
+    return not earlier.spans_hosts and not revision.spans_hosts
+
+
+def _costs(each: Standing, revision: Revision) -> bool:
+    """Slices of the same hardware are taken over, not paid for twice."""
+    return not each.revision.spans_hosts or each.revision.claim_name != revision.claim_name
 
 
 def count_affordable(
@@ -28,18 +62,6 @@ def count_affordable(
     if limit is None or not replica_hourly_cost:
         return None
     return max(0, int((dollars(limit) - spent_hourly) / replica_hourly_cost))
-
-
-def count_wanted_slices(model: MistralModel, revision: Revision, former: Iterable[Revision]) -> int:
-    """How many slices to ask for.
-
-    Each costs from that moment on: those of other hardware, which go away, count until they have.
-    """
-    others = (each for each in former if each.spans_hosts and each.claim_name != revision.claim_name)
-    spent = sum(((each.plan.chosen.hourly_cost or _NOTHING) * len(each.slices) for each in others), _NOTHING)
-    affordable = count_affordable(model, revision.plan.chosen.hourly_cost, spent)
-    wanted = count_wanted_replicas(model, revision.plan)
-    return wanted if affordable is None else min(wanted, affordable)
 
 
 def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decimal | None] = ()) -> bool:

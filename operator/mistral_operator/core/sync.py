@@ -3,6 +3,7 @@
 The operator, `render`, and every kind of test call it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.api.names import REVISION_LABEL
 from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
@@ -28,7 +30,7 @@ from mistral_operator.core.slices import (
     number_slices,
     price_slices,
 )
-from mistral_operator.core.spend import count_wanted_replicas, count_wanted_slices
+from mistral_operator.core.spend import Standing, count_wanted_replicas
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests import conversion, slices
@@ -82,13 +84,15 @@ def sync(
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
+    wanted = count_wanted_replicas(bounded, revision, _find_standing(former, pods)) if revision else 0
     if revision:
-        wanted = 0 if missing else count_wanted_slices(bounded, revision, former)
-        revision = number_slices(revision, occupied, find_held(revision, history.revisions), wanted)
-    situation = _gather(bounded, observed, children, history, pods, accepted, revision)
+        needed = 0 if missing else wanted
+        revision = number_slices(revision, occupied, find_held(revision, history.revisions), needed)
+    situation = _gather(bounded, observed, children, history, pods, accepted, revision, wanted)
     limited = replace(situation, model=ruling.model)
     ladder = judge(limited, revision, history, choice.rungs, at) if revision else Ladder()
     situation = replace(situation, model=model, rungs=ladder.rungs, serving_rungs=ladder.serving)
+    situation = replace(situation, returns=ladder.returns)
     situation = replace(situation, serving_class=_view_class(model, ruling, revision))
     status = build_status(situation, before, now)
     manifests = render(bounded, revision, former, situation) if revision else ()
@@ -128,7 +132,15 @@ def _bound(
         accepted=accepted.holds,
         pinned=history.is_latest(revision),
         standing=int(workload.get("spec", {}).get("replicas", 0)),
+        current=_read_template_revision(workload) == revision.hash,
     )
+
+
+def _read_template_revision(workload: _Object) -> str:
+    """The revision that a workload's pods are made from now; empty where there is none."""
+    spec = workload.get("spec", {})
+    template = spec.get("template") or spec.get("leaderWorkerTemplate", {}).get("leaderTemplate") or {}
+    return str(template.get("metadata", {}).get("labels", {}).get(REVISION_LABEL, ""))
 
 
 def _view_class(model: MistralModel, ruling: Ruling, revision: Revision | None) -> ClassView:
@@ -158,6 +170,7 @@ def _gather(
     pods: Sequence[PodView],
     accepted: Finding,
     revision: Revision | None,
+    wanted: int,
 ) -> Situation:
     return Situation(
         model=model,
@@ -168,7 +181,7 @@ def _gather(
         planner_version=revision.planner_version if revision else "",
         prices=history.prices,
         slice_prices=price_slices(observed.claims, history.revisions),
-        wanted_replicas=count_wanted_replicas(model, revision.plan) if revision else 0,
+        wanted_replicas=wanted,
         pods=tuple(pod for pod in pods if pod.leads),
         workers=tuple(pod for pod in pods if not pod.leads),
         pod_events=observed.pod_events,
@@ -201,9 +214,17 @@ def _find_conversion(
 
 
 def _retain(history: History, active: Revision | None, pods: Iterable[PodView]) -> tuple[Revision, ...]:
-    """Older revisions that still have pods: their capacity must stay until the last of them is gone."""
-    running = {pod.revision for pod in pods}
+    """Older revisions with pods on nodes: their capacity must stay until the last of them is gone. What only waits for
+    nodes is not worth any.
+    """
+    running = {pod.revision for pod in pods if pod.scheduled}
     return tuple(r for r in history.revisions if r.hash in running and (active is None or r.hash != active.hash))
+
+
+def _find_standing(former: Iterable[Revision], pods: Iterable[PodView]) -> tuple[Standing, ...]:
+    """What is paid for of earlier revisions: each slice, and each machine that a replica is on."""
+    placed = Counter(pod.revision for pod in pods if pod.leads and pod.scheduled)
+    return tuple(Standing(each, len(each.slices) if each.spans_hosts else placed[each.hash]) for each in former)
 
 
 def _find_unwanted(
@@ -212,7 +233,7 @@ def _find_unwanted(
     """What the model owns and no longer needs; a revision is needed as long as a pod of it is there."""
     kept = {(m["kind"], m["metadata"]["name"]) for m in manifests}
     kept |= {("ControllerRevision", f"{model.metadata.name}-{pod.revision}") for pod in situation.all_pods}
-    if not situation.current_replicas_answer:
+    if not situation.current_replicas_answer and any(pod.scheduled for pod in situation.leaving_pods):
         # Another kind of workload serves until this one does.
         kept |= set(_name_workloads(model).items())
     for child in children:

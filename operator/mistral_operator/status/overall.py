@@ -42,8 +42,10 @@ def _wanting_nothing(situation: Situation, parts: Mapping[str, Finding]) -> Find
     accepted = parts["Accepted"]
     if situation.model.spec.replicas == 0:
         return met("ScaledToZero", "spec.replicas is 0; scale up to serve again.")
-    if not accepted.holds and situation.serving_class.breach:
-        return unmet(accepted.reason, accepted.message)
+    if situation.serving_class.breach:
+        reason = "OutsideServingClass" if accepted.holds else accepted.reason
+        message = f"No replica comes: {situation.serving_class.breach}." if accepted.holds else accepted.message
+        return unmet(reason, message)
     limit = situation.serving_class.spend_limit
     return unmet("HourlyCostLimit", f"{limit} is too low for a single replica; raise it.")
 
@@ -60,6 +62,9 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
     if not parts["Accepted"].holds and situation.plan is not None:
         return met(parts["Accepted"].reason, "The last accepted plan stays in place: " + parts["Accepted"].message)
     wanted = 0 if situation.model.spec.suspend else situation.model.spec.replicas
+    if situation.wanted_replicas < wanted and situation.serving_class.breach:
+        return met("OutsideServingClass", f"No more replicas come, though {wanted} are wanted: "
+                   f"{situation.serving_class.breach}.")  # fmt: skip
     if situation.wanted_replicas < wanted:
         return met("HourlyCostLimit", f"{situation.serving_class.spend_limit} pays for {situation.wanted_replicas} of "
                    f"{wanted} replicas; raise it or ask for fewer.")  # fmt: skip

@@ -25,20 +25,27 @@ def describe_rung(rung: Rung) -> RungStatus:
 
 
 def check_rung(situation: Situation) -> Finding | None:
-    """A model that is served on a lower rung than its first is degraded; None when it isn't."""
+    """A model that is served on a lower rung than its first, with all replicas or some, is degraded; else None."""
     names = [rung.name for rung in situation.rungs]
     serving = [names.index(name) for name in situation.serving_rungs if name in names]
-    if situation.plan is None or not serving or min(serving) == 0:
+    if situation.plan is None or not serving or max(serving) == 0:
         return None
-    best = min(serving)
-    option, first = situation.plan.options[best], situation.rungs[0]
-    words = f" {first.name} had its turn: {first.reason}, {first.message}" if first.reason else ""
-    again = f" It is tried again after {format_time(first.retry_after)}." if first.retry_after else ""
+    lowest = max(serving)
+    cost, partly = situation.plan.options[lowest].hourly_cost, "partly " if min(serving) == 0 else ""
     return met(
         "OnLowerRung",
-        f"Served on rung {best + 1} of {len(names)}, {names[best]}, at {describe_money(option.hourly_cost)} US dollars"
-        f" an hour for a replica.{words}{again}",
+        f"Served {partly}on rung {lowest + 1} of {len(names)}, {names[lowest]}, at {describe_money(cost)} US dollars an"
+        f" hour for a replica.{_tell_first(situation)}",
     )
+
+
+def _tell_first(situation: Situation) -> str:
+    """Why the model is not on its first rung, and when it will be tried again."""
+    first = situation.rungs[0]
+    words = f" {first.name}: {first.reason}, {first.message}" if first.reason else ""
+    if not situation.returns and first.name not in situation.serving_rungs:
+        return f"{words} It is not tried while this serves: spec.rollout.strategy or the spend limits rule out both."
+    return f"{words} It is tried again after {format_time(first.retry_after)}." if first.retry_after else words
 
 
 def tell_left(before: CapacityStatus | None, after: CapacityStatus | None) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ class Situation:
     """The ladder of the pinned plan, as it was judged now."""
     serving_rungs: frozenset[str] = frozenset()
     """The names of those on which a replica answers."""
+    returns: bool = True
+    """Whether the first could be built beside what serves."""
     serving_class: ClassView = ClassView()
 
     @property
@@ -124,6 +126,11 @@ class Situation:
     def current_pods(self) -> tuple[PodView, ...]:
         """Standing pods of the pinned plan."""
         return tuple(pod for pod in self.standing_pods if pod.revision == self.revision)
+
+    @property
+    def leaving_pods(self) -> tuple[PodView, ...]:
+        """Pods of every host of earlier plans that are not on their way out yet."""
+        return tuple(pod for pod in self.standing_hosts if pod.revision != self.revision)
 
     @property
     def cut_off(self) -> bool:

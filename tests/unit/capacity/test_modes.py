@@ -212,11 +212,12 @@ def test_what_a_reservation_lacks_is_told_with_the_command_that_mends_it(text: s
 
 
 def test_a_reservation_that_is_being_made_is_waited_for() -> None:
-    text = "Cannot use reservation 'projects/p/zones/z/reservations/r', it requires reservation to be in READY state."
+    path = "projects/p/zones/us-central1-a/reservations/r"
+    text = f"Cannot use reservation '{path}', it requires reservation to be in READY state."
     outcome = decide(reserved(), failures=(a_failure(Call.CREATE, text),))
     assert outcome.status is not None
     assert outcome.status["state"] == "Provisioning"
-    assert "gcloud compute reservations describe r --zone z --project p" in ready_of(outcome)["message"]
+    assert "gcloud compute reservations describe r --zone us-central1-a --project p" in ready_of(outcome)["message"]
     assert isinstance(decide(reserved(), failures=(a_failure(Call.CREATE, text, wait_s=-1),)).action, CreatePool)
 
 

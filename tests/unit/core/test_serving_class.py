@@ -15,6 +15,7 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
 from mistral_operator.core.spend import count_wanted_replicas
 from mistral_operator.engines.registry import ENGINES
+from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan, PlanRefused
 from mistral_operator.status.findings import met, unmet
@@ -193,7 +194,9 @@ def _bound(limit: str | None, *, own: str | None = None, **known: Any) -> tuple[
     plan = plan_model(a_model(), CATALOGUE, CLUSTER, SETTINGS)
     assert isinstance(plan, Plan)
     ruling = judge(model, limits={"maxHourlyCost": limit} if limit else {})
-    bounded = bound_spend(ruling, model, plan, **({"accepted": True, "pinned": True, "standing": 0} | known))
+    bounded = bound_spend(
+        ruling, model, plan, **({"accepted": True, "pinned": True, "standing": 0, "current": True} | known)
+    )
     capacity = bounded.spec.capacity
     written = capacity.max_hourly_cost if capacity else None
     return bounded.spec.replicas, None if written is None else Decimal(written)
@@ -213,6 +216,7 @@ def test_what_stands_of_a_pinned_plan_stays_and_a_new_plan_gets_what_the_class_p
     assert hourly
     assert _bound("1.00", standing=3) == (4, 3 * hourly)
     assert _bound("1.00", standing=3, pinned=False) == (4, Decimal("1.00"))
+    assert _bound("1.00", standing=3, current=False) == (4, Decimal("1.00")), "three of a cheaper plan"
     assert _bound("1.00", standing=3, own="2.00") == (4, Decimal("2.00")), "a model's own limit is never raised"
 
 
@@ -227,8 +231,8 @@ def test_replicas_cost_no_more_than_the_limit_or_than_what_stands(
     assert isinstance(plan, Plan)
     plan = replace(plan, options=(replace(plan.chosen, hourly_cost=price),))
     ruling = judge(model, limits={"maxHourlyCost": f"{limit:f}"})
-    bounded = bound_spend(ruling, model, plan, accepted=True, pinned=True, standing=standing)
-    count = count_wanted_replicas(bounded, plan)
+    bounded = bound_spend(ruling, model, plan, accepted=True, pinned=True, standing=standing, current=True)
+    count = count_wanted_replicas(bounded, Revision("hash", 1, plan, {}))
     assert count <= wanted
     if price is None:
         assert count <= standing
@@ -244,7 +248,7 @@ def test_a_class_that_is_not_for_the_model_gives_it_no_more_replicas() -> None:
     model = a_model(replicas=4, servingClassName="gone")
     plan = plan_in(Ruling(a_model()))
     assert isinstance(plan, Plan)
-    bounded = bound_spend(rule(model, []), model, plan, accepted=False, pinned=True, standing=2)
+    bounded = bound_spend(rule(model, []), model, plan, accepted=False, pinned=True, standing=2, current=True)
     assert bounded.spec.replicas == 2
 
 
