@@ -15,7 +15,7 @@ from mistral_operator.api.names import REVISION_LABEL
 from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
-from mistral_operator.core.choice import Grounds, choose_revision
+from mistral_operator.core.choice import Choice, Grounds, choose_revision
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
@@ -89,11 +89,9 @@ def sync(
         needed = 0 if missing else wanted
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), needed)
     situation = _gather(bounded, observed, children, history, pods, accepted, revision, wanted)
-    limited = replace(situation, model=ruling.model)
-    ladder = judge(limited, revision, history, choice.rungs, at) if revision else Ladder()
-    situation = replace(situation, model=model, rungs=ladder.rungs, serving_rungs=ladder.serving)
-    situation = replace(situation, returns=ladder.returns)
-    situation = replace(situation, serving_class=_view_class(model, ruling, revision))
+    ladder = _judge(situation, ruling, revision, history, choice, at)
+    situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving, returns=ladder.returns)
+    situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
     status = build_status(situation, before, now)
     manifests = render(bounded, revision, former, situation) if revision else ()
     return Outcome(
@@ -141,6 +139,15 @@ def _read_template_revision(workload: _Object) -> str:
     spec = workload.get("spec", {})
     template = spec.get("template") or spec.get("leaderWorkerTemplate", {}).get("leaderTemplate") or {}
     return str(template.get("metadata", {}).get("labels", {}).get(REVISION_LABEL, ""))
+
+
+def _judge(
+    situation: Situation, ruling: Ruling, revision: Revision | None, history: History, choice: Choice, at: Moment
+) -> Ladder:
+    """What is known of the rungs now, under the limits of the class."""
+    if revision is None:
+        return Ladder()
+    return judge(replace(situation, model=ruling.model), revision, history, choice.rungs, at)
 
 
 def _view_class(model: MistralModel, ruling: Ruling, revision: Revision | None) -> ClassView:
