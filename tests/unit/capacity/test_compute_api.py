@@ -45,7 +45,7 @@ async def serving(answer: Callable[[web.Request], Any], deadline_s: float = 5.0)
     """The client on a server that gives one answer to everything."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)  # An answer that never comes is not waited for at the end either.
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
