@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal
+from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
@@ -58,16 +59,24 @@ def _find_mistyped(record: Any) -> str:
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of the declared type: a class, a tuple or mapping of such, or one of several."""
-    origin, parts = get_origin(hint), get_args(hint)
     if hint is int:
         return type(value) is int and 0 <= value <= _MOST
+    origin, parts = _take_apart(hint)
+    if origin is None:
+        return isinstance(value, hint)
     if origin in (Union, UnionType):
         return any(fits(value, part) for part in parts)
-    if not isinstance(value, origin or hint):
+    if not isinstance(value, origin):
         return False
     if isinstance(value, Mapping):
         return all(fits(key, parts[0]) and fits(item, parts[1]) for key, item in value.items())
-    return origin is None or all(fits(item, parts[0]) for item in value)
+    return all(fits(item, parts[0]) for item in value)
+
+
+@cache
+def _take_apart(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The generic type and its parts; remembered: there are few, and each look at a model asks for thousands."""
+    return get_origin(hint), get_args(hint)
 
 
 def _find_impossible(option: PlannedOption) -> str:
