@@ -21,6 +21,18 @@ def a_world(*options: dict[str, Any], **spec: Any) -> World:
     return world
 
 
+def a_world_that_converts() -> World:
+    return a_world(
+        {"accelerator": "v5e", "topology": "2x2"},
+        {"accelerator": "v6e", "topology": "2x2"},
+        model="mistral-7b-v0.1",
+        engine={"type": "JetStreamMaxText", "image": "registry.example/maxtext:v1"},
+        weights={"cache": {"mode": "Bucket", "uri": "gs://weights/cache"}},
+        serviceAccountName="converter",
+        allowExperimental=True,
+    )
+
+
 def wait(world: World, seconds: float) -> None:
     world.now += timedelta(seconds=seconds)
 
@@ -201,15 +213,7 @@ def test_pods_that_the_api_server_refuses_are_no_lack_of_machines() -> None:
 
 
 def test_a_conversion_may_take_longer_than_a_rung_is_tried() -> None:
-    world = a_world(
-        {"accelerator": "v5e", "topology": "2x2"},
-        {"accelerator": "v6e", "topology": "2x2"},
-        model="mistral-7b-v0.1",
-        engine={"type": "JetStreamMaxText", "image": "registry.example/maxtext:v1"},
-        weights={"cache": {"mode": "Bucket", "uri": "gs://weights/cache"}},
-        serviceAccountName="converter",
-        allowExperimental=True,
-    )
+    world = a_world_that_converts()
     world.start_converter()
     world.step()
     assert world.condition("CapacityReady")["reason"] == "WaitingForReplica"
@@ -333,15 +337,7 @@ def test_it_says_why_it_does_not_return() -> None:
 
 
 def test_a_conversion_on_a_lower_rung_is_not_broken_off_for_a_return() -> None:
-    world = a_world(
-        {"accelerator": "v5e", "topology": "2x2"},
-        {"accelerator": "v6e", "topology": "2x2"},
-        model="mistral-7b-v0.1",
-        engine={"type": "JetStreamMaxText", "image": "registry.example/maxtext:v1"},
-        weights={"cache": {"mode": "Bucket", "uri": "gs://weights/cache"}},
-        serviceAccountName="converter",
-        allowExperimental=True,
-    )
+    world = a_world_that_converts()
     waiting = world.start_converter(node="")
     stocked_out = autoscaler_event(waiting, "FailedScaleUp", STOCKED_OUT, world.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
     world.events.append(stocked_out)

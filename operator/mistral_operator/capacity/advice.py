@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mistral_operator.capacity.errors import CloudFinding, parse_quota
+from mistral_operator.planning.reservation import PROJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class _ReservationNamed:
 
 
 _RESERVATION: Final = re.compile(
-    r"projects/(?P<project>(?:[a-z0-9][-a-z0-9.]*:)?[a-z][-a-z0-9]*)/(?:zones/(?P<zone>[a-z]+-[a-z]+\d+-[a-z])/)?"
+    rf"projects/(?P<project>{PROJECT})/(?:zones/(?P<zone>[a-z]+-[a-z]+\d+-[a-z])/)?"
     r"reservations/(?P<name>[a-z][-a-z0-9]*)"
 )
 """Only what Google allows in such names: texts of Events may be anybody's, and people paste commands."""

@@ -64,7 +64,7 @@ class Sight:
 
     rung: str
     has_nodes: bool
-    """Every pod of it that there is has its node."""
+    """A pod of it has its node, or nodes are not what it lacks."""
     serving: frozenset[str]
     """The rungs on which a replica answers."""
     reason: str

@@ -6,7 +6,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import Cell, escape_markdown, gib, markdown_table
 from mistral_operator.cli.plan_grounds import assumptions, word_cluster
 from mistral_operator.cli.plan_view import COLUMNS, NOT_CHOSEN, option_row
-from mistral_operator.cli.plan_words import FIRST_IS_TAKEN, divide_memory, full_name, headline, word_cache, word_ladder
+from mistral_operator.cli.plan_words import LADDER_RULE, divide_memory, full_name, headline, word_cache, word_ladder
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Refusal
 
@@ -28,7 +28,7 @@ def markdown_plan(model: MistralModel, plan: Plan, assumption: Assumption) -> st
         "",
         *markdown_table(rows, COLUMNS),
         "",
-        FIRST_IS_TAKEN,
+        LADDER_RULE,
         "",
         *markdown_refusals(plan.refusals),
         *[f"- {escape_markdown(text)}" for text in assumptions(plan, assumption)],

@@ -9,7 +9,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import Cell, Style, bar, facts, gib, paint, seconds, table, text_width, wrap
 from mistral_operator.cli.plan_grounds import assumptions, word_cluster
 from mistral_operator.cli.plan_words import (
-    FIRST_IS_TAKEN,
+    LADDER_RULE,
     TIER_STYLES,
     divide_memory,
     full_name,
@@ -45,7 +45,7 @@ def tell_plan_in_short(model: MistralModel, plan: Plan) -> list[str]:
         "",
         paint(word_ladder(model), Style.TITLE),
         *_tell_options(plan.options),
-        *[paint(line, Style.QUIET) for line in wrap(FIRST_IS_TAKEN)],
+        *[paint(line, Style.QUIET) for line in wrap(LADDER_RULE)],
     ]
 
 

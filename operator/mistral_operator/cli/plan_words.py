@@ -184,7 +184,7 @@ def money(amount: Decimal, places: int = 2) -> str:
     return f"{amount:,.{places}f}"
 
 
-FIRST_IS_TAKEN: Final = "The operator begins with the first, and moves to the next one where there is no capacity."
+LADDER_RULE: Final = "The operator begins with the first, and moves to the next one where there is no capacity."
 _ORDERS: Final = {
     OptimizeFor.COST: "cheapest first",
     OptimizeFor.LATENCY: "fastest first, the cheapest of those that are about as fast",

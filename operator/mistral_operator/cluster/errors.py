@@ -79,6 +79,10 @@ class Invalid(ApiError):
     permanent = True
 
 
+UPGRADE: Final = "Apply the CustomResourceDefinitions of this version"
+"""What mends a definition that is older than the operator."""
+
+
 class Undeclared(Invalid):
     """The cluster's definition of this kind lacks fields of the object: it is older than this operator."""
 

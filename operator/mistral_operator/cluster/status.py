@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from mistral_operator.cluster.errors import Undeclared
+from mistral_operator.cluster.errors import UPGRADE, Undeclared
 
 Json = dict[str, Any]
 FieldPath = tuple[str, ...]
@@ -66,9 +66,10 @@ class StatusWriter:
                 self._warned.add((kind, path))
                 log.warning(
                     "The definition of %s in this cluster is older than this operator: it does not declare status.%s, "
-                    "which is left out. Apply the CustomResourceDefinitions of this version",
+                    "which is left out. %s",
                     kind,
                     ".".join(path),
+                    UPGRADE,
                 )
 
 

@@ -16,7 +16,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import GROUP
 from mistral_operator.cluster.apply import Applier, NameTaken
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.errors import ApiError, Forbidden, NamespaceTerminating, NotFound, Undeclared
+from mistral_operator.cluster.errors import UPGRADE, ApiError, Forbidden, NamespaceTerminating, NotFound, Undeclared
 from mistral_operator.cluster.kinds import MODEL, REVISION, SERVICE, WORKLOADS, find_kind, kind_of
 from mistral_operator.cluster.status import StatusWriter
 from mistral_operator.cluster.store import Key, Store
@@ -37,7 +37,6 @@ _NAME_TAKEN_RETRY_S: Final = 60.0
 """Nobody tells when somebody else's object has gone: it carries no label of ours, so it isn't watched."""
 _PATIENCE: Final = 3
 """After so many failures in a row a missing right is told in the status; sooner, it may be passing."""
-_UPGRADE: Final = "Apply the CustomResourceDefinitions of this version"
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +210,7 @@ class ModelReconciler:
         """The API server's schema would not let this in: it was stored under another version of the schema."""
         first: Mapping[str, Any] = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = f"{where}: {first['msg']}. {_UPGRADE}, then the object again."
+        message = f"{where}: {first['msg']}. {UPGRADE}, then the object again."
         log.error("Not a valid MistralModel: %s", message)
         self._recorder.record(body, "Warning", "Invalid", message)
         return _PERMANENT_RETRY_S
@@ -226,7 +225,7 @@ def _advice_on(error: ApiError) -> str:
     """What follows from a refusal, beside the API server's own words."""
     if not error.permanent:
         return ""
-    remedy = f". {_UPGRADE}" if isinstance(error, Undeclared) and GROUP in error.message else ""
+    remedy = f". {UPGRADE}" if isinstance(error, Undeclared) and GROUP in error.message else ""
     return f"{remedy}. Tried again every {_retry_s(error):.0f} s and after each change"
 
 

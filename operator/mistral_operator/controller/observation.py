@@ -7,7 +7,6 @@ from mistral_operator.api.names import (
     APP_INSTANCE_LABEL,
     CLAIM_LABEL,
     CONVERTER_ROLE,
-    DEFAULT_CLASS_ANNOTATION,
     MODEL_LABEL,
     ROLE_LABEL,
     SHAPE_LABEL,
@@ -28,6 +27,7 @@ from mistral_operator.cluster.kinds import (
     Kind,
 )
 from mistral_operator.cluster.store import Key, Meta, Rules, Store
+from mistral_operator.core.serving_class import is_default
 from mistral_operator.core.types import Observed
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile
@@ -156,7 +156,7 @@ def _class_index(model: Json) -> list[str]:
 
 
 def _default_index(serving_class: Json) -> list[str]:
-    return [str((serving_class["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION, ""))]
+    return ["true" if is_default(serving_class) else ""]
 
 
 def _uid_key(pod: Mapping[str, Any]) -> str:

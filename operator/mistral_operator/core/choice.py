@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.status import ModelStatus
@@ -106,11 +107,7 @@ def _stand(grounds: Grounds, held: Revision) -> Choice:
     """On the rung where the model is, or on the one whose turn it is now."""
     rungs, ruling, status = _read(grounds, held), grounds.ruling, grounds.status
     settled = bool(status.ready_replicas) or grounds.model.spec.suspend or grounds.model.spec.replicas == 0
-
-    def climb(rung: str) -> bool:
-        return settled and may_climb(ruling.model, held.plan, rungs, rung)
-
-    target = choose_rung(rungs, held.rung, climb, grounds.at)
+    target = choose_rung(rungs, held.rung, partial(may_climb, ruling.model, held.plan, rungs, settled), grounds.at)
     moved = held if target == held.rung else _move(grounds, held, target)
     if isinstance(moved, Revision):
         return Choice(_accept(moved.plan), _renumber(moved, grounds.history), _carry(rungs, moved))

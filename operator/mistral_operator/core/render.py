@@ -61,8 +61,7 @@ def _choose_turnover(
     model: MistralModel, revision: Revision, former: Sequence[Revision], situation: Situation
 ) -> Turnover:
     """How replicas of earlier revisions are followed; a ladder is climbed down without waiting for what has no node."""
-    leaving = situation.leaving_pods
-    if leaving and not any(pod.scheduled for pod in leaving):
+    if situation.leaving_pods and not situation.leaves_nodes:
         return Turnover.AT_ONCE
     if _shares_reservation(revision, former):
         return Turnover.ONE_LESS

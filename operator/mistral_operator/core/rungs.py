@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from mistral_operator.api.model import MistralModel
@@ -10,7 +12,7 @@ from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.api.status import ModelStatus, RungStatus
 from mistral_operator.capacity.ladder import Moment, Rung, RungState, Sight, choose_rung, judge_rungs, next_look_s
 from mistral_operator.core.revisions import History
-from mistral_operator.core.spend import count_affordable, may_surge
+from mistral_operator.core.spend import count_paid_replicas, may_surge
 from mistral_operator.manifests.inputs import hash_rung
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.types import Plan, PlanRefused
@@ -24,11 +26,16 @@ _NO_LACK: Final = frozenset({"WaitingForReplica", "WaitingForPods", "PodsRefused
 
 def read_rungs(model: MistralModel, status: ModelStatus, revision: Revision) -> tuple[Rung, ...]:
     """The ladder of a revision, with what the status tells of it. Of another ladder nothing is believed."""
-    names, inputs = revision.plan.rung_names, revision.inputs
-    own = {f"{model.metadata.name}-{digest}" for digest in (inputs, *(hash_rung(inputs, name) for name in names))}
-    told = status.capacity.options if status.plan and status.plan.revision in own and status.capacity else ()
+    told = status.capacity.options if status.capacity and _is_about(status, model, revision) else ()
     known = {rung.name: rung for rung in told}
-    return tuple(_read_rung(name, known) for name in names)
+    return tuple(_read_rung(name, known) for name in revision.plan.rung_names)
+
+
+def _is_about(status: ModelStatus, model: MistralModel, revision: Revision) -> bool:
+    """Whether the status was written on a rung of the same ladder, whose revision may be gone by now."""
+    told, inputs = status.plan.revision if status.plan else None, revision.inputs
+    digests = chain((inputs,), (hash_rung(inputs, name) for name in revision.plan.rung_names))
+    return any(told == f"{model.metadata.name}-{digest}" for digest in digests)
 
 
 def _read_rung(name: str, known: Mapping[str, RungStatus]) -> Rung:
@@ -55,18 +62,19 @@ def refuse_rung(rungs: Iterable[Rung], name: str, refusal: PlanRefused, at: Mome
     return tuple(refused if rung.name == name else rung for rung in rungs)
 
 
-def may_climb(model: MistralModel, plan: Plan, rungs: Iterable[Rung], rung: str) -> bool:
-    """Whether a rung's replicas can be built beside those that serve, so that nothing is interrupted or overspent."""
+def may_climb(model: MistralModel, plan: Plan, rungs: Iterable[Rung], settled: bool, rung: str) -> bool:
+    """Whether a rung's replicas can be built beside those that serve, so that nothing is interrupted or overspent.
+
+    `settled` says that a replica serves, or that none is wanted.
+    """
     rollout = model.spec.rollout
-    if rollout is not None and rollout.strategy is RolloutStrategy.RECREATE:
+    if not settled or (rollout is not None and rollout.strategy is RolloutStrategy.RECREATE):
         return False
     options = dict(zip(plan.rung_names, plan.options, strict=True))
     serving = [options[each.name].hourly_cost for each in rungs if each.state is RungState.ACTIVE]
-    asked = model.spec.replicas
-    after = count_affordable(model, options[rung].hourly_cost)
-    before = [count_affordable(model, cost) for cost in serving]
-    fewer = after is not None and after < min(asked, *(asked if count is None else count for count in (*before, None)))
-    return not fewer and may_surge(model, options[rung], serving)
+    most = min((count_paid_replicas(model, cost) for cost in serving), default=model.spec.replicas)
+    enough = count_paid_replicas(model, options[rung].hourly_cost) >= most
+    return enough and may_surge(model, options[rung], serving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +96,7 @@ def judge(situation: Situation, revision: Revision, history: History, rungs: tup
         return Ladder(rungs, sight.serving)
     judged = judge_rungs(rungs, sight, at)
     settled = bool(situation.ready_pods) or situation.wanted_replicas == 0
-
-    def climb(rung: str) -> bool:
-        return settled and may_climb(situation.model, revision.plan, judged, rung)
-
+    climb = partial(may_climb, situation.model, revision.plan, judged, settled)
     target = choose_rung(judged, revision.rung, climb, at)
     wait_s = next_look_s(judged, sight, at) if target == revision.rung else 0.0
     return Ladder(judged, sight.serving, climb(judged[0].name), wait_s)

@@ -64,7 +64,7 @@ class Ruling:
 def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
     """Find the class of a model among all classes of the cluster, as the API server has them, and apply it."""
     named = model.spec.serving_class_name
-    defaults = sorted((item for item in classes if _is_default(item)), key=_name)
+    defaults = sorted((item for item in classes if is_default(item)), key=_name)
     newest = max(defaults, key=_created, default=None)
     chosen = next((item for item in classes if _name(item) == named), None) if named else newest
     if chosen is None:
@@ -142,7 +142,8 @@ def _name(stored: Mapping[str, Any]) -> str:
     return str(stored["metadata"]["name"])
 
 
-def _is_default(stored: Mapping[str, Any]) -> bool:
+def is_default(stored: Mapping[str, Any]) -> bool:
+    """Whether a class, as the API server has it, is marked as the default."""
     return (stored["metadata"].get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
 
 

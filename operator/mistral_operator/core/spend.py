@@ -36,12 +36,9 @@ def count_wanted_replicas(model: MistralModel, revision: Revision, former: Seque
     if model.spec.suspend:
         return 0
     cost = revision.plan.chosen.hourly_cost
-    within = [each for each in former if _shares_workload(each.revision, revision)]
-    beside = sum((each.hourly_cost for each in former if each not in within and _costs(each, revision)), _NOTHING)
-    prices = [each.revision.plan.chosen.hourly_cost for each in within if not revision.spans_hosts]
-    dearest = max((cost, *(price for price in prices if price is not None))) if cost else cost
-    affordable = count_affordable(model, dearest, beside)
-    return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
+    within = [each.revision.plan.chosen.hourly_cost for each in former if _shares_workload(each.revision, revision)]
+    beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
+    return count_paid_replicas(model, _find_dearest(cost, within) if cost else cost, beside)
 
 
 def _shares_workload(earlier: Revision, revision: Revision) -> bool:
@@ -49,9 +46,24 @@ def _shares_workload(earlier: Revision, revision: Revision) -> bool:
     return not earlier.spans_hosts and not revision.spans_hosts
 
 
-def _costs(each: Standing, revision: Revision) -> bool:
+def _stands_beside(earlier: Revision, revision: Revision) -> bool:
     """Slices of the same hardware are taken over, not paid for twice."""
-    return not each.revision.spans_hosts or each.revision.claim_name != revision.claim_name
+    if _shares_workload(earlier, revision):
+        return False
+    return not earlier.spans_hosts or earlier.claim_name != revision.claim_name
+
+
+def _find_dearest(cost: Decimal, others: Iterable[Decimal | None]) -> Decimal:
+    """The highest of the prices that are known."""
+    return max((cost, *(price for price in others if price is not None)))
+
+
+def count_paid_replicas(
+    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
+) -> int:
+    """As many as the spec asks for, or as many of them as the spend limit pays for."""
+    affordable = count_affordable(model, replica_hourly_cost, spent_hourly)
+    return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
 
 
 def count_affordable(
@@ -75,5 +87,5 @@ def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decim
     extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
     if capacity.max_hourly_cost is None:
         return extra is None or cost <= extra
-    dearest = max((cost, *(price for price in beside if price is not None)))
-    return dearest * model.spec.replicas + cost <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)
+    worst = _find_dearest(cost, beside) * model.spec.replicas + cost
+    return worst <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)

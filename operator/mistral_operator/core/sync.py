@@ -240,7 +240,7 @@ def _find_unwanted(
     """What the model owns and no longer needs; a revision is needed as long as a pod of it is there."""
     kept = {(m["kind"], m["metadata"]["name"]) for m in manifests}
     kept |= {("ControllerRevision", f"{model.metadata.name}-{pod.revision}") for pod in situation.all_pods}
-    if not situation.current_replicas_answer and any(pod.scheduled for pod in situation.leaving_pods):
+    if not situation.current_replicas_answer and situation.leaves_nodes:
         # Another kind of workload serves until this one does.
         kept |= set(_name_workloads(model).items())
     for child in children:

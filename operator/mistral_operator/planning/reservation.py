@@ -7,10 +7,10 @@ from mistral_operator.api.capacity import CapacityOption
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused
 
 _NAME: Final = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_PROJECT: Final = r"(?:[a-z0-9][-a-z0-9.]*:)?[a-z][-a-z0-9]*"
-_SHARED: Final = re.compile(rf"projects/{_PROJECT}/reservations/{_NAME.pattern}")
+PROJECT: Final = r"(?:[a-z0-9][-a-z0-9.]*:)?[a-z][-a-z0-9]*"
+_SHARED: Final = re.compile(rf"projects/{PROJECT}/reservations/{_NAME.pattern}")
 _ZONAL: Final = re.compile(
-    rf"(?:.*/)?projects/(?P<project>{_PROJECT})/zones/(?P<zone>[-a-z0-9]+)/reservations/(?P<name>{_NAME.pattern})"
+    rf"(?:.*/)?projects/(?P<project>{PROJECT})/zones/(?P<zone>[-a-z0-9]+)/reservations/(?P<name>{_NAME.pattern})"
 )
 """What the Compute API calls it; GKE takes it without the zone."""
 

@@ -133,6 +133,11 @@ class Situation:
         return tuple(pod for pod in self.standing_hosts if pod.revision != self.revision)
 
     @property
+    def leaves_nodes(self) -> bool:
+        """Whether a leaving pod is on a node: nobody misses one that only waits for it."""
+        return any(pod.scheduled for pod in self.leaving_pods)
+
+    @property
     def cut_off(self) -> bool:
         """True when replicas answer, and no Service of the model leads to them."""
         return bool(self.ready_pods) and self.service is None

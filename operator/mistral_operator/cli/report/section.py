@@ -6,7 +6,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.output import Cell
 from mistral_operator.cli.plan_grounds import assumptions, word_cluster
 from mistral_operator.cli.plan_view import COLUMNS, option_row
-from mistral_operator.cli.plan_words import FIRST_IS_TAKEN, full_name, word_ladder
+from mistral_operator.cli.plan_words import LADDER_RULE, full_name, word_ladder
 from mistral_operator.cli.profile import Assumption
 from mistral_operator.cli.report.entry import Entry
 from mistral_operator.cli.report.markup import Html, join, tag
@@ -67,7 +67,7 @@ def _draw_ladder(model: MistralModel, options: Sequence[PlannedOption]) -> Html:
     cells = [option_row(number, option) for number, option in enumerate(options, 1)]
     columns = [Column(name or "rung", cell.right) for name, cell in zip(COLUMNS, cells[0], strict=True)]
     table = draw_table(columns, [[_draw_cell(cell) for cell in row] for row in cells], word_ladder(model))
-    return tag("div", tag("h3", "The ladder"), table, tag("p", FIRST_IS_TAKEN), class_="card ladder")
+    return tag("div", tag("h3", "The ladder"), table, tag("p", LADDER_RULE), class_="card ladder")
 
 
 def _draw_cell(cell: Cell) -> Html:
