@@ -75,6 +75,13 @@ class NodePoolClaimSpec(ApiType):
     )
 
     shape: ClaimShape = Field(description="What one node looks like.")
+    placement: Literal["WorkloadPolicy"] | None = Field(
+        None,
+        description=(
+            "What places the nodes of a slice: a workload policy of Compute Engine, which the operator makes and deletes"
+            " with the pool. GKE places other slices, and other pools need no placement, when left out."
+        ),
+    )
     consumption: Consumption = Field(description="How the capacity is bought.")
     reservation: Reservation | None = Field(
         None, description="Of which reservation the nodes are, with `consumption: Reservation`."
@@ -128,6 +135,9 @@ class NodePoolClaimStatus(ApiType):
         None, description="The generation of the spec that this status is about."
     )
     pool_name: _Word | None = Field(None, description="Name of the node pool in GKE.")
+    policy_name: _Word | None = Field(
+        None, description="Name of the workload policy in Compute Engine, for a slice that is placed by one."
+    )
     zone: Zone | None = Field(None, description="Zone of a slice, or in which it is being tried.")
     state: _Word | None = Field(None, description="State of the node pool as one CamelCase word.")
     users: Annotated[

@@ -7,6 +7,7 @@ from typing import Any
 
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.policies import PolicySpec, PolicyView
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolView
 
@@ -17,6 +18,8 @@ class Call(StrEnum):
     CREATE = "CREATE_NODE_POOL"
     RESIZE = "SET_NODE_POOL_AUTOSCALING"
     DELETE = "DELETE_NODE_POOL"
+    CREATE_POLICY = "CREATE_RESOURCE_POLICY"
+    DELETE_POLICY = "DELETE_RESOURCE_POLICY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Seen:
     facts: NodeFacts = field(default_factory=NodeFacts)
     unheard_s: float = 0.0
     """For so long the pool may still come of a create whose answer nobody heard."""
+    policy: PolicyView | CloudFinding | None = None
+    """The workload policy of the claim's name, or why it can't be read; looked at only while there is no pool."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
 
@@ -139,7 +144,30 @@ class DeletePool:
     """Why a pool that is wanted is deleted: it failed, and is made again after a while. None for a release."""
 
 
-Action = AddFinalizer | RemoveFinalizer | DeleteClaim | CreatePool | SetAutoscaling | DeletePool
+@dataclass(frozen=True, slots=True)
+class CreatePolicy:
+    """Create the workload policy, by which the node pool is placed."""
+
+    spec: PolicySpec
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePolicy:
+    """Delete the workload policy; nothing is placed by it any more."""
+
+    name: str
+
+
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | DeleteClaim
+    | CreatePool
+    | SetAutoscaling
+    | DeletePool
+    | CreatePolicy
+    | DeletePolicy
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
-from mistral_operator.capacity import claim_status
+from mistral_operator.capacity import claim_status, policy_steps
 from mistral_operator.capacity.advice import advise, cite
 from mistral_operator.capacity.claim_types import (
     Action,
@@ -30,6 +30,7 @@ from mistral_operator.capacity.claim_types import (
     SetAutoscaling,
 )
 from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.policy_steps import PolicyStep
 from mistral_operator.capacity.pools import differences, find_flaw, is_own, pool_name, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 from mistral_operator.capacity.slice_zone import choose_zone
@@ -151,11 +152,13 @@ def _retire(case: _Case) -> Decision:
 
 
 def _let_go(case: _Case) -> Decision:
-    """Remove the finalizer, unless a create whose answer was lost may still bring a pool."""
+    """Remove the finalizer, unless a create whose answer was lost may still bring a pool, or its policy is there."""
     if case.seen.unheard_s > 0:
         words = "A call to create the node pool may have had no answer; waits to see whether it took effect."
         wait_s = min(case.seen.unheard_s, case.settings.slowest_poll_s)
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=wait_s)
+    if step := policy_steps.dispose(case.claim, case.seen, case.settings.place):
+        return _take(case, step)
     words = f"GKE has no node pool {case.pool_name} of this claim; the claim is let go."
     return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer())
 
@@ -192,6 +195,13 @@ def _refuse_stranger(case: _Case) -> Decision | None:
         f" {pool.name} --cluster {place.cluster} --location {place.location} --project {place.project}`."
     )
     return Decision(ClaimState.REFUSED, "PoolNameTaken", words, requeue_after_s=case.settings.resync_s)
+
+
+def _prepare_policy(case: _Case) -> Decision | None:
+    if case.seen.pool is not None or not case.seen.users:
+        return None
+    step = policy_steps.prepare(case.claim, case.seen, case.settings.place)
+    return _take(case, step) if step else None
 
 
 def _create(case: _Case) -> Decision | None:
@@ -283,12 +293,22 @@ _POLICIES: Final[tuple[Callable[[_Case], Decision | None], ...]] = (
     _refuse_impossible,
     _hold,
     _refuse_stranger,
+    _prepare_policy,
     _create,
     _follow_provisioning,
     _replace_failed,
     _report_differences,
     _follow_pool,
 )
+
+
+def _take(case: _Case, step: PolicyStep) -> Decision:
+    """A step about the workload policy: its call, or the wait for it."""
+    if step.action is not None and step.call is not None:
+        return _call(case, step.call, step.action, step.state, step.reason, step.message)
+    wait_s = case.settings.resync_s if step.refused else case.settings.unsettled_s
+    last = step.finding or case.last_finding
+    return Decision(step.state, step.reason, step.message, degraded=last, requeue_after_s=wait_s)
 
 
 def _call(
@@ -299,9 +319,10 @@ def _call(
     if failure is not None:
         wait_s = (failure.retry_at - case.now).total_seconds()
         finding = failure.finding
-        if not finding.retryable and call is Call.CREATE:
+        if not finding.retryable and call in (Call.CREATE, Call.CREATE_POLICY):
             state = ClaimState.FAILED
-        told = f"{_tell(finding, case)} Tried again at {failure.retry_at:%H:%M:%S} UTC."
+        speaker = policy_steps.SPEAKER if call in (Call.CREATE_POLICY, Call.DELETE_POLICY) else "GKE"
+        told = f"{_tell(finding, case, speaker)} Tried again at {failure.retry_at:%H:%M:%S} UTC."
         told_reason = reason if ready else finding.reason
         return Decision(state, told_reason, told, ready=ready, degraded=finding, requeue_after_s=wait_s)
     last = case.last_finding
@@ -327,8 +348,8 @@ def _cause(pool: PoolView, case: _Case) -> CloudFinding:
     )
 
 
-def _tell(finding: CloudFinding, case: _Case) -> str:
-    return f"{cite(finding)} {advise(finding, case.settings.place)}".strip()
+def _tell(finding: CloudFinding, case: _Case, speaker: str = "GKE") -> str:
+    return f"{cite(finding, speaker)} {advise(finding, case.settings.place)}".strip()
 
 
 def _pool(case: _Case) -> PoolView:

@@ -165,7 +165,7 @@ def node_pool(spec: PoolSpec) -> Any:
         config=_node_config(spec),
         locations=list(spec.locations),
         autoscaling=_autoscaling(spec.bounds) if spec.bounds else None,
-        placement_policy=_placement(spec.slice_topology) if spec.slice_topology else None,
+        placement_policy=_placement(spec) if spec.slice_topology else None,
         # Google repairs no flex-start node: it ends, and the next one is asked for anew.
         management=container_v1.NodeManagement(auto_repair=not spec.max_run_s, auto_upgrade=True),
         max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=MAX_PODS_PER_NODE),
@@ -185,10 +185,15 @@ def _upgrade_settings(spec: PoolSpec) -> Any:
     return settings(strategy=_Strategy.SURGE, max_surge=0 if fixed else 1, max_unavailable=1 if fixed else 0)
 
 
-def _placement(topology: str) -> Any:
-    """What makes a multi-host slice of a pool: all its nodes close together, wired in this arrangement."""
-    compact = container_v1.NodePool.PlacementPolicy.Type.COMPACT
-    return container_v1.NodePool.PlacementPolicy(type_=compact, tpu_topology=topology)
+def _placement(spec: PoolSpec) -> Any:
+    """What makes a multi-host slice of a pool: all its nodes close together, wired in this arrangement.
+
+    A workload policy says by itself how close: GKE refuses COMPACT beside it, or makes a pool that fails.
+    """
+    placement = container_v1.NodePool.PlacementPolicy
+    if spec.placement_policy:
+        return placement(policy_name=spec.placement_policy, tpu_topology=spec.slice_topology)
+    return placement(type_=placement.Type.COMPACT, tpu_topology=spec.slice_topology)
 
 
 def _node_config(spec: PoolSpec) -> Any:
@@ -274,6 +279,7 @@ def pool_view(pool: Any) -> PoolView:
         reservation=", ".join(affinity.values) if specific else "",
         flex_start=bool(pool.config.flex_start),
         max_run_s=int(pool.config.max_run_duration.total_seconds()),
+        placement_policy=pool.placement_policy.policy_name.rpartition("/")[2],
     )
 
 

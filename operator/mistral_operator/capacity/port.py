@@ -70,6 +70,8 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    placement_policy: str = ""
+    """Workload policy of Compute Engine by which a slice is placed; empty where GKE places it by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class PoolView:
     flex_start: bool = False
     max_run_s: int = 0
     """Seconds after which nodes end; 0 for never."""
+    placement_policy: str = ""
+    """Name of the resource policy by which it is placed; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from mistral_operator.capacity.claim_types import (
     ClaimOutcome,
     ClaimSettings,
     ClaimUser,
+    CreatePolicy,
     CreatePool,
     DeleteClaim,
+    DeletePolicy,
     DeletePool,
     RemoveFinalizer,
     RunningOperation,
@@ -27,8 +29,9 @@ from mistral_operator.capacity.claim_types import (
 )
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.cloud import CloudPools
-from mistral_operator.capacity.errors import CloudError
-from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
+from mistral_operator.capacity.errors import CloudError, CloudFinding
+from mistral_operator.capacity.policies import PolicyView, needs_policy
+from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
@@ -119,6 +122,8 @@ class ClaimReconciler:
             found = await self._cloud.find(pool) if operation is None else None
         except CloudError as error:
             blind = error.finding
+        there = operation is not None or blind is not None or (found is not None and is_own(found, claim))
+        policy = None if there else await self._find_policy(claim)
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
         users, held_by = await self._find_users(claim)
         return Seen(
@@ -131,8 +136,17 @@ class ClaimReconciler:
             nodes=count_nodes(self._store, name),
             facts=self._facts(claim),
             unheard_s=unheard_s,
+            policy=policy,
             may_call=self._cloud.may_change,
         )
+
+    async def _find_policy(self, claim: NodePoolClaim) -> PolicyView | CloudFinding | None:
+        if not needs_policy(claim):
+            return None
+        try:
+            return await self._cloud.find_policy(pool_name(claim.metadata.name))
+        except CloudError as error:
+            return error.finding
 
     async def _find_users(self, claim: NodePoolClaim) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users; that there are none is believed only of a list that was just read from the API server."""
@@ -158,6 +172,10 @@ class ClaimReconciler:
                 return None  # Its deletionTimestamp brings it back, by the watch.
             case CreatePool(spec):
                 await self._cloud.create(spec)
+            case CreatePolicy(policy):
+                await self._cloud.create_policy(policy)
+            case DeletePolicy(name):
+                await self._cloud.delete_policy(name)
             case SetAutoscaling(name, bounds):
                 await self._cloud.resize(name, bounds)
             case DeletePool(name, cause):

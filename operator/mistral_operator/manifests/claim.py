@@ -26,6 +26,7 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
             **({"topology": option.topology} if option.topology else {}),
             **({"hosts": option.hosts} if option.hosts > 1 else {}),
         },
+        **({"placement": "WorkloadPolicy"} if option.placement_policy else {}),
         "consumption": option.consumption.value,
         **({"reservation": option.reservation} if option.reservation else {}),
         **({"maxRunDurationSeconds": option.max_run_s} if option.max_run_s else {}),

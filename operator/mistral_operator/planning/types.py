@@ -200,6 +200,8 @@ class PlannedOption:
     """Name of the reservation, or `projects/P/reservations/NAME` for one of another project; empty without one."""
     max_run_s: int = 0
     """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
+    placement_policy: bool = False
+    """Whether its slices are placed by a workload policy of Compute Engine."""
 
     @property
     def devices_per_host(self) -> int:
