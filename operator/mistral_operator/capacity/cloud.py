@@ -81,6 +81,7 @@ class CloudPools:
         """
         self._pools = pools
         self._policies = policies
+        self._listed_policies: frozenset[str] = frozenset()
         self._pace = pace or CloudPace()
         self._guard = guard
         self._clock = clock
@@ -198,7 +199,13 @@ class CloudPools:
 
     async def list_policies(self) -> tuple[PolicyView, ...]:
         """All resource policies of the region, ours and others'; none where there can't be any. Raises CloudError."""
-        return await self._policies.list_policies() if self._policies else ()
+        found = await self._policies.list_policies() if self._policies else ()
+        self._listed_policies = frozenset(policy.name for policy in found)
+        return found
+
+    def has_listed_policy(self, name: str) -> bool:
+        """Whether there was one of that name when all were last listed."""
+        return name in self._listed_policies
 
     async def create_policy(self, spec: PolicySpec) -> bool:
         """Create a workload policy. False when that failed; why is among the failures of the pool of that name."""

@@ -48,6 +48,11 @@ class Metrics:
             "Node pools that name a claim which isn't there, when all were last listed.",
             registry=self._registry,
         )
+        self.orphaned_policies = Gauge(
+            "mistral_operator_orphaned_policies",
+            "Workload policies that were made for a claim which isn't there, when all were last listed.",
+            registry=self._registry,
+        )
         self.loop_lag = Gauge(
             "mistral_operator_event_loop_lag_seconds",
             "By how much the event loop was late when last measured.",

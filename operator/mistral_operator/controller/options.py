@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mistral_operator import __version__
-from mistral_operator.planning.types import Settings
+from mistral_operator.planning.types import Provisioner, Settings
 
 _SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"
 
@@ -28,8 +28,12 @@ class RunOptions:
     cluster: str = ""
     zones: tuple[str, ...] = ()
     """Zones for node pools; empty: the cluster's own."""
+    provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
+    """What may make node pools; each needs rights of its own."""
     container_api: str = ""
     """Empty: Google. `http://host:port`: a simulated one."""
+    compute_api: str = ""
+    """The same for Compute Engine, which is not asked where GKE alone is simulated."""
     cloud_backoff_scale: float = 1.0
     """Multiplies the waits after refusals of the cloud; below 1 where the cloud is a simulated, faster one."""
     health_host: str = field(default_factory=find_health_host)

@@ -60,6 +60,7 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
         placement_policy=shape.placement_policy,
+        provisioner=task.provisioner,
     )
 
 
