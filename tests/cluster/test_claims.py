@@ -65,7 +65,9 @@ class Place:
         ) as pools:
             cloud = CloudPools(pools, pace=CloudPace(list_interval_s=0.5, backoff_scale=0.1))
             clouds = {Provisioner.CONTAINER_API: cloud}
-            orphans = OrphanWatch(store, clouds, found=claims.add, count=lambda _: None)
+            orphans = OrphanWatch(
+                store, clouds, cluster_uid="", found=claims.add, count=lambda _: None, count_policies=lambda _: None
+            )
             uid = await find_cluster_uid(self.client)
             reconciler = ClaimReconciler(
                 client=self.client,

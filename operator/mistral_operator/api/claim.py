@@ -1,5 +1,6 @@
 """NodePoolClaim: one node pool that is wanted, between models and the cloud."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -35,6 +36,12 @@ _Maker = Literal[
 """What `Auto` can come to."""
 _Word = Annotated[str, Field(max_length=256)]
 _Number = Annotated[int, Field(ge=0)]
+
+
+class Placement(StrEnum):
+    """What places the nodes of a pool, where GKE doesn't by itself."""
+
+    WORKLOAD_POLICY = "WorkloadPolicy"
 
 
 class ClaimAccelerator(ApiType):
@@ -80,11 +87,11 @@ class NodePoolClaimSpec(ApiType):
 
     provisioner: _Maker | None = Field(None, description="What makes the node pool. `ContainerAPI` when left out.")
     shape: ClaimShape = Field(description="What one node looks like.")
-    placement: Literal["WorkloadPolicy"] | None = Field(
+    placement: Placement | None = Field(
         None,
         description=(
-            "What places the nodes of a slice: a workload policy of Compute Engine, which the operator makes and deletes"
-            " with the pool. GKE places other slices, and other pools need no placement, when left out."
+            "What places the nodes of a slice: `WorkloadPolicy` is one of Compute Engine, which the operator makes"
+            " before the pool and deletes after it. GKE places the slice by itself when left out."
         ),
     )
     consumption: Consumption = Field(description="How the capacity is bought.")

@@ -9,7 +9,7 @@ import click
 from mistral_operator import __version__
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
-from mistral_operator.cli.place import take_endpoint
+from mistral_operator.cli.place import COMPUTE_OPTION, take_endpoint
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.place import UnknownPlaceError
@@ -36,13 +36,7 @@ _DEFAULT = RunOptions()
 @click.option(
     "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
 )
-@click.option(
-    "--compute-api",
-    callback=take_endpoint,
-    default="",
-    metavar="URL",
-    help="A simulated Compute Engine instead of Google's; beside a simulated GKE there is none without it.",
-)
+@COMPUTE_OPTION
 @click.option(
     "--cloud-backoff-scale",
     type=click.FloatRange(min=0),

@@ -43,20 +43,15 @@ class Metrics:
             ("resource",),
             registry=self._registry,
         )
-        self.orphaned_pools = Gauge(
-            "mistral_operator_orphaned_pools",
-            "Node pools that name a claim which isn't there, when all were last listed.",
-            registry=self._registry,
+        self.orphaned_pools = self._lone_gauge(
+            "orphaned_pools", "Node pools that name a claim which isn't there, when all were last listed."
         )
-        self.orphaned_policies = Gauge(
-            "mistral_operator_orphaned_policies",
+        self.orphaned_policies = self._lone_gauge(
+            "orphaned_policies",
             "Workload policies that were made for a claim which isn't there, when all were last listed.",
-            registry=self._registry,
         )
-        self.loop_lag = Gauge(
-            "mistral_operator_event_loop_lag_seconds",
-            "By how much the event loop was late when last measured.",
-            registry=self._registry,
+        self.loop_lag = self._lone_gauge(
+            "event_loop_lag_seconds", "By how much the event loop was late when last measured."
         )
         self._catalogue_valid = Gauge(
             "mistral_operator_catalogue_valid",
@@ -96,6 +91,9 @@ class Metrics:
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(f"mistral_operator_{name}", text, ("queue", label), registry=self._registry)
+
+    def _lone_gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"mistral_operator_{name}", text, registry=self._registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"mistral_operator_{name}", text, ("queue",), registry=self._registry)

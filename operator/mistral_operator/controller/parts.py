@@ -8,6 +8,7 @@ from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.clouds import Clouds
 from mistral_operator.capacity.node_facts import find_node_facts
 from mistral_operator.capacity.policies import WorkloadPolicies
 from mistral_operator.capacity.port import NodePools
@@ -110,16 +111,22 @@ def assemble(
         reflectors=_reflectors(client, store, comparison.request, metrics),
         comparison=comparison,
         watch=watch,
-        orphans=OrphanWatch(
-            store,
-            clouds,
-            cluster_uid=place.uid,
-            found=claim_queue.add,
-            count=metrics.orphaned_pools.set,
-            count_policies=metrics.orphaned_policies.set,
-        ),
+        orphans=_watch_orphans(store, clouds, place, claim_queue, metrics),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
+    )
+
+
+def _watch_orphans(
+    store: Store, clouds: Clouds, place: ClusterPlace, claim_queue: KeyedQueue[str], metrics: Metrics
+) -> OrphanWatch:
+    return OrphanWatch(
+        store,
+        clouds,
+        cluster_uid=place.uid,
+        found=claim_queue.add,
+        count=metrics.orphaned_pools.set,
+        count_policies=metrics.orphaned_policies.set,
     )
 
 
