@@ -95,13 +95,7 @@ def assemble(
         provisioner: _share_cloud(client, each, policies.get(provisioner), options)
         for provisioner, each in pools.items()
     }
-    claims = ClaimReconciler(
-        client=client,
-        store=store,
-        clouds=clouds,
-        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
-        facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
-    )
+    claims = _work_on_claims(client, store, clouds, place, knowledge)
     return Parts(
         store=store,
         knowledge=knowledge,
@@ -114,6 +108,18 @@ def assemble(
         orphans=_watch_orphans(store, clouds, place, claim_queue, metrics),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
+    )
+
+
+def _work_on_claims(
+    client: ApiClient, store: Store, clouds: Clouds, place: ClusterPlace, knowledge: Knowledge
+) -> ClaimReconciler:
+    return ClaimReconciler(
+        client=client,
+        store=store,
+        clouds=clouds,
+        settings=ClaimSettings(place=place, idle_after_s=knowledge.settings.claim_idle_after_s),
+        facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
     )
 
 
