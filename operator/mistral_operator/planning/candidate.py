@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from mistral_operator.api.model import OptimizeFor
-from mistral_operator.api.pod import PodResources
+from mistral_operator.api.pod import PodResources, Toleration
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
+from mistral_operator.planning.nodes import NodeGroup
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
@@ -38,6 +40,10 @@ class Task:
     terms: Terms = NO_TERMS
     """Of the model's serving class."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
+    nodes: tuple[NodeGroup, ...] | None = None
+    """Nodes that are there and that the model selects; None where nothing is known of them."""
+    tolerations: tuple[Toleration, ...] = ()
+    """Of the model's pods, beside the one for their devices."""
 
     @property
     def region(self) -> str:
@@ -54,10 +60,16 @@ class Candidate:
     """As the machine has it: a part of one where machines share it."""
     shape: MachineShape
     runtime: Runtime
+    group: NodeGroup | None = None
+    """Nodes that are there and have this; None for machines that are made."""
+    part: Fraction = Fraction(1)
+    """Of a node that is there."""
 
     @property
     def name(self) -> str:
         """Stable and readable."""
+        if self.group is not None:
+            return f"{self.shape.machine_type}-x{self.shape.devices}-existing".lower()
         topology = f"-{self.shape.topology}" if self.shape.hosts > 1 else ""
         return f"{self.shape.machine_type}{topology}-{self.wish.consumption.value.lower()}"
 
@@ -67,6 +79,8 @@ class Candidate:
         machine = (
             self.shape.machine_type if self.shape.hosts == 1 else f"{self.shape.hosts} × {self.shape.machine_type}"
         )
+        if self.group is not None:
+            machine = f"node {self.shape.machine_type}"
         count = self.shape.total_devices if self.shape.share == 1 else self.shape.share
         hardware = f"{count} × {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
         return f"{hardware}, {self.runtime.demand.precision}"
@@ -75,12 +89,12 @@ class Candidate:
 def list_candidates(task: Task, wish: Wish) -> Iterator[Candidate]:
     """Every machine of every accelerator with each engine of its kind."""
     for accelerator in task.catalogue.accelerators.values():
-        for runtime in _runtimes_for(task, accelerator):
+        for runtime in runtimes_for(task, accelerator):
             for shape in accelerator.machines:
                 yield Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
 
 
-def _runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
+def runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
     """For each engine of the accelerator's kind, the first checkpoint whose numbers it can hold, else the first."""
     usable: dict[str, Runtime] = {}
     for runtime in task.runtimes:
