@@ -1,7 +1,7 @@
 """What is weighed: one machine or slice, bought in one way, with the engine and checkpoint that would run there."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
-from mistral_operator.planning.nodes import NodeGroup
+from mistral_operator.planning.nodes import ZONE_LABEL, NodeGroup
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
@@ -42,6 +42,8 @@ class Task:
     provisioner: Provisioner = Provisioner.CONTAINER_API
     nodes: tuple[NodeGroup, ...] | None = None
     """Nodes that are there and that the model selects; None where nothing is known of them."""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """By which labels the user selects them, beside those of the pods."""
     tolerations: tuple[Toleration, ...] = ()
     """Of the model's pods, beside the one for their devices."""
 
@@ -111,7 +113,10 @@ def price_candidate(task: Task, candidate: Candidate) -> tuple[Decimal | None, s
     """What one replica costs an hour, all its machines together, and where the price comes from."""
     shape = candidate.shape
     price, note = price_machine(candidate.accelerator, shape, candidate.wish.consumption, task.region, task.settings)
-    return (None if price is None else price * shape.hosts), note
+    part = candidate.part
+    if part != 1 and price is not None:
+        note = f"{part} of a node; {note}"
+    return (None if price is None else price * shape.hosts * part.numerator / part.denominator), note
 
 
 def zones_of(task: Task, candidate: Candidate) -> tuple[str, ...]:
@@ -121,6 +126,10 @@ def zones_of(task: Task, candidate: Candidate) -> tuple[str, ...]:
 
 def usable_zones(task: Task, candidate: Candidate) -> tuple[str, ...]:
     """Which zones would do: what the user wrote, else the cluster's zones that list the accelerator."""
+    if task.provisioner is Provisioner.EXISTING:
+        zone = candidate.group.label(ZONE_LABEL) if candidate.group else ""
+        # A class that limits zones must be kept; else pods may run wherever such nodes are.
+        return candidate.wish.zones or ((zone,) if zone and task.terms.zones else ())
     listed = candidate.accelerator.zones
     here = tuple(zone for zone in task.cluster.zones if zone in listed) if listed else task.cluster.zones
     return candidate.wish.zones or here

@@ -1,4 +1,4 @@
-"""Nodes that are there as hardware to plan for: whole, or for GPUs a part of their devices. Nothing is made or bought."""
+"""Nodes that are there as hardware to plan for: whole, or for GPUs a part of their devices. Nothing is made."""
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -74,7 +74,9 @@ def _find_absence(spec: MistralModelSpec, task: Task, wish: Wish, field: str) ->
     if not known:
         return PlanRefused("UnknownHardware", _explain_unknown(task, selector))
     offered = {text for group, item in known for text in _describe_group(group, item, task.catalogue)}
-    if not any(not wish.mismatch(item, shape) for group, item in known for shape, _ in list_shapes(group, item, task.catalogue)):
+    if not any(
+        not wish.mismatch(item, shape) for group, item in known for shape, _ in list_shapes(group, item, task.catalogue)
+    ):
         return PlanRefused(
             "NoNodesMatch",
             f"no node that is there is what {field} asks for; there are {'; '.join(sorted(offered)[:_MOST_TOLD])}",
@@ -158,9 +160,7 @@ def _find_slices(group: NodeGroup, accelerator: Accelerator) -> Iterator[Machine
     yield from alike[:1]
 
 
-def _take(
-    group: NodeGroup, shape: MachineShape, count: int, total: int, share: Fraction = Fraction(1)
-) -> MachineShape:
+def _take(group: NodeGroup, shape: MachineShape, count: int, total: int, share: Fraction = Fraction(1)) -> MachineShape:
     """The shape with its part of what the node leaves to pods."""
     whole = max(1, total)
     return MachineShape(
@@ -188,12 +188,15 @@ def check_nodes(task: Task, candidate: Candidate) -> Misfit | None:
         return Misfit("ConsumptionDiffers", f"the nodes are {is_}{'' if group.spot else ' spot'}; {write}")
     zone = group.label(ZONE_LABEL)
     if wish.zones and zone not in wish.zones:
-        return Misfit("NotInZone", f"the nodes are in {zone or 'no zone that they name'}; write that, or leave zones out")
+        return Misfit(
+            "NotInZone", f"the nodes are in {zone or 'no zone that they name'}; write that, or leave zones out"
+        )
     architecture = group.label(ARCHITECTURE_LABEL)
     if architecture not in ("", "amd64"):
         return Misfit(
             "NeedsArm64Image",
-            f"the nodes are {architecture}, and no image of {candidate.runtime.engine.engine.name} is known to run there",
+            f"the nodes are {architecture}, and no image of {candidate.runtime.engine.engine.name} is known to run on"
+            " that",
         )
     taint = find_untolerated(group.taints, task.tolerations, candidate.accelerator.resource)
     if taint:
@@ -204,12 +207,6 @@ def check_nodes(task: Task, candidate: Candidate) -> Misfit | None:
     return None
 
 
-def zones_there(task: Task, candidate: Candidate) -> tuple[str, ...]:
-    """Zones that pods are held to: those that were asked for, else that of the nodes if a class limits zones."""
-    zone = candidate.group.label(ZONE_LABEL) if candidate.group else ""
-    return candidate.wish.zones or ((zone,) if zone and task.terms.zones else ())
-
-
 def label_nodes(task: Task, candidate: Candidate) -> dict[str, str]:
     """By which labels the pods of a replica find such nodes."""
     group, wish, accelerator = candidate.group, candidate.wish, candidate.accelerator
@@ -217,12 +214,12 @@ def label_nodes(task: Task, candidate: Candidate) -> dict[str, str]:
     if group is None:
         on_gke = task.cluster.provider == _GKE
         hardware = _name_as_gke(accelerator, candidate.shape) if on_gke else {}
-        return {**hardware, **pinned}
+        return {**task.node_selector, **hardware, **pinned}
     found = find_hardware_label(dict(group.labels))
     hardware = dict([found]) if found else {}
     if TPU_LABEL in hardware:
         hardware = _name_as_gke(accelerator, candidate.shape)
-    return {**hardware, **pinned}
+    return {**task.node_selector, **hardware, **pinned}
 
 
 def _name_as_gke(accelerator: Accelerator, shape: MachineShape) -> dict[str, str]:
@@ -236,8 +233,8 @@ def note_nodes(candidate: Candidate) -> Iterator[str]:
     """What should be known of a replica on nodes that the operator doesn't make."""
     if candidate.group is None:
         yield (
-            f"no {candidate.shape.machine_type} is there yet, so nothing of it could be checked: a pool that has it must"
-            " grow for the pods"
+            f"no {candidate.shape.machine_type} is there yet, so nothing of it could be checked: a pool that has it"
+            " must grow for the pods"
         )
     else:
         label = find_hardware_label(dict(candidate.group.labels))

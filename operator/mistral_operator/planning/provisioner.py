@@ -67,6 +67,12 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             f"a slice of {shape.hosts} machines needs a node pool of its own, which {provisioner.value} doesn't make;"
             f" write {_FIELD}: ContainerAPI, or hardware of one machine",
         )
+    if provisioner is Provisioner.EXISTING and consumption in (Consumption.FLEX_START, Consumption.RESERVATION):
+        return Misfit(
+            "NothingIsBought",
+            f"with {_FIELD}: Existing the nodes are there, however they were bought, and {consumption.value} has no"
+            " meaning; leave consumption out, or write ContainerAPI",
+        )
     if provisioner is Provisioner.CONFIG_CONNECTOR and consumption is Consumption.FLEX_START:
         return Misfit(
             "FlexStartNeedsContainerApi",
