@@ -1,7 +1,7 @@
 """The operator's parts and how they are put together. Nothing runs yet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
@@ -18,6 +18,7 @@ from mistral_operator.controller.claims import ClaimReconciler
 from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.existing_nodes import ExistingNodes
 from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.models import ModelReconciler
@@ -39,7 +40,9 @@ _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
     (SERVING_CLASS, "", ""),
     (EVENT, "", AUTOSCALER_EVENTS),
 )
-"""Kind, label selector and field selector of what is reflected: never the whole cluster's pods or nodes."""
+"""Kind, label selector and field selector of what is reflected: never the whole cluster's pods or nodes. Where nodes
+may be used that are there already, those with accelerators are reflected too: `existing_nodes`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Parts:
     knowledge: Knowledge
     router: Router
     profile: LiveProfile
+    existing: ExistingNodes | None
+    """None where nothing may run on nodes that the operator didn't make."""
     recorder: Recorder
     reflectors: tuple[Reflector, ...]
     comparison: Comparison
@@ -78,12 +83,13 @@ def assemble(
         client, store, (MODEL, CLAIM), interval_s=options.resync_s, metrics=metrics, on_resync=_resync(router, watch)
     )
     knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
+    existing = _watch_existing(client, profile, comparison.request, metrics)
     models = ModelReconciler(
         client,
         store,
         recorder,
         knowledge=knowledge,
-        cluster=lambda: profile.current,
+        cluster=lambda: replace(profile.current, nodes=existing.groups) if existing else profile.current,
         failures=model_queue.failures,
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
@@ -95,6 +101,7 @@ def assemble(
         clouds=clouds,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
+        existing=(lambda: existing.nodes) if existing else None,
     )
     return Parts(
         store=store,
@@ -102,7 +109,11 @@ def assemble(
         router=router,
         profile=profile,
         recorder=recorder,
-        reflectors=_reflectors(client, store, comparison.request, metrics),
+        reflectors=(
+            *_reflectors(client, store, comparison.request, metrics),
+            *(existing.reflectors if existing else ()),
+        ),
+        existing=existing,
         comparison=comparison,
         watch=watch,
         orphans=OrphanWatch(store, clouds, found=claim_queue.add, count=metrics.orphaned_pools.set),
@@ -115,6 +126,14 @@ def _share_cloud(client: ApiClient, pools: NodePools, options: RunOptions) -> Cl
     """Changes the cloud only while this process may write to the API server, too."""
     pace = CloudPace(backoff_scale=options.cloud_backoff_scale)
     return CloudPools(pools, pace=pace, guard=lambda: client.before_write())
+
+
+def _watch_existing(
+    client: ApiClient, profile: LiveProfile, on_reconnect: Callable[[], None], metrics: Metrics
+) -> ExistingNodes | None:
+    if Provisioner.EXISTING not in profile.current.provisioners:
+        return None
+    return ExistingNodes(client, on_reconnect=on_reconnect, on_restart=metrics.count_restart)
 
 
 def _reflectors(

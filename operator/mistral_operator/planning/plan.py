@@ -15,7 +15,7 @@ from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.existing import check_there, select_groups
 from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
-from mistral_operator.planning.provisioner import resolve_provisioner
+from mistral_operator.planning.provisioner import note_provisioner, resolve_provisioner
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
 from mistral_operator.planning.terms import NO_TERMS, Terms, hold_to_terms
@@ -168,7 +168,10 @@ def _build_plan(
         license_id=entry.license.id,
         options=options,
         refusals=refusals,
-        notes=tuple(note_plan(weights, engine, task.terms)),
+        notes=(
+            *note_provisioner(spec, task.cluster, task.provisioner),
+            *note_plan(weights, engine, task.terms),
+        ),
         weights_precision=weights.precision,
         engine_env=engine.env,
         engine_model=engine.model_name,
