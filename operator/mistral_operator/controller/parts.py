@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
@@ -30,7 +31,7 @@ from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.controller.watch import OwnKindsWatch
 from mistral_operator.controller.workers import Workers
-from mistral_operator.planning.types import Provisioner
+from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 _CLAIM_WORKERS: Final = 4
 _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
@@ -84,16 +85,8 @@ def assemble(
     )
     knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
     existing = _watch_existing(client, profile, comparison.request, metrics)
-    models = ModelReconciler(
-        client,
-        store,
-        recorder,
-        knowledge=knowledge,
-        cluster=lambda: replace(profile.current, nodes=existing.groups) if existing else profile.current,
-        failures=model_queue.failures,
-        others_wait=lambda: len(model_queue) > 0,
-        on_ghost=comparison.request,
-    )
+    cluster = partial(_profile, profile, existing)
+    models = _model_reconciler(client, store, recorder, knowledge, cluster, model_queue, comparison.request)
     clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
     claims = ClaimReconciler(
         client=client,
@@ -109,16 +102,34 @@ def assemble(
         router=router,
         profile=profile,
         recorder=recorder,
-        reflectors=(
-            *_reflectors(client, store, comparison.request, metrics),
-            *(existing.reflectors if existing else ()),
-        ),
+        reflectors=_reflectors(client, store, existing, comparison.request, metrics),
         existing=existing,
         comparison=comparison,
         watch=watch,
         orphans=OrphanWatch(store, clouds, found=claim_queue.add, count=metrics.orphaned_pools.set),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
+    )
+
+
+def _model_reconciler(
+    client: ApiClient,
+    store: Store,
+    recorder: Recorder,
+    knowledge: Knowledge,
+    cluster: Callable[[], ClusterProfile],
+    queue: KeyedQueue[Key],
+    on_ghost: Callable[[], None],
+) -> ModelReconciler:
+    return ModelReconciler(
+        client,
+        store,
+        recorder,
+        knowledge=knowledge,
+        cluster=cluster,
+        failures=queue.failures,
+        others_wait=lambda: len(queue) > 0,
+        on_ghost=on_ghost,
     )
 
 
@@ -136,11 +147,20 @@ def _watch_existing(
     return ExistingNodes(client, on_reconnect=on_reconnect, on_restart=metrics.count_restart)
 
 
+def _profile(profile: LiveProfile, existing: ExistingNodes | None) -> ClusterProfile:
+    """The cluster as it is now, with the nodes that are there if anything may run on them."""
+    return replace(profile.current, nodes=existing.groups) if existing else profile.current
+
+
 def _reflectors(
-    client: ApiClient, store: Store, on_reconnect: Callable[[], None], metrics: Metrics
+    client: ApiClient,
+    store: Store,
+    existing: ExistingNodes | None,
+    on_reconnect: Callable[[], None],
+    metrics: Metrics,
 ) -> tuple[Reflector, ...]:
     EventBound(store)  # Lives as long as the store, whose listener it is.
-    return tuple(
+    own = (
         Reflector(
             client,
             store[kind],
@@ -152,6 +172,7 @@ def _reflectors(
         )
         for kind, labels, fields in _REFLECTED
     )
+    return (*own, *(existing.reflectors if existing else ()))
 
 
 def _resync(router: Router, watch: OwnKindsWatch) -> Callable[[int], None]:
