@@ -16,7 +16,7 @@ NO_POOL_OF_OURS = {"key": "serving.mistral-operator.dev/shape", "operator": "Doe
 
 def a_world(*nodes: NodeGroup, **spec: Any) -> World:
     cluster = replace(CLUSTER, provisioners=tuple(Provisioner), nodes=nodes)
-    capacity = {"provisioner": "Existing", "nodeSelector": {"team": "search"}, **spec.pop("capacity", {})}
+    capacity = {"provisioner": "Existing", "nodes": {"selector": {"team": "search"}}, **spec.pop("capacity", {})}
     return World(model=make_model(capacity=capacity, **spec), cluster=cluster)
 
 

@@ -149,17 +149,13 @@ BROKEN_RULES: dict[str, tuple[Json, str]] = {
         model({"pod": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}),
         "write capacity.options[].devices",
     ),
-    "nodes that are selected for those that are made": (
-        model({"capacity": {"nodeSelector": {"team": "search"}}}),
-        "write provisioner: Existing with it",
-    ),
     "nodes that are selected by a key of ours": (
-        model({"capacity": {"provisioner": "Existing", "nodeSelector": {"serving.mistral-operator.dev/shape": "x"}}}),
-        "capacity.nodeSelector: keys of serving.mistral-operator.dev belong to the operator",
+        model({"capacity": {"nodes": {"selector": {"serving.mistral-operator.dev/shape": "x"}}}}),
+        "capacity.nodes.selector: keys of serving.mistral-operator.dev belong to the operator",
     ),
     "nodes that are selected by what is no key": (
-        model({"capacity": {"provisioner": "Existing", "nodeSelector": {"a b": "x"}}}),
-        "capacity.nodeSelector: a key is a name",
+        model({"capacity": {"nodes": {"selector": {"a b": "x"}}}}),
+        "capacity.nodes.selector: a key is a name",
     ),
     "a resource label in capitals": (
         model({"resourceLabels": {"Team": "search"}}),
@@ -182,9 +178,8 @@ VALID: dict[str, Json] = {
             "nodeSelector": {"kubernetes.io/arch": "amd64"},
         }
     }),
-    "a machine type of another cloud": model(option(machineType="Standard_ND96isr_H100_v5")),
     "nodes that are there": model(
-        {"capacity": {"provisioner": "Existing", "nodeSelector": {"cloud.google.com/gke-nodepool": "gpus"}}}
+        {"capacity": {"provisioner": "Existing", "nodes": {"selector": {"cloud.google.com/gke-nodepool": "gpus"}}}}
     ),
     "a key as long as may be": model({"pod": {"labels": {f"{'a' * 253}/{'b' * 63}": "x"}}}),
     "every kind of toleration": model({

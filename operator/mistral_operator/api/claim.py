@@ -50,7 +50,9 @@ class ClaimAccelerator(ApiType):
 class ClaimShape(ApiType):
     """What one node looks like."""
 
-    machine_type: MachineType = Field(description="GKE machine type.")
+    machine_type: MachineType = Field(
+        "", description="GKE machine type. Left out for nodes that are there and of none."
+    )
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
     topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
     hosts: Annotated[Count, Field(ge=2, le=MAX_SLICE_HOSTS)] | None = Field(
@@ -92,17 +94,6 @@ class NodePoolClaimSpec(ApiType):
             "spec can't be changed, because node pools can't and the name is a hash of it; delete the claim, and it is"
             " made again as its models need it",
             lambda _: True,  # Offline there is no earlier one.
-        ),
-        Rule(
-            "has(self.nodes) == (has(self.provisioner) && self.provisioner == 'Existing')",
-            "spec.nodes says which nodes that are there may be used, with provisioner: Existing and no other; write"
-            " both or neither",
-            lambda spec: (spec.nodes is not None) == (spec.provisioner is Provisioner.EXISTING),
-        ),
-        Rule(
-            "(has(self.zones) && self.zones.size() > 0) || (has(self.provisioner) && self.provisioner == 'Existing')",
-            "spec.zones says where nodes are made; write one at least, such as us-central1-a",
-            lambda spec: bool(spec.zones) or spec.provisioner is Provisioner.EXISTING,
         ),
     )
 

@@ -1,5 +1,8 @@
 """The NodePoolClaim that an option of a plan needs: the same for every model that can share the pool."""
 
+import re
+
+from mistral_operator.api.capacity import MACHINE_TYPE_PATTERN
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANAGED_BY_LABEL
 from mistral_operator.api.pod import Pod
@@ -27,7 +30,7 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
         # Left out where it is the container API, so that claims of earlier versions are still the same ones.
         **({} if provisioner is Provisioner.CONTAINER_API else {"provisioner": provisioner.value}),
         "shape": {
-            "machineType": option.machine_type,
+            **({"machineType": option.machine_type} if _is_googles(option) else {}),
             "accelerator": {"type": option.accelerator_label, "count": option.devices_per_host},
             **({"topology": option.topology} if option.topology else {}),
             **({"hosts": option.hosts} if option.hosts > 1 else {}),
@@ -50,6 +53,12 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
         "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGED_BY}},
         "spec": spec,
     }
+
+
+def _is_googles(option: PlannedOption) -> bool:
+    """Nodes that are there may be of any machine type, or say of none."""
+    made = option.provisioner is not Provisioner.EXISTING
+    return made or re.fullmatch(MACHINE_TYPE_PATTERN, option.machine_type) is not None
 
 
 def _name_hardware(option: PlannedOption) -> str:

@@ -27,7 +27,7 @@ from mistral_operator.planning.nodes import (
     find_untolerated,
     write_labels,
 )
-from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused
+from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
 from mistral_operator.planning.wishes import Wish
 
 _MOST_TOLD: Final = 4
@@ -36,8 +36,24 @@ _GKE: Final = "GKE"
 
 def read_selector(spec: MistralModelSpec) -> dict[str, str]:
     """The labels that a user asks of nodes, in either place."""
-    own = spec.capacity.node_selector if spec.capacity else {}
-    return {**(spec.pod or Pod()).node_selector, **own}
+    return {**(spec.pod or Pod()).node_selector, **own_selector(spec)}
+
+
+def own_selector(spec: MistralModelSpec) -> dict[str, str]:
+    """The labels of `spec.capacity.nodes`."""
+    nodes = spec.capacity.nodes if spec.capacity else None
+    return nodes.selector if nodes else {}
+
+
+def check_unused(spec: MistralModelSpec, provisioner: Provisioner) -> PlanRefused | None:
+    """Nodes that are selected and wouldn't be used are a mistake."""
+    if provisioner is Provisioner.EXISTING or spec.capacity is None or spec.capacity.nodes is None:
+        return None
+    return PlanRefused(
+        "NodesNotUsed",
+        f"spec.capacity.nodes selects nodes that are there, and {provisioner.value} makes others; write provisioner:"
+        " Existing with it, or remove it",
+    )
 
 
 def select_groups(spec: MistralModelSpec, cluster: ClusterProfile) -> tuple[NodeGroup, ...] | None:

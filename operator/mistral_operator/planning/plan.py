@@ -12,7 +12,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Task
 from mistral_operator.planning.choose import choose
 from mistral_operator.planning.estimate import mark_price
-from mistral_operator.planning.existing import check_there, select_groups
+from mistral_operator.planning.existing import check_there, check_unused, own_selector, select_groups
 from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.provisioner import note_provisioner, resolve_provisioner
@@ -126,6 +126,9 @@ def prepare(
     provisioner = resolve_provisioner(spec, cluster, terms)
     if isinstance(provisioner, PlanRefused):
         return provisioner
+    unused = check_unused(spec, provisioner)
+    if unused:
+        return unused
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
     task = Task(
         model=entry,
@@ -141,7 +144,7 @@ def prepare(
         terms=terms,
         provisioner=provisioner,
         nodes=select_groups(spec, cluster) if provisioner is Provisioner.EXISTING else None,
-        node_selector=spec.capacity.node_selector if spec.capacity else {},
+        node_selector=own_selector(spec),
         tolerations=spec.pod.tolerations if spec.pod else (),
     )
     return task, runtimes

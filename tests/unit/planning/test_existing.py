@@ -25,7 +25,7 @@ def a_cluster(*nodes: NodeGroup, provider: str = "GKE") -> ClusterProfile:
 
 
 def answer(
-    *nodes: NodeGroup,
+    *there: NodeGroup,
     cluster: ClusterProfile | None = None,
     terms: Terms = NO_TERMS,
     settings: Settings = SETTINGS,
@@ -34,18 +34,18 @@ def answer(
 ) -> Plan | PlanRefused:
     written = make_model(capacity={"provisioner": "Existing", **capacity}, **(spec or {}))
     model = MistralModel.model_validate(written)
-    return plan_model(model, CATALOGUE, cluster or a_cluster(*nodes), settings, terms=terms)
+    return plan_model(model, CATALOGUE, cluster or a_cluster(*there), settings, terms=terms)
 
 
-def chosen(*nodes: NodeGroup, **asked: Any) -> PlannedOption:
-    found = answer(*nodes, **asked)
+def chosen(*there: NodeGroup, **asked: Any) -> PlannedOption:
+    found = answer(*there, **asked)
     assert isinstance(found, Plan), found
     assert plan_from_dict(plan_to_dict(found)) == found
     return found.chosen
 
 
-def refusal(*nodes: NodeGroup, **asked: Any) -> PlanRefused:
-    found = answer(*nodes, **asked)
+def refusal(*there: NodeGroup, **asked: Any) -> PlanRefused:
+    found = answer(*there, **asked)
     assert isinstance(found, PlanRefused), found
     return found
 
@@ -96,13 +96,13 @@ def test_an_unknown_price_is_unknown_and_no_limit_can_be_kept() -> None:
 def test_only_selected_nodes_are_looked_at() -> None:
     labels = gke_labels("g2-standard-24", team="search")
     two = a_group(labels, devices=2, cpu="23", memory="88Gi")
-    assert chosen(a_group(), two, nodeSelector={"team": "search"}).machine_type == "g2-standard-24"
+    assert chosen(a_group(), two, nodes={"selector": {"team": "search"}}).machine_type == "g2-standard-24"
     with_pod = chosen(a_group(), two, spec={"pod": {"nodeSelector": {"team": "search"}}})
     assert with_pod.machine_type == "g2-standard-24"
 
 
 def test_where_none_is_selected_the_missing_label_is_named() -> None:
-    found = refusal(a_group(), nodeSelector={"team": "search", "cloud.google.com/gke-nodepool": "gpus"})
+    found = refusal(a_group(), nodes={"selector": {"team": "search", "cloud.google.com/gke-nodepool": "gpus"}})
     assert found.reason == "NoNodesMatch"
     assert "labels cloud.google.com/gke-nodepool=gpus, team=search" in found.message
     assert "`kubectl label node NODE team=search`" in found.message
@@ -125,7 +125,7 @@ def test_nodes_that_were_never_read_are_unknown_rather_than_absent() -> None:
 
 @pytest.mark.parametrize("nodes", [(), (a_group(),)])
 def test_a_machine_type_that_no_node_has_is_planned_unchecked(nodes: tuple[NodeGroup, ...]) -> None:
-    option = chosen(*nodes, options=[{"machineType": "g2-standard-24"}], nodeSelector={"team": "search"})
+    option = chosen(*nodes, options=[{"machineType": "g2-standard-24"}], nodes={"selector": {"team": "search"}})
     assert (option.machine_type, option.devices) == ("g2-standard-24", 2)
     assert option.node_labels == {
         "cloud.google.com/gke-accelerator": "nvidia-l4",
@@ -135,13 +135,19 @@ def test_a_machine_type_that_no_node_has_is_planned_unchecked(nodes: tuple[NodeG
     assert any("nothing of it could be checked" in note for note in option.notes)
 
 
-def test_a_machine_type_of_another_cloud_may_be_written_where_a_node_has_it() -> None:
+def test_a_machine_type_of_another_cloud_is_told_and_selected_by_its_label() -> None:
     labels = nvidia_labels(**{"node.kubernetes.io/instance-type": "p5.48xlarge"})
     node = a_group(labels, devices=8, cpu="192", memory="1900Gi")
-    option = chosen(node, options=[{"machineType": "p5.48xlarge"}])
-    assert option.name == "p5.48xlarge-x1-existing"
-    assert option.node_labels["node.kubernetes.io/instance-type"] == "p5.48xlarge"
-    assert refusal(a_group(), options=[{"machineType": "p5.48xlarge"}]).reason == "UnknownMachineType"
+    selector = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
+    option = chosen(node, nodes={"selector": selector})
+    assert (option.name, option.machine_type) == ("p5.48xlarge-x1-existing", "p5.48xlarge")
+    assert selector.items() <= option.node_labels.items()
+
+
+def test_nodes_that_are_selected_and_not_used_are_a_mistake() -> None:
+    found = refusal(a_group(), provisioner="ContainerAPI", nodes={"selector": {"team": "search"}})
+    assert found.reason == "NodesNotUsed"
+    assert "write provisioner: Existing" in found.message
 
 
 def test_other_hardware_than_is_there_is_refused_with_what_is() -> None:
@@ -256,4 +262,4 @@ def test_nodes_are_told_apart_by_what_matters_and_not_by_their_names() -> None:
 
 def test_a_few_nodes_may_be_selected_by_name() -> None:
     few = [a_group(gke_labels(**{"kubernetes.io/hostname": f"node-{number}"})) for number in range(3)]
-    assert chosen(*merge_groups(few), nodeSelector={"kubernetes.io/hostname": "node-1"})
+    assert chosen(*merge_groups(few), nodes={"selector": {"kubernetes.io/hostname": "node-1"}})
