@@ -16,6 +16,7 @@ from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.choice import Choice, Grounds, choose_revision
+from mistral_operator.core.ends import Anticipation, anticipate
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
@@ -92,6 +93,8 @@ def sync(
     ladder = _judge(situation, ruling, revision, history, choice, at)
     situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving, returns=ladder.returns)
     situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
+    ending = anticipate(bounded, situation, observed.machines, revision.plan.chosen, at) if revision else Anticipation()
+    situation = replace(situation, succession=ending.succession)
     status = build_status(situation, before, now)
     manifests = render(bounded, revision, former, situation) if revision else ()
     return Outcome(
@@ -101,7 +104,10 @@ def sync(
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
         # When the Service has been made again, nothing else will tell of that.
-        requeue_after_s=0.0 if situation.cut_off and manifests else ladder.next_look_s,
+        requeue_after_s=0.0
+        if situation.cut_off and manifests
+        else _find_soonest(ladder.next_look_s, ending.next_look_s),
+        marks=ending.marks if accepted.holds else (),
     )
 
 
@@ -109,6 +115,10 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
     """An owner reference can be written by anybody, also in another namespace."""
     metadata = child["metadata"]
     return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
+
+
+def _find_soonest(*moments_s: float | None) -> float | None:
+    return min((each for each in moments_s if each is not None), default=None)
 
 
 def _bound(
