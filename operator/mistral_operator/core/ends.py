@@ -42,15 +42,15 @@ class Anticipation:
     next_look_s: float | None = None
 
 
-def anticipate(
-    model: MistralModel, situation: Situation, machines: Sequence[_Object], option: PlannedOption, at: Moment
-) -> Anticipation:
+def anticipate(model: MistralModel, situation: Situation, machines: Sequence[_Object], at: Moment) -> Anticipation:
     """Look for ends that are nearer than a successor takes to answer. `model` is as its spend limits bound it.
 
     Nothing is begun during a roll-out, which replaces the replicas anyway, nor for slices, of which one more takes a
     whole pool more.
     """
-    if option.hosts > 1 or not situation.accepted.holds or not situation.wanted_replicas or situation.leaving_pods:
+    option = situation.plan.chosen if situation.plan else None
+    still = situation.accepted.holds and situation.wanted_replicas and not situation.leaving_pods
+    if option is None or option.hosts > 1 or not still:
         return Anticipation()
     ends = find_ends(situation.ready_pods, machines, option, at.now)
     leads = _leads_s(option, at.settings, len(ends))
