@@ -43,12 +43,14 @@ class OrphanWatch:
         store: Store,
         clouds: Clouds,
         *,
-        cluster_uid: str,
         found: Callable[[str], None],
         count: Callable[[float], None],
-        count_policies: Callable[[float], None],
+        cluster_uid: str = "",
+        count_policies: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`found` is called with each name, `count` and `count_policies` with how many there are."""
+        """`found` is called with each name, `count` and `count_policies` with how many there are. Without
+        the cluster's uid no workload policy is sure to be ours.
+        """
         self._store = store
         self._clouds = clouds
         self._cluster_uid = cluster_uid
