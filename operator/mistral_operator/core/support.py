@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel
+from mistral_operator.core.parts import is_full
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
 
@@ -39,9 +40,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "monitoring.mode=PodMonitor": _SCRAPE,
     "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
-NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
-    "replicas": "Leave it out; spec.replicas counts them all.",
-}
 _USE_FIELD: Final = "Use the field of spec.engine that is meant for it, or leave it out."
 _SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})
 
@@ -49,13 +47,7 @@ _SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})
 def find_unsupported(model: MistralModel) -> Finding | None:
     """Name the first field that is set and not built yet, or repeats what the operator decides."""
     spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-    return (
-        _find_in_spec(spec)
-        or _find_bucket(spec)
-        or _find_in_options(spec)
-        or _find_target(spec)
-        or _find_repeated(model)
-    )
+    return _find_in_spec(spec) or _find_bucket(spec) or _find_full(model) or _find_target(spec) or _find_repeated(model)
 
 
 def _find_in_spec(spec: Mapping[str, Any]) -> Finding | None:
@@ -76,14 +68,13 @@ def _find_bucket(spec: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _find_in_options(spec: Mapping[str, Any]) -> Finding | None:
-    options = spec.get("capacity", {}).get("options") or []
-    for index, option in enumerate(options):
-        for entry, advice in NOT_YET_IN_OPTION.items():
-            path, _, value = entry.partition("=")
-            if _is_set(option, path, value):
-                return _refuse(f"capacity.options[{index}].{path}", value, advice)
-    return None
+def _find_full(model: MistralModel) -> Finding | None:
+    """Something has to take the replicas that are left when every option has its most."""
+    options = model.spec.capacity.options if model.spec.capacity else ()
+    if not is_full(options):
+        return None
+    return unmet("FieldConflict", f"spec.capacity.options[{len(options) - 1}].replicas: each option says how many "
+                 "replicas it takes at most, so none takes the rest; leave it out of the last one.")  # fmt: skip
 
 
 def _find_target(spec: Mapping[str, Any]) -> Finding | None:
