@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from tests.support.world import MODEL_LABEL, REVISION_LABEL, SETTINGS, World, autoscaler_event, make_model
 
 L4 = {"accelerator": "l4", "devices": 1}
@@ -177,8 +178,9 @@ def test_the_spend_limit_holds_over_all_parts_and_cuts_the_last_first() -> None:
     assert world.condition("Degraded")["reason"] == "HourlyCostLimit"
 
 
-def test_each_option_with_a_most_leaves_nobody_for_the_rest() -> None:
-    world = World(model=make_model(capacity={"options": [L4 | {"replicas": 1}, SPOT | {"replicas": 1}]}))
+@pytest.mark.parametrize("first", [L4 | {"replicas": 1}, L4], ids=["nobody takes the rest", "the rest comes first"])
+def test_replicas_that_the_options_do_not_divide_are_refused(first: dict[str, Any]) -> None:
+    world = World(model=make_model(capacity={"options": [first, SPOT | {"replicas": 1}]}))
     world.step()
     accepted = world.condition("Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "FieldConflict")

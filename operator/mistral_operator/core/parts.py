@@ -61,12 +61,18 @@ def list_floors(options: Sequence[CapacityOption]) -> tuple[int | None, ...]:
         floors.append(option.replicas)
         if option.replicas is None:
             break
-    return tuple(floors) if len(floors) > 1 and floors[-1] is None else ()
+    return tuple(floors) if len(floors) > 1 and not find_conflict(options) else ()
 
 
-def is_full(options: Sequence[CapacityOption]) -> bool:
-    """Whether every option says how many replicas it takes at most, so that none takes the rest: that is refused."""
-    return bool(options) and all(option.replicas is not None for option in options)
+def find_conflict(options: Sequence[CapacityOption]) -> str:
+    """What is wrong with what the options say of replicas: the field, and what to write; empty where nothing is."""
+    said = [index for index, option in enumerate(options) if option.replicas is not None]
+    open_ended = next((index for index, option in enumerate(options) if option.replicas is None), None)
+    if said and open_ended is None:
+        return f"options[{said[-1]}].replicas: each option says what it takes at most, and none takes the rest; leave it out"
+    if said and open_ended is not None and said[-1] > open_ended:
+        return f"options[{said[-1]}].replicas: options[{open_ended}] takes all the rest before it; leave it out"
+    return ""
 
 
 def divide(replicas: int, floors: Sequence[int | None]) -> tuple[int, ...]:
@@ -83,7 +89,7 @@ def find_shares(model: MistralModel, stock: Mapping[int, Stock]) -> tuple[Share,
     bounds, isn't made; the first always is.
     """
     capacity, scaling = model.spec.capacity or Capacity(), model.spec.scaling
-    if is_full(capacity.options):
+    if find_conflict(capacity.options):
         return _freeze(model, stock)
     floors = list_floors(capacity.options) or (None,)
     peak = max(model.spec.replicas, (scaling.max_replicas or 0) if scaling else 0)
@@ -139,7 +145,7 @@ def view_part(
     spec, capacity = model.spec, model.spec.capacity or Capacity()
     options = tuple(option.model_copy(update={"replicas": None}) for option in capacity.options)
     own = options[share.part - 1 :] if share.replicas >= 0 else options
-    own = capacity.options if is_full(capacity.options) else own
+    own = capacity.options if find_conflict(capacity.options) else own
     ledger = _balance(model, shares, stock)
     changed = {"replicas": ledger.replicas[share.part], "capacity": capacity.model_copy(update={"options": own})}
     return ModelPart.model_construct(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel
-from mistral_operator.core.parts import is_full
+from mistral_operator.core.parts import find_conflict
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
 
@@ -47,7 +47,13 @@ _SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})
 def find_unsupported(model: MistralModel) -> Finding | None:
     """Name the first field that is set and not built yet, or repeats what the operator decides."""
     spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-    return _find_in_spec(spec) or _find_bucket(spec) or _find_full(model) or _find_target(spec) or _find_repeated(model)
+    return (
+        _find_in_spec(spec)
+        or _find_bucket(spec)
+        or _find_misplaced(model)
+        or _find_target(spec)
+        or _find_repeated(model)
+    )
 
 
 def _find_in_spec(spec: Mapping[str, Any]) -> Finding | None:
@@ -68,13 +74,10 @@ def _find_bucket(spec: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _find_full(model: MistralModel) -> Finding | None:
-    """Something has to take the replicas that are left when every option has its most."""
-    options = model.spec.capacity.options if model.spec.capacity else ()
-    if not is_full(options):
-        return None
-    return unmet("FieldConflict", f"spec.capacity.options[{len(options) - 1}].replicas: each option says how many "
-                 "replicas it takes at most, so none takes the rest; leave it out of the last one.")  # fmt: skip
+def _find_misplaced(model: MistralModel) -> Finding | None:
+    """What options say of replicas has to divide them all."""
+    conflict = find_conflict(model.spec.capacity.options if model.spec.capacity else ())
+    return unmet("FieldConflict", f"spec.capacity.{conflict}.") if conflict else None
 
 
 def _find_target(spec: Mapping[str, Any]) -> Finding | None:
