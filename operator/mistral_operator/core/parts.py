@@ -69,7 +69,8 @@ def find_conflict(options: Sequence[CapacityOption]) -> str:
     said = [index for index, option in enumerate(options) if option.replicas is not None]
     open_ended = next((index for index, option in enumerate(options) if option.replicas is None), None)
     if said and open_ended is None:
-        return f"options[{said[-1]}].replicas: each option says what it takes at most, and none takes the rest; leave it out"
+        last = f"options[{said[-1]}].replicas"
+        return f"{last}: each option says what it takes at most, and none takes the rest; leave it out"
     if said and open_ended is not None and said[-1] > open_ended:
         return f"options[{said[-1]}].replicas: options[{open_ended}] takes all the rest before it; leave it out"
     return ""
