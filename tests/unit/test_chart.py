@@ -84,6 +84,7 @@ def test_defaults_are_the_operators_own() -> None:
     assert values["workers"] == options.workers
     assert values["resyncSeconds"] == options.resync_s
     assert values["claimIdleAfterSeconds"] == options.settings.claim_idle_after_s
+    assert values["drift"] == options.drift.value
     ladder = options.settings.ladder
     assert values["ladder"] == {
         "zonePatienceSeconds": ladder.zone_patience_s,

@@ -7,6 +7,7 @@
 - --workers={{ .Values.workers }}
 - --resync-s={{ .Values.resyncSeconds }}
 - --claim-idle-after-s={{ .Values.claimIdleAfterSeconds }}
+- --drift={{ .Values.drift }}
 - --zone-patience-s={{ .Values.ladder.zonePatienceSeconds }}
 - --stockout-cooldown-s={{ .Values.ladder.stockoutCooldownSeconds }}
 - --refused-cooldown-s={{ .Values.ladder.refusedCooldownSeconds }}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
+from mistral_operator.capacity.drift import extend_notes
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.slice_zone import describe_zone
 
@@ -26,6 +27,8 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
     }
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
+    if notes := extend_notes(claim, (*seen.notes, *decision.notes), timestamp(now)):
+        status["drift"] = notes
     if seen.operation is not None:
         view = seen.operation.view
         status["operation"] = {
@@ -61,7 +64,8 @@ def _nodes(claim: NodePoolClaim, seen: Seen) -> Mapping[str, int]:
     """A slice has all its hosts or none, however many replicas its model wants."""
     hosts = claim.spec.shape.hosts if claim.spec.slice else None
     wanted = hosts if hosts and seen.users else sum(user.nodes for user in seen.users)
-    return {"desiredMax": wanted, "current": seen.nodes}
+    allowed = seen.pool.bounds.total_max if seen.pool and seen.pool.bounds else None
+    return {"desiredMax": wanted, "current": seen.nodes, **({} if allowed is None else {"allowedMax": allowed})}
 
 
 def _conditions(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: datetime) -> list[dict[str, Any]]:

@@ -14,9 +14,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation
+from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation, call_of
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
-from mistral_operator.capacity.port import WRITE_DEADLINE_S, Bounds, NodePools, OperationView, PoolSpec, PoolView
+from mistral_operator.capacity.port import (
+    WRITE_DEADLINE_S,
+    Bounds,
+    Mend,
+    NodePools,
+    OperationView,
+    PoolRepairs,
+    PoolSpec,
+    PoolView,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +75,18 @@ class CloudPools:
         self,
         pools: NodePools,
         *,
+        repairs: PoolRepairs | None = None,
         pace: CloudPace | None = None,
         guard: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> None:
-        """`guard` is called before each change; it raises when this process may not change anything any more."""
+        """`repairs` is None where a pool can't be put right in its life.
+
+        `guard` is called before each change; it raises when this process may not change anything any more."""
         self._pools = pools
+        self._repairs = repairs
         self._pace = pace or CloudPace()
         self._guard = guard
         self._clock = clock
@@ -102,6 +115,11 @@ class CloudPools:
     def may_change(self) -> bool:
         """False while as many operations of ours are under way as GKE bears."""
         return len(self._running) - len(self._unreadable) < max(1, int(self._limit))
+
+    @property
+    def may_mend(self) -> bool:
+        """Whether what somebody changed of a pool can be put right."""
+        return self._repairs is not None
 
     async def find(self, name: str) -> PoolView | None:
         """The pool, from a list that is younger than its last change and than the list interval. Raises CloudError."""
@@ -177,6 +195,12 @@ class CloudPools:
     async def resize(self, name: str, bounds: Bounds) -> bool:
         """Begin to change a pool's bounds; see `create`."""
         return await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds))
+
+    async def mend(self, name: str, mend: Mend) -> bool:
+        """Begin to put one thing right; see `create`. Only where `may_mend`."""
+        repairs = self._repairs
+        assert repairs is not None, "asked for only where it can be done"
+        return await self._change(name, call_of(mend), lambda: repairs.mend_pool(name, mend))
 
     async def delete(self, name: str, *, cause: CloudFinding | None) -> bool:
         """Begin to delete a pool; see `create`. `cause` is why a pool that is wanted has failed."""

@@ -32,7 +32,10 @@ _STATUS: Final = "How models and claims fare."
 _CHILDREN: Final = (
     "What a model owns. They are read one by one only where an object may be somebody else's, which is then left alone."
 )
-_REPLICAS: Final = "How replicas fare, on which nodes; only those with the operator's labels are asked for."
+_REPLICAS: Final = (
+    "How replicas fare, on which nodes. Only those with the operator's labels are watched; all pods on the nodes of a"
+    " pool are listed when the policy for drift is `Replace` and it is to be made again."
+)
 _CLUSTER_UID: Final = "Its uid tells this cluster from all others, in the labels of the node pools."
 _EVENTS: Final = "What the cluster autoscaler says of pods, and what the operator says of models."
 _LEASE: Final = "Who leads, only with `--leader-elect`, and only in the Lease's namespace."

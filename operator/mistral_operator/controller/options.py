@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mistral_operator import __version__
+from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.planning.types import Settings
 
 _SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"
@@ -47,5 +48,7 @@ class RunOptions:
     lease_name: str = "mistral-operator"
     drain_s: float = 10.0
     """How long work that was begun may go on after SIGTERM."""
+    drift: DriftPolicy = DriftPolicy.REPAIR
+    """What is done about node pools that somebody changed, where their claims don't say otherwise."""
     verbose: bool = False
     settings: Settings = field(default_factory=lambda: Settings(operator_version=__version__))

@@ -1,20 +1,20 @@
 """The operator's parts and how they are put together. Nothing runs yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.node_facts import find_node_facts
-from mistral_operator.capacity.port import NodePools
+from mistral_operator.capacity.port import NodePools, PoolRepairs
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claims import ClaimReconciler
+from mistral_operator.controller.claims import ClaimReconciler, OnDrift
 from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
@@ -61,12 +61,16 @@ class Parts:
 def assemble(
     client: ApiClient,
     pools: NodePools,
+    repairs: PoolRepairs | None,
     place: ClusterPlace,
     profile: LiveProfile,
     options: RunOptions,
     metrics: Metrics,
 ) -> Parts:
-    """Puts the parts together. `client` and `pools` are what they write to; both have their guards set."""
+    """Puts the parts together. `client` and `pools` are what they write to; both have their guards set.
+
+    `repairs` is what puts pools right that somebody changed, where that can be done.
+    """
     store = Store(RULES)
     model_queue: KeyedQueue[Key] = KeyedQueue()
     claim_queue: KeyedQueue[str] = KeyedQueue()
@@ -87,13 +91,14 @@ def assemble(
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
     )
-    cloud = _share_cloud(client, pools, options)
+    cloud = _share_cloud(client, pools, repairs, options)
     claims = ClaimReconciler(
         client=client,
         store=store,
         cloud=cloud,
-        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
+        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s, drift=options.drift),
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
+        on_drift=_drift_teller(recorder, metrics),
     )
     return Parts(
         store=store,
@@ -110,10 +115,20 @@ def assemble(
     )
 
 
-def _share_cloud(client: ApiClient, pools: NodePools, options: RunOptions) -> CloudPools:
+def _drift_teller(recorder: Recorder, metrics: Metrics) -> OnDrift:
+    """Says in an Event on the claim what somebody changed of its pool, and counts it."""
+
+    def tell(claim: Mapping[str, Any], note: Mapping[str, Any]) -> None:
+        metrics.count_drift(note["finding"], note["done"])
+        recorder.record(claim, "Warning", note["finding"], f"{note['done']}: {note['message']}")
+
+    return tell
+
+
+def _share_cloud(client: ApiClient, pools: NodePools, repairs: PoolRepairs | None, options: RunOptions) -> CloudPools:
     """Changes the cloud only while this process may write to the API server, too."""
     pace = CloudPace(backoff_scale=options.cloud_backoff_scale)
-    return CloudPools(pools, pace=pace, guard=lambda: client.before_write())
+    return CloudPools(pools, repairs=repairs, pace=pace, guard=lambda: client.before_write())
 
 
 def _reflectors(

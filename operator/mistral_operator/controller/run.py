@@ -76,7 +76,7 @@ async def _serve(options: RunOptions) -> None:
         starting[0] = "asking GKE about the cluster"
         profile = LiveProfile(await describe_cluster(pools, options.zones), client)
         await profile.refresh()
-        parts = assemble(client, pools, place, profile, options, metrics)
+        parts = assemble(client, pools, pools, place, profile, options, metrics)
         _add_checks(health, parts)
         starting[0] = ""
         await _operate(client, parts, options, metrics)
