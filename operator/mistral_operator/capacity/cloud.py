@@ -75,18 +75,15 @@ class CloudPools:
         self,
         pools: NodePools,
         *,
-        repairs: PoolRepairs | None = None,
         pace: CloudPace | None = None,
         guard: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> None:
-        """`repairs` is None where a pool can't be put right in its life.
-
-        `guard` is called before each change; it raises when this process may not change anything any more."""
+        """`guard` is called before each change; it raises when this process may not change anything any more."""
         self._pools = pools
-        self._repairs = repairs
+        self._repairs = pools if isinstance(pools, PoolRepairs) else None
         self._pace = pace or CloudPace()
         self._guard = guard
         self._clock = clock

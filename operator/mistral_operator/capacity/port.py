@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mistral_operator.capacity.errors import CloudFinding
 
@@ -230,8 +230,9 @@ class NodePools(Protocol):
         ...
 
 
+@runtime_checkable
 class PoolRepairs(Protocol):
-    """What a provisioner can put right in a pool's life; one that can't leaves this out, and drift is only told."""
+    """What a provisioner has besides `NodePools` if it can put pools right; of one without it drift is only told."""
 
     async def mend_pool(self, name: str, mend: Mend) -> OperationView:
         """Start to put one thing right; raises CloudError."""

@@ -9,7 +9,7 @@ from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.node_facts import find_node_facts
-from mistral_operator.capacity.port import NodePools, PoolRepairs
+from mistral_operator.capacity.port import NodePools
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.cluster.reflector import Reflector
@@ -29,6 +29,7 @@ from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.controller.watch import OwnKindsWatch
 from mistral_operator.controller.workers import Workers
+from mistral_operator.planning.types import Provisioner
 
 _CLAIM_WORKERS: Final = 4
 _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
@@ -60,17 +61,13 @@ class Parts:
 
 def assemble(
     client: ApiClient,
-    pools: NodePools,
-    repairs: PoolRepairs | None,
+    pools: Mapping[Provisioner, NodePools],
     place: ClusterPlace,
     profile: LiveProfile,
     options: RunOptions,
     metrics: Metrics,
 ) -> Parts:
-    """Puts the parts together. `client` and `pools` are what they write to; both have their guards set.
-
-    `repairs` is what puts pools right that somebody changed, where that can be done.
-    """
+    """Puts the parts together. `client` and `pools` are what they write to."""
     store = Store(RULES)
     model_queue: KeyedQueue[Key] = KeyedQueue()
     claim_queue: KeyedQueue[str] = KeyedQueue()
@@ -91,11 +88,11 @@ def assemble(
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
     )
-    cloud = _share_cloud(client, pools, repairs, options)
+    clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
     claims = ClaimReconciler(
         client=client,
         store=store,
-        cloud=cloud,
+        clouds=clouds,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s, drift=options.drift),
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
         on_drift=_drift_teller(recorder, metrics),
@@ -109,7 +106,7 @@ def assemble(
         reflectors=_reflectors(client, store, comparison.request, metrics),
         comparison=comparison,
         watch=watch,
-        orphans=OrphanWatch(store, cloud, found=claim_queue.add, count=metrics.orphaned_pools.set),
+        orphans=OrphanWatch(store, clouds, found=claim_queue.add, count=metrics.orphaned_pools.set),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
     )
@@ -125,10 +122,10 @@ def _drift_teller(recorder: Recorder, metrics: Metrics) -> OnDrift:
     return tell
 
 
-def _share_cloud(client: ApiClient, pools: NodePools, repairs: PoolRepairs | None, options: RunOptions) -> CloudPools:
+def _share_cloud(client: ApiClient, pools: NodePools, options: RunOptions) -> CloudPools:
     """Changes the cloud only while this process may write to the API server, too."""
     pace = CloudPace(backoff_scale=options.cloud_backoff_scale)
-    return CloudPools(pools, repairs=repairs, pace=pace, guard=lambda: client.before_write())
+    return CloudPools(pools, pace=pace, guard=lambda: client.before_write())
 
 
 def _reflectors(
