@@ -13,7 +13,7 @@ import pytest
 from tests.support.claim_cases import QUOTA, claim_body
 from tests.support.polling import eventually
 
-from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_LABEL, MODEL_KIND, MODEL_LABEL
+from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_LABEL, MODEL_KIND, MODEL_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
@@ -153,6 +153,23 @@ class Place:
     async def pool_in_gke(self) -> Json | None:
         state = await self._state()
         return next((pool for pool in state["pools"] if pool["name"] == self.pool), None)
+
+    async def act(self, action: str, **body: Any) -> None:
+        """What somebody with a console does to the claim's pool, once GKE has the time for it."""
+
+        async def begun() -> bool:
+            async with self._http.post(f"{self._gke.control_url}/{action}", json={"pool": self.pool, **body}) as answer:
+                return answer.status == 200
+
+        await eventually(begun, message=f"{action} of {self.pool}")
+
+    async def drift(self) -> list[Json]:
+        return list(((await self.claim() or {}).get("status") or {}).get("drift", ()))
+
+    async def found(self, finding: str) -> bool:
+        """Whether that was found of the pool, and it is as it should be again."""
+        ready = await self.condition()
+        return ready.get("reason") == "PoolReady" and any(note["finding"] == finding for note in await self.drift())
 
     async def calls(self, rpc: str) -> int:
         return sum(call["rpc"] == rpc for call in (await self._state())["calls"])
@@ -367,3 +384,33 @@ async def test_a_claim_deleted_in_use_keeps_its_pool(start: Start) -> None:
         await place.released()
         await place.serve("later")
         await place.ready()
+
+
+async def test_what_somebody_changed_of_a_pool_is_put_right_and_told(start: Start) -> None:
+    place = await start()
+    async with place.reconciling():
+        await place.serve()
+        await place.ready()
+        taint = {"key": "team.example/mine", "value": "yes", "effect": "NO_SCHEDULE"}
+        await place.act("edit-pool", labels={"labels": {"team": "a"}})
+        await eventually(lambda: place.found("NodeLabelsChanged"), message="the label is back")
+        await place.act("edit-pool", taints={"taints": [taint]})
+        await eventually(lambda: place.found("TaintsAdded"), message="the taint is gone")
+        await place.act("autoscale-pool", enabled=True, total_max_node_count=9)
+        await eventually(lambda: place.found("BoundsChanged"), message="the bounds are back")
+        await place.act("delete-pool")
+        await eventually(lambda: place.found("PoolGone"), message="the pool is made again")
+        await place.ready()
+        pool = await place.pool_in_gke()
+    assert pool is not None
+    message = pool["message"]
+    assert message["config"]["labels"] == {SHAPE_LABEL: place.claim_name}
+    assert "taints" not in message["config"]
+    assert message["autoscaling"]["total_max_node_count"] == 2
+    done = {note["finding"]: note["done"] for note in (await place.drift())}
+    assert done == {
+        "NodeLabelsChanged": "Repaired",
+        "TaintsAdded": "Repaired",
+        "BoundsChanged": "Repaired",
+        "PoolGone": "Replaced",
+    }

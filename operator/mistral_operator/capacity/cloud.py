@@ -189,6 +189,11 @@ class CloudPools:
             self._untold.add(spec.name)
         return begun
 
+    def refuse(self, spec: PoolSpec, finding: CloudFinding) -> None:
+        """Note that a pool isn't asked for, because it would be refused; it is looked at again as after a refusal."""
+        self._tried[spec.name] = spec.locations
+        self._note_failure(spec.name, Call.CREATE, finding)
+
     async def resize(self, name: str, bounds: Bounds) -> bool:
         """Begin to change a pool's bounds; see `create`."""
         return await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds))

@@ -38,6 +38,15 @@ _DEFAULT = RunOptions()
     "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
 )
 @click.option(
+    "--compute-api", callback=take_endpoint, default="", metavar="URL", help="A simulated Compute Engine, likewise."
+)
+@click.option(
+    "--live-checks/--no-live-checks",
+    default=True,
+    show_default=True,
+    help="Ask Compute Engine, now and then, for what GKE would refuse before a pool is created.",
+)
+@click.option(
     "--cloud-backoff-scale",
     type=click.FloatRange(min=0),
     default=1.0,

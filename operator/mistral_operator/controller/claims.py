@@ -4,7 +4,7 @@ Nothing that it remembers is needed: killed anywhere, the next process finds fin
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -32,9 +32,9 @@ from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
 from mistral_operator.capacity.drift import DriftNote, known_notes
-from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.errors import CloudError, CloudFinding
 from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
-from mistral_operator.capacity.port import OperationView, PoolStatus, PoolView
+from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
@@ -72,6 +72,8 @@ class ClaimClient(StatusClient, Protocol):
         ...
 
 
+Check = Callable[[NodePoolClaim, PoolSpec], Awaitable[CloudFinding | None]]
+"""Why the cloud would refuse to create the pool, if that is known."""
 OnDrift = Callable[[Json, Mapping[str, Any]], None]
 
 
@@ -86,16 +88,20 @@ class ClaimReconciler:
         clouds: Clouds,
         settings: ClaimSettings,
         facts: Callable[[NodePoolClaim], NodeFacts],
+        checks: Mapping[Provisioner, Check] | None = None,
         on_drift: OnDrift = lambda _claim, _note: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`on_drift` is called with the claim and each new entry of its `status.drift`."""
+        """`checks` say why a pool that is to be created would be refused. `on_drift` is called with the claim and each
+        new entry of its `status.drift`.
+        """
         self._client = client
         self._statuses = StatusWriter(client)
         self._store = store
         self._clouds = clouds
         self._settings = settings
         self._facts = facts
+        self._checks = checks or {}
         self._on_drift = on_drift
         self._empty_since: dict[str, datetime] = {}
         """Claim of a slice → when it was first seen without any node."""
@@ -202,7 +208,7 @@ class ClaimReconciler:
                 await self._client.delete(CLAIM, metadata["name"], uid=metadata["uid"])
                 return None  # Its deletionTimestamp brings it back, by the watch.
             case CreatePool(spec):
-                await cloud.create(spec)
+                await self._create(NodePoolClaim.model_validate(body), spec, cloud)
             case SetAutoscaling(name, bounds):
                 await cloud.resize(name, bounds)
             case MendPool(name, mend):
@@ -213,6 +219,14 @@ class ClaimReconciler:
                 if cause is None or not await self._has_nodes(body):
                     await cloud.delete(name, cause=cause)
         return body
+
+    async def _create(self, claim: NodePoolClaim, spec: PoolSpec, cloud: CloudPools) -> None:
+        check = self._checks.get(provisioner_of(claim))
+        refusal = await check(claim, spec) if check else None
+        if refusal is not None:
+            cloud.refuse(spec, refusal)
+        else:
+            await cloud.create(spec)
 
     async def _has_nodes(self, body: Json) -> bool:
         """Asked of the API server: pods may serve on the nodes of a pool that failed."""

@@ -33,6 +33,10 @@ class RunOptions:
     """What may make node pools; each needs rights of its own."""
     container_api: str = ""
     """Empty: Google. `http://host:port`: a simulated one."""
+    compute_api: str = ""
+    """The same for Compute Engine, which is asked what would be refused before a pool is created."""
+    live_checks: bool = True
+    """Whether it is asked at all."""
     cloud_backoff_scale: float = 1.0
     """Multiplies the waits after refusals of the cloud; below 1 where the cloud is a simulated, faster one."""
     health_host: str = field(default_factory=find_health_host)

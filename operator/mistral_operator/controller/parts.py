@@ -14,6 +14,7 @@ from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.checks import choose_checks
 from mistral_operator.controller.claims import ClaimReconciler, OnDrift
 from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
@@ -95,6 +96,7 @@ def assemble(
         clouds=clouds,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s, drift=options.drift),
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
+        checks=choose_checks(place, pools, options, lambda: knowledge.catalogue),
         on_drift=_drift_teller(recorder, metrics),
     )
     return Parts(
