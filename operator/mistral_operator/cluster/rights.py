@@ -36,6 +36,9 @@ _REPLICAS: Final = (
     "How replicas fare, on which nodes. Only those with the operator's labels are watched; all pods on the nodes of a"
     " pool are listed when the policy for drift is `Replace` and it is to be made again."
 )
+_MARKS: Final = (
+    "The deletion cost of a replica whose node is going to end, so that this one goes when its successor answers."
+)
 _CLUSTER_UID: Final = "Its uid tells this cluster from all others, in the labels of the node pools."
 _EVENTS: Final = "What the cluster autoscaler says of pods, and what the operator says of models."
 _LEASE: Final = "Who leads, only with `--leader-elect`, and only in the Lease's namespace."
@@ -72,6 +75,7 @@ CLUSTER_GRANTS: Final = (
     Grant(PDB, _OWN, _CHILDREN),
     Grant(HPA, _OWN, _CHILDREN),
     Grant(POD, ("list", "watch"), _REPLICAS),
+    Grant(POD, ("patch",), _MARKS),
     Grant(NODE, ("list", "watch"), _REPLICAS),
     Grant(NAMESPACE, ("get",), _CLUSTER_UID, names=("kube-system",)),
     Grant(EVENT, ("list", "watch", "create"), _EVENTS),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mistral_operator.api.status import TimelineEntry
+from mistral_operator.status.ends import REPLICA_ENDS_SOON
 from mistral_operator.status.findings import Finding, format_time, is_true
 from mistral_operator.status.situation import Situation
 
@@ -26,7 +27,8 @@ def extend_timeline(
     left: Iterable[str] = (),
 ) -> tuple[TimelineEntry, ...]:
     """Add the phases that the present revision has reached since `previous` was written, steps of its capacity, what
-    others changed of its node pools, and the rungs that it has left. Each step is told once for a revision.
+    others changed of its node pools, the rungs that it has left, and replicas whose nodes are going to end. Each step
+    is told once for a revision.
     """
     if not situation.revision:
         return tuple(previous)
@@ -39,7 +41,14 @@ def extend_timeline(
         for phase, (reached, message) in steps.items()
         if reached and phase not in known
     )
-    return (*previous, *drift, *fresh, *gone)[-LONGEST:]
+    told = {entry.message for entry in previous if entry.reason == REPLICA_ENDS_SOON}
+    words = (end.describe() for end in situation.succession.ends)
+    ends = (
+        TimelineEntry(time=format_time(now), reason=REPLICA_ENDS_SOON, message=each)
+        for each in words
+        if each not in told
+    )
+    return (*previous, *drift, *fresh, *gone, *ends)[-LONGEST:]
 
 
 def _capacity_step(finding: Finding) -> Mapping[str, tuple[bool, str]]:
