@@ -33,6 +33,7 @@ from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
 from mistral_operator.capacity.drift import DriftNote, known_notes
 from mistral_operator.capacity.errors import CloudError, CloudFinding
+from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
 from mistral_operator.cluster.client import ListResult
@@ -90,6 +91,7 @@ class ClaimReconciler:
         facts: Callable[[NodePoolClaim], NodeFacts],
         checks: Mapping[Provisioner, Check] | None = None,
         on_drift: OnDrift = lambda _claim, _note: None,
+        existing: Callable[[], tuple[ExistingNode, ...]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`checks` say why a pool that is to be created would be refused. `on_drift` is called with the claim and each
@@ -105,6 +107,7 @@ class ClaimReconciler:
         self._on_drift = on_drift
         self._empty_since: dict[str, datetime] = {}
         """Claim of a slice → when it was first seen without any node."""
+        self._existing = existing
         self._now = now
         self._users = ClaimUsers(store)
         self._orphans = OrphanedPools(client, clouds, settings, now)
@@ -116,6 +119,8 @@ class ClaimReconciler:
             return await self._orphans.release(name)
         self._orphans.forget(name)
         provisioner = provisioner_of(NodePoolClaim.model_validate(body))
+        if provisioner is Provisioner.EXISTING and self._existing is not None:
+            return await self._look_at_nodes(body, self._existing())
         cloud = self._clouds.get(provisioner)
         if cloud is None:
             return await self._tell_off(body, provisioner)
@@ -141,6 +146,21 @@ class ClaimReconciler:
         if isinstance(outcome.action, ReplacePool) and (pods := await count_pods(self._client, outcome.action.name)):
             return sync_claim(claim, replace(seen, pods=pods), self._settings, self._now())
         return outcome
+
+    async def _look_at_nodes(self, body: Json, nodes: tuple[ExistingNode, ...]) -> float | None:
+        """Of nodes that are there nothing is made, so no cloud is asked."""
+        claim, metadata = NodePoolClaim.model_validate(body), body["metadata"]
+        users, held_by = await self._find_users(claim)
+        seen = Seen(users=users, held_by=held_by)
+        outcome = sync_existing(claim, nodes, seen, self._settings, self._now())
+        if isinstance(outcome.action, DeleteClaim):
+            await self._client.delete(CLAIM, metadata["name"], uid=metadata["uid"])
+            return None
+        if isinstance(outcome.action, RemoveFinalizer):
+            await self._patch_finalizers(body, _without_ours(metadata))
+            return None
+        await self._write_status(body, outcome)
+        return outcome.requeue_after_s
 
     async def _tell_off(self, body: Json, provisioner: Provisioner) -> float:
         """Nothing can be asked, so nothing is done: what runs goes on, and the finalizer stays."""
@@ -234,9 +254,8 @@ class ClaimReconciler:
         return bool((await self._client.list(NODE, label_selector=selector)).items)
 
     async def _let_go(self, body: Json, cloud: CloudPools) -> None:
-        rest = [name for name in body["metadata"].get("finalizers", ()) if name != CLAIM_FINALIZER]
         try:
-            await self._patch_finalizers(body, rest)
+            await self._patch_finalizers(body, _without_ours(body["metadata"]))
         except NotFound:
             log.info("NodePoolClaim %s has gone already", body["metadata"]["name"])
         cloud.forget(pool_name(body["metadata"]["name"]))
@@ -272,6 +291,11 @@ class ClaimReconciler:
         for note in (written.get("status") or {}).get("drift") or ():
             if note not in known:
                 self._on_drift(written, note)
+
+
+def _without_ours(metadata: Mapping[str, Any]) -> list[str]:
+    """The finalizers of others."""
+    return [name for name in metadata.get("finalizers", ()) if name != CLAIM_FINALIZER]
 
 
 def _recorded_operation(claim: NodePoolClaim) -> RunningOperation | None:
