@@ -85,7 +85,7 @@ _DEFAULT = RunOptions()
     callback=lambda _context, _option, value: DriftPolicy(value),
     default=_DEFAULT.drift.value,
     show_default=True,
-    help="What to do about node pools that somebody changed: tell it, put it right, or make the pool again, too.",
+    help="What to do about node pools that somebody changed: tell it, put it right, or replace them, too.",
 )
 @ladder_options
 @click.option(

@@ -43,17 +43,8 @@ class Metrics:
             ("resource",),
             registry=self._registry,
         )
-        self.orphaned_pools = Gauge(
-            "mistral_operator_orphaned_pools",
-            "Node pools that name a claim which isn't there, when all were last listed.",
-            registry=self._registry,
-        )
-        self._pool_drift = Counter(
-            "mistral_operator_pool_drift",
-            "Changes of somebody else's that were found on node pools, by finding and by what was done about it.",
-            ("finding", "done"),
-            registry=self._registry,
-        )
+        self.orphaned_pools = self._orphans_gauge()
+        self._pool_drift = self._drift_counter()
         self.loop_lag = Gauge(
             "mistral_operator_event_loop_lag_seconds",
             "By how much the event loop was late when last measured.",
@@ -98,6 +89,21 @@ class Metrics:
     def render(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _orphans_gauge(self) -> Gauge:
+        return Gauge(
+            "mistral_operator_orphaned_pools",
+            "Node pools that name a claim which isn't there, when all were last listed.",
+            registry=self._registry,
+        )
+
+    def _drift_counter(self) -> Counter:
+        return Counter(
+            "mistral_operator_pool_drift",
+            "Changes of somebody else's that were found on node pools, by finding and by what was done about it.",
+            ("finding", "done"),
+            registry=self._registry,
+        )
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(f"mistral_operator_{name}", text, ("queue", label), registry=self._registry)
