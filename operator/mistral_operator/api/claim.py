@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Provisioner, Reservation, Topology
 from mistral_operator.api.common import (
-    LIST_ATOMIC,
+    ATOMIC_LIST,
     LIST_MAP_BY_TYPE,
     LIST_SET,
     RESOURCE_LABEL_KEYS,
@@ -177,7 +177,7 @@ class NodePoolClaimStatus(ApiType):
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
     nodes: ClaimSize | None = Field(None, description="Size of the pool.")
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
-    drift: Annotated[tuple[ClaimDrift, ...], Field(max_length=10, json_schema_extra=LIST_ATOMIC)] = Field(
+    drift: Annotated[tuple[ClaimDrift, ...], Field(max_length=10, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="What others changed of the node pool, and what was done about it; the latest last."
     )
     hourly_cost: Money | None = Field(

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mistral_operator.api.common import (
-    LIST_ATOMIC,
+    ATOMIC_LIST,
     LIST_MAP_BY_NAME,
     LIST_MAP_BY_TYPE,
     LIST_SET,
@@ -71,7 +71,7 @@ class ChosenOption(ApiType):
     devices: Number | None = Field(None, description="Devices per replica.")
     consumption: Word | None = Field(None, description="How the capacity is bought.")
     reservation: Word | None = Field(None, description="The reservation that the machines are of, if any.")
-    zones: Annotated[tuple[Word, ...], Field(max_length=8, json_schema_extra=LIST_ATOMIC)] = Field(
+    zones: Annotated[tuple[Word, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="Zones where the capacity is looked for."
     )
     engine: Word | None = Field(None, description="The engine with its version.")
@@ -121,10 +121,10 @@ class PlanStatus(ApiType):
     repository_revision: Word | None = Field(None, description="Commit of the repository.")
     license: Word | None = Field(None, description="Id of the weights' license.")
     chosen: ChosenOption | None = Field(None, description="What was chosen.")
-    choices: Annotated[tuple[PlanChoice, ...], Field(max_length=32, json_schema_extra=LIST_ATOMIC)] = Field(
+    choices: Annotated[tuple[PlanChoice, ...], Field(max_length=32, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="What the spec left open, and how it was decided."
     )
-    refusals: Annotated[tuple[PlanRefusal, ...], Field(max_length=5, json_schema_extra=LIST_ATOMIC)] = Field(
+    refusals: Annotated[tuple[PlanRefusal, ...], Field(max_length=5, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="The nearest options that were not chosen."
     )
 
@@ -229,7 +229,7 @@ class ModelStatus(ApiType):
     )
     endpoint: EndpointStatus | None = Field(None, description="Where requests go.")
     cost: CostStatus | None = Field(None, description="What it costs now.")
-    timeline: Annotated[tuple[TimelineEntry, ...], Field(max_length=20, json_schema_extra=LIST_ATOMIC)] = Field(
+    timeline: Annotated[tuple[TimelineEntry, ...], Field(max_length=20, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="What happened, oldest first; the last 20 entries."
     )
     adapters: Annotated[tuple[AdapterStatus, ...], Field(max_length=64, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
