@@ -11,7 +11,7 @@ from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import Call, ClaimSettings, ClaimUser, FailedCall, RunningOperation
 from mistral_operator.capacity.errors import CloudFinding, classify
 from mistral_operator.capacity.policies import HIGH_THROUGHPUT, PolicySpec, PolicyState, PolicyView
-from mistral_operator.capacity.pools import NodeFacts, pool_spec
+from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolStatus, PoolView
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -68,6 +68,8 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         flex_start=bool(spec.max_run_s),
         max_run_s=spec.max_run_s,
         placement_policy=spec.placement_policy,
+        upkeep=upkeep_of(spec),
+        autoscaled=spec.bounds is not None,
     )
 
 

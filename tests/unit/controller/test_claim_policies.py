@@ -10,9 +10,9 @@ from tests.support.fake_policies import FakePolicies
 from tests.support.kills import Crash, Kills
 from tests.unit.capacity.test_policies import GROUP, NAME, POOL, STRANGER, TERMS, UID, a_policy, a_slice
 
-from mistral_operator.api.names import CLAIM_LABEL
+from mistral_operator.api.names import CLAIM_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.errors import classify
-from mistral_operator.cluster.kinds import CLAIM, REVISION
+from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION
 from mistral_operator.cluster.store import Key
 from mistral_operator.controller.orphans import OrphanWatch
 from mistral_operator.controller.sweeper import Sweeper
@@ -43,6 +43,10 @@ class Placed(World):
             "labels": {**revision["metadata"]["labels"], CLAIM_LABEL: GROUP},
         }
         self.cluster.put(REVISION, {**revision, "metadata": metadata})
+        labels = {SHAPE_LABEL: GROUP, CLAIM_LABEL: NAME}
+        for host in ("host-1", "host-2"):
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": host, "labels": labels}}
+            self.cluster.put(NODE, node)
 
     @property
     def claim(self) -> Any:
