@@ -26,7 +26,7 @@ class ClaimUser:
     namespace: str
     name: str
     nodes: int
-    """Most nodes that its replicas may need at once."""
+    """Most nodes that its replicas may need at once, when no two of them share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,10 @@ class Seen:
     """For so long the pool may still come of a create whose answer nobody heard."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
+
+    def nodes_for(self, replicas: int) -> int:
+        """Nodes that hold so many replicas: each has one, unless they share GPUs."""
+        return -(-replicas // self.facts.replicas)
 
 
 @dataclass(frozen=True, slots=True)

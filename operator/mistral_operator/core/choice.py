@@ -152,6 +152,6 @@ def _renumber(pinned: Revision, history: History) -> Revision:
 
 def _accept(plan: Plan) -> Finding:
     option = plan.chosen
-    hardware = f"{option.devices} × {option.accelerator} ({option.machine_type})"
+    hardware = f"{option.hardware} ({option.machine_type})"
     engine = f"{option.engine} {option.engine_version} with a context of {option.context_length} tokens"
     return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")

@@ -1,5 +1,6 @@
 """The NodePoolClaim that an option of a plan needs: the same for every model that can share the pool."""
 
+from mistral_operator.api.capacity import SharingStrategy
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANAGED_BY_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content
@@ -13,6 +14,12 @@ _MODES = {
 }
 
 
+def _share(option: PlannedOption) -> Manifest:
+    if option.partition:
+        return {"strategy": SharingStrategy.MIG.value, "partition": option.partition}
+    return {"strategy": SharingStrategy.TIME_SHARING.value, "clients": option.clients}
+
+
 def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
     """Render the claim; for a multi-host slice, what the claims of all its replicas have in common.
 
@@ -22,8 +29,9 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
     spec = {
         "shape": {
             "machineType": option.machine_type,
-            "accelerator": {"type": option.accelerator_label, "count": option.devices_per_host},
+            "accelerator": {"type": option.accelerator_label, "count": option.devices_per_node},
             **({"topology": option.topology} if option.topology else {}),
+            **({"sharing": _share(option)} if option.shared_gpus else {}),
             **({"hosts": option.hosts} if option.hosts > 1 else {}),
         },
         "consumption": option.consumption.value,

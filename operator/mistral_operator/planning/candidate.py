@@ -1,7 +1,7 @@
 """What is weighed: one machine or slice, bought in one way, with the engine and checkpoint that would run there."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from mistral_operator.api.model import OptimizeFor
@@ -13,6 +13,7 @@ from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
 from mistral_operator.planning.runtimes import Runtime
+from mistral_operator.planning.sharing import Division, divide_machine, share_accelerator
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Settings
@@ -52,13 +53,22 @@ class Candidate:
     accelerator: Accelerator
     """As the machine has it: a part of one where machines share it."""
     shape: MachineShape
+    """What a replica has of the machine's devices: one, where it has a part of one."""
     runtime: Runtime
+    division: Division | None = None
+    """How the machine's GPUs are shared; None where a replica has them to itself."""
 
     @property
     def name(self) -> str:
         """Stable and readable."""
         topology = f"-{self.shape.topology}" if self.shape.hosts > 1 else ""
-        return f"{self.shape.machine_type}{topology}-{self.wish.consumption.value.lower()}"
+        part = f"-{self.division.partition or f'shared{self.division.clients}'}" if self.division else ""
+        return f"{self.shape.machine_type}{topology}{part}-{self.wish.consumption.value.lower()}"
+
+    @property
+    def replicas_per_node(self) -> int:
+        """Replicas that one machine holds."""
+        return self.division.replicas if self.division else 1
 
     @property
     def subject(self) -> str:
@@ -67,7 +77,8 @@ class Candidate:
             self.shape.machine_type if self.shape.hosts == 1 else f"{self.shape.hosts} × {self.shape.machine_type}"
         )
         count = self.shape.total_devices if self.shape.share == 1 else self.shape.share
-        hardware = f"{count} × {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
+        devices = f"{self.division.part} of" if self.division else f"{count} ×"
+        hardware = f"{devices} {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
         return f"{hardware}, {self.runtime.demand.precision}"
 
 
@@ -76,7 +87,14 @@ def list_candidates(task: Task, wish: Wish) -> Iterator[Candidate]:
     for accelerator in task.catalogue.accelerators.values():
         for runtime in _runtimes_for(task, accelerator):
             for shape in accelerator.machines:
-                yield Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
+                yield _make_candidate(wish, accelerator, shape, runtime)
+
+
+def _make_candidate(wish: Wish, accelerator: Accelerator, shape: MachineShape, runtime: Runtime) -> Candidate:
+    division = divide_machine(accelerator, shape, wish.sharing)
+    if division is None:
+        return Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
+    return Candidate(wish, share_accelerator(accelerator, division), replace(shape, devices=1), runtime, division)
 
 
 def _runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
@@ -93,7 +111,10 @@ def _runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
 
 
 def price_candidate(task: Task, candidate: Candidate) -> tuple[Decimal | None, str]:
-    """What one replica costs an hour, all its machines together, and where the price comes from."""
+    """What one replica costs an hour, all its machines together, and where the price comes from.
+
+    On a machine that it shares, it costs what the machine does as long as nobody else is there.
+    """
     shape = candidate.shape
     price, note = price_machine(candidate.accelerator, shape, candidate.wish.consumption, task.region, task.settings)
     return (None if price is None else price * shape.hosts), note

@@ -1,6 +1,7 @@
 """An option of the ladder, complete enough to be rendered, and what its reader should know."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.estimate import estimate_startup
@@ -9,9 +10,10 @@ from mistral_operator.planning.formats import is_weight_only
 from mistral_operator.planning.host import HostRequest
 from mistral_operator.planning.modes import longest_run_s, note_mode
 from mistral_operator.planning.order import Split
+from mistral_operator.planning.sharing import Division, share_utilization
 from mistral_operator.planning.support import Verdict
 from mistral_operator.planning.types import PlannedOption, StartupEstimate
-from mistral_operator.planning.units import tokens_text
+from mistral_operator.planning.units import dollars_text, tokens_text
 
 
 def build_option(task: Task, candidate: Candidate, split: Split, host: HostRequest, verdict: Verdict) -> PlannedOption:
@@ -19,6 +21,8 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
     accelerator, shape, runtime = candidate.accelerator, candidate.shape, candidate.runtime
     engine, demand, layout, fitted = runtime.engine.engine, runtime.demand, split.layout, split.fitted
     hourly_cost, price_note = price_candidate(task, candidate)
+    division = candidate.division
+    clients = division.clients if division else 1
     return PlannedOption(
         name=candidate.name,
         accelerator=accelerator.id,
@@ -40,9 +44,9 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         max_concurrency=fitted.max_concurrency * layout.data_parallel,
         kv_cache_tokens=fitted.kv_cache_tokens * layout.data_parallel,
         max_batched_tokens=fitted.max_batched_tokens,
-        gpu_memory_utilization=str(engine.utilization),
+        gpu_memory_utilization=str(share_utilization(engine.utilization, clients)),
         memory=fitted.memory,
-        host_cpu=str(host.cpu),
+        host_cpu=host.cpu,
         host_memory=f"{host.memory_gib}Gi",
         shm_bytes=host.shared_memory_bytes,
         startup=_estimate_startup(candidate, fitted),
@@ -59,6 +63,10 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         throughput=split.throughput,
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
+        partition=division.partition if division else "",
+        clients=clients,
+        replicas_per_node=candidate.replicas_per_node,
+        shared_gpus=division.gpus if division else 0,
     )
 
 
@@ -97,4 +105,20 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
             f"a replica holds {split.layout.data_parallel} copies of the model, which share its requests; they start"
             " and end together"
         )
+    if candidate.division:
+        yield from _note_sharing(candidate, candidate.division, price_candidate(task, candidate)[0])
     yield from note_mode(candidate.wish.consumption, candidate.wish.reservation)
+
+
+def _note_sharing(candidate: Candidate, division: Division, price: Decimal | None) -> Iterator[str]:
+    machine, count = candidate.shape.machine_type, division.replicas
+    each = "" if price is None else f": {dollars_text(price / count)} for each of {count}, and {dollars_text(price)} for one"
+    yield (
+        f"{machine} holds {count} such replicas, of one model or of several of the namespace, and costs the same with"
+        f" fewer{each}; a spend limit counts whole machines, an estimate for tokens counts a machine that is full and busy"
+    )
+    if division.clients > 1:
+        yield (
+            f"the {division.clients} replicas on a GPU take turns, and only their engines' restraint divides its memory:"
+            " one that takes more, or fails, can end the others; let only models share it that trust each other"
+        )
