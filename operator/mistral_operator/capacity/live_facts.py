@@ -34,11 +34,11 @@ class AskedRung:
     gpu: str
     """GKE's accelerator type of GPUs; empty for TPUs."""
     devices: int
-    """Of one replica."""
+    """Of one replica; of one machine, where replicas share its GPUs."""
     hosts: int
     """Machines of one replica."""
     replicas: int
-    """As many as may run at once."""
+    """As many as may run at once; machines, where replicas share them."""
     zones: tuple[str, ...]
     consumption: Consumption
     quota: str
