@@ -67,6 +67,7 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         clients=clients,
         replicas_per_node=candidate.replicas_per_node,
         shared_gpus=division.gpus if division else 0,
+        provisioner=task.provisioner,
     )
 
 
