@@ -32,7 +32,7 @@ def find_node_facts(catalogue: Catalogue, prices: Prices, claim: NodePoolClaim) 
 
 
 def _count_replicas(accelerator: Accelerator, shape: ClaimShape) -> int:
-    """Replicas on one node: one, unless they share its GPUs. A partition that isn't known any more counts as one GPU."""
+    """Replicas on one node: one, unless they share its GPUs. An unknown partition counts as a whole GPU."""
     if shape.sharing is None:
         return 1
     partition = accelerator.find_partition(shape.sharing.partition or "")

@@ -63,7 +63,7 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         fp4=reader.optional(reader.flag, "fp4", False),
         host_architecture=reader.optional(partial(reader.one_of, choices=ARCHITECTURES), "host_architecture", "amd64"),
         min_gke_version=reader.optional(reader.text, "min_gke_version", ""),
-        partitions=tuple(_read_partition(item) for item in reader.items("partitions")) if reader.has("partitions") else (),
+        partitions=tuple(map(_read_partition, reader.items("partitions") if reader.has("partitions") else ())),
         quotas=_read_quotas(reader.inner("quotas")) if reader.has("quotas") else {},
         provenance=read_provenance(reader),
     )

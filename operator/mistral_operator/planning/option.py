@@ -113,13 +113,13 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
 
 def _note_sharing(candidate: Candidate, division: Division, price: Decimal | None) -> Iterator[str]:
     machine, count = candidate.shape.machine_type, division.replicas
-    each = "" if price is None else f": {dollars_text(price / count)} for each of {count}, and {dollars_text(price)} for one"
+    told = price and f": {dollars_text(price / count)} for each of {count}, and {dollars_text(price)} for one"
     yield (
         f"{machine} holds {count} such replicas, of one model or of several of the namespace, and costs the same with"
-        f" fewer{each}; a spend limit counts whole machines, an estimate for tokens counts a machine that is full and busy"
+        f" fewer{told or ''}; a spend limit counts whole machines, the price of tokens is that of a full and busy one"
     )
     if division.clients > 1:
         yield (
-            f"the {division.clients} replicas on a GPU take turns, and only their engines' restraint divides its memory:"
-            " one that takes more, or fails, can end the others; let only models share it that trust each other"
+            f"the {division.clients} replicas on a GPU take turns, and only their engines' restraint divides its"
+            " memory: one that takes more, or fails, can end the others; let only models share it that trust each other"
         )

@@ -43,7 +43,8 @@ def doubt_sharing(verdict: Verdict) -> Verdict:
     """What is known of a whole device says little of a part: neither source nor record is about shared ones."""
     if verdict.tier in (Tier.REFUSED, Tier.EXPERIMENTAL):
         return verdict
-    return Verdict(Tier.EXPERIMENTAL, f"no source, and no record, is about a shared GPU; of a whole one: {verdict.evidence}")
+    doubt = "no source, and no record, is about a shared GPU; of a whole one"
+    return Verdict(Tier.EXPERIMENTAL, f"{doubt}: {verdict.evidence}")
 
 
 def _find_evidence(

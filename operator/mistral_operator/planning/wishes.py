@@ -137,7 +137,8 @@ def _check_sharing(option: CapacityOption, field: str, catalogue: Catalogue) -> 
     if any(divide_machine(*pair, option.sharing) for pair in asked):
         return None
     accelerator, shape = asked[0]  # _check_shape ran before
-    return PlanRefused("SharingNotSupported", f"{field}.sharing: {_explain_undivided(accelerator, shape, catalogue.fault_text)}")
+    why = _explain_undivided(accelerator, shape, catalogue.fault_text)
+    return PlanRefused("SharingNotSupported", f"{field}.sharing: {why}")
 
 
 def _explain_undivided(accelerator: Accelerator, shape: MachineShape, fault: str) -> str:

@@ -15,8 +15,8 @@ from mistral_operator.capacity.container_api import node_pool, pool_view
 from mistral_operator.capacity.node_facts import find_node_facts
 from mistral_operator.capacity.pools import NodeFacts, differences, is_surely_own, pool_spec, shape_hash
 from mistral_operator.capacity.port import Accelerator, Bounds
-from mistral_operator.catalogue.accelerator import MachineShape, Partition
 from mistral_operator.catalogue.accelerator import Accelerator as Gpu
+from mistral_operator.catalogue.accelerator import MachineShape, Partition
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.sandbox.gke.machines import machine_types
 

@@ -144,7 +144,9 @@ def test_a_partition_is_a_device_of_its_own() -> None:
 def test_a_lone_replica_costs_the_machine_and_a_full_one_is_divided() -> None:
     chosen = accept(turns(2)).chosen
     assert chosen.hourly_cost == Decimal("0.8536")
-    assert [chosen.cost_of(count) for count in (0, 1, 2, 3)] == [0, Decimal("0.8536"), Decimal("0.8536"), Decimal("1.7072")]
+    assert [chosen.cost_of(count) for count in (0, 1, 2, 3)] == [
+        Decimal("0.8536") * machines for machines in (0, 1, 1, 2)
+    ]
     assert "$0.43/h for each of 2, and $0.85/h for one" in " ".join(chosen.notes)
     assert refuse(turns(2), capacity={"maxHourlyCost": "0.80"}).reason == "NothingFits"
     assert accept(turns(2), capacity={"maxHourlyCost": "0.86"}).chosen.hourly_cost == Decimal("0.8536")
