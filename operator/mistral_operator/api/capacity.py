@@ -66,7 +66,7 @@ class Sharing(ApiType):
     )
 
     strategy: SharingStrategy = Field(
-        description="`MIG` divides the GPU in hardware; with `TimeSharing` replicas take turns on it, kept apart by nothing."
+        description="`MIG` divides the GPU in hardware; with `TimeSharing` replicas take turns, kept apart by nothing."
     )
     partition: PartitionSize | None = Field(
         None, description="With `MIG`: the partition that each replica gets, such as `1g.10gb`."
