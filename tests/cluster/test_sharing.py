@@ -1,7 +1,5 @@
 """Two models on one GPU of the simulated GKE, which offers it to pods as often as it may be shared."""
 
-from collections import Counter
-
 import pytest
 from tests.support.stack import Stack
 
@@ -23,10 +21,6 @@ async def test_two_models_share_a_gpu_and_its_machine_goes_with_the_last(stack: 
     assert await nodes_of_pods(stack) == [node["name"], node["name"]]
     assert {user["name"] for user in claim["status"]["users"]} == {first, second}
     assert await stack.ask(second, "Which of you answers?", "ministral-3-3b-2512")
-    await stack.scale(first, 2)
-    await stack.expect_ready(first, replicas=2)
-    spread = Counter(await nodes_of_pods(stack))
-    assert sorted(spread.values()) == [1, 2], "a machine more is made when all places are taken"
     await stack.delete(first)
     await stack.expect_ready(second)
     await stack.delete(second)
