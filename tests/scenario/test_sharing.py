@@ -53,3 +53,11 @@ def test_sharing_is_planned_anew_when_it_is_asked_for() -> None:
     world.change(capacity=sharing())
     world.step()
     assert set(world.claims) - {before}, "another way to use the GPU is another pool"
+
+
+def test_replicas_on_one_machine_cost_it_once() -> None:
+    world = world_of(capacity=sharing(), replicas=3)
+    for index, node in enumerate(("node-1", "node-1", "node-2")):
+        world.start_pod(f"chat-{index}", node=node)
+    world.step()
+    assert world.model["status"]["cost"]["hourly"] == "1.7072"

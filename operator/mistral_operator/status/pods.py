@@ -33,6 +33,8 @@ class PodView:
     restarts: int
     last_exit: str
     """How the engine's container ended last: reason, exit code and last words; empty when it never did."""
+    node: str
+    """Where it is; empty while it has no node."""
 
 
 def view_pods(pods: Iterable[_Object], engines: Iterable[Engine]) -> tuple[PodView, ...]:
@@ -63,6 +65,7 @@ def view_pod(pod: _Object, telling: frozenset[str]) -> PodView:
         waiting_message=waiting.get("message", ""),
         restarts=int(container.get("restartCount", 0)),
         last_exit=_last_exit(container),
+        node=pod.get("spec", {}).get("nodeName", ""),
     )
 
 
