@@ -67,6 +67,11 @@ class Candidate:
         return f"{self.shape.machine_type}{topology}{part}-{self.wish.consumption.value.lower()}"
 
     @property
+    def clients(self) -> int:
+        """Replicas that take turns on one GPU."""
+        return self.division.clients if self.division else 1
+
+    @property
     def replicas_per_node(self) -> int:
         """Replicas that one machine holds."""
         return self.division.replicas if self.division else 1

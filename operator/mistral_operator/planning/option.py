@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.estimate import estimate_startup
@@ -21,8 +22,6 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
     accelerator, shape, runtime = candidate.accelerator, candidate.shape, candidate.runtime
     engine, demand, layout, fitted = runtime.engine.engine, runtime.demand, split.layout, split.fitted
     hourly_cost, price_note = price_candidate(task, candidate)
-    division = candidate.division
-    clients = division.clients if division else 1
     return PlannedOption(
         name=candidate.name,
         accelerator=accelerator.id,
@@ -44,7 +43,7 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         max_concurrency=fitted.max_concurrency * layout.data_parallel,
         kv_cache_tokens=fitted.kv_cache_tokens * layout.data_parallel,
         max_batched_tokens=fitted.max_batched_tokens,
-        gpu_memory_utilization=str(share_utilization(engine.utilization, clients)),
+        gpu_memory_utilization=str(share_utilization(engine.utilization, candidate.clients)),
         memory=fitted.memory,
         host_cpu=host.cpu,
         host_memory=f"{host.memory_gib}Gi",
@@ -63,12 +62,20 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         throughput=split.throughput,
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
-        partition=division.partition if division else "",
-        clients=clients,
-        replicas_per_node=candidate.replicas_per_node,
-        shared_gpus=division.gpus if division else 0,
+        **_describe_sharing(candidate.division),
         provisioner=task.provisioner,
     )
+
+
+def _describe_sharing(division: Division | None) -> dict[str, Any]:
+    if division is None:
+        return {}
+    return {
+        "partition": division.partition,
+        "clients": division.clients,
+        "replicas_per_node": division.replicas,
+        "shared_gpus": division.gpus,
+    }
 
 
 def _estimate_startup(candidate: Candidate, fitted: Fit) -> StartupEstimate:
