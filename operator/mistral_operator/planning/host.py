@@ -48,7 +48,8 @@ def plan_host(
     """Ask for nearly the whole machine, or an equal part of that, or say that it is too small to run the engine."""
     rule = engine.host
     shared_gib = rule.shared_memory_parallel_gib if shape.total_devices > 1 else rule.shared_memory_gib
-    available_gib = allocatable_memory_gib(shape.memory_gib) // replicas_per_node - rule.beside_gib
+    cpu, memory_gib = _leave_to_pods(shape)
+    available_gib = memory_gib // replicas_per_node - rule.beside_gib
     processes_gib = rule.base_gib + rule.device_gib * shape.devices + shared_gib
     # A host of several reads only the layers of its own stage.
     read_bytes = ceil_div(checkpoint_bytes, shape.hosts)
@@ -60,7 +61,7 @@ def plan_host(
             f" and shared memory {processes_gib} GiB), and {shape.machine_type} leaves {available_gib} of"
             f" {shape.memory_gib} GiB{_name_others(replicas_per_node)}",
         )
-    cpu_millis = allocatable_cpu(shape.cpu) * 1000 // replicas_per_node - rule.beside_cpu * 1000
+    cpu_millis = cpu * 1000 // replicas_per_node - rule.beside_cpu * 1000
     if cpu_millis < LEAST_CPU_MILLIS:
         return Misfit(
             "HostCpuTooSmall",
@@ -72,6 +73,13 @@ def plan_host(
 
 def _name_others(replicas_per_node: int) -> str:
     return "" if replicas_per_node == 1 else f" for each of the {replicas_per_node} replicas that it holds"
+
+
+def _leave_to_pods(shape: MachineShape) -> tuple[int, int]:
+    """CPUs and GiB for one replica; of a node that is there Kubernetes tells, and its system's pods take some more."""
+    if shape.is_node:
+        return max(1, shape.cpu - 1), max(0, shape.memory_gib - SYSTEM_PODS_GIB)
+    return allocatable_cpu(shape.cpu), allocatable_memory_gib(shape.memory_gib)
 
 
 def check_pod(asked: PodResources, shape: MachineShape, host: HostRequest) -> Misfit | None:

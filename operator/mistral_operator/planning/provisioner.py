@@ -1,12 +1,12 @@
 """What makes the node pools of a model: as asked for, or found from what the cluster is; and what each can't do."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from mistral_operator.api import capacity as api
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.planning.layout import Misfit
-from mistral_operator.planning.sharing import Division
 from mistral_operator.planning.terms import Terms
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
 
@@ -35,6 +35,17 @@ def _choose(cluster: ClusterProfile) -> Provisioner:
     if cluster.provider != GKE:
         return Provisioner.EXISTING
     return Provisioner.COMPUTE_CLASS if cluster.autopilot else Provisioner.CONTAINER_API
+
+
+def note_provisioner(spec: MistralModelSpec, cluster: ClusterProfile, provisioner: Provisioner) -> Iterator[str]:
+    """What `Auto` came to, where that isn't the usual."""
+    named = spec.capacity.provisioner if spec.capacity else None
+    if named not in (None, api.Provisioner.AUTO):
+        return
+    if cluster.provider != GKE:
+        yield f"the cluster isn't GKE's, so no node pools are made: {provisioner.value} uses the nodes that are there"
+    elif cluster.autopilot:
+        yield f"on an Autopilot cluster only Google makes node pools: {provisioner.value} says which"
 
 
 def _check_cluster(provisioner: Provisioner, cluster: ClusterProfile) -> PlanRefused | None:
@@ -68,6 +79,12 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             f"a slice of {shape.hosts} machines needs a node pool of its own, which {provisioner.value} doesn't make;"
             f" write {_FIELD}: ContainerAPI, or hardware of one machine",
         )
+    if provisioner is Provisioner.EXISTING and consumption in (Consumption.FLEX_START, Consumption.RESERVATION):
+        return Misfit(
+            "NothingIsBought",
+            f"with {_FIELD}: Existing the nodes are there, however they were bought, and {consumption.value} has no"
+            " meaning; leave consumption out, or write ContainerAPI",
+        )
     if provisioner is Provisioner.CONFIG_CONNECTOR and consumption is Consumption.FLEX_START:
         return Misfit(
             "FlexStartNeedsContainerApi",
@@ -77,14 +94,14 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
     return None
 
 
-def check_sharing_of(provisioner: Provisioner, division: Division | None) -> Misfit | None:
+def check_sharing_of(provisioner: Provisioner, sharing: api.Sharing | None) -> Misfit | None:
     """Whether a provisioner can make nodes whose GPUs are divided like this."""
-    if division is None or provisioner is Provisioner.CONTAINER_API:
+    if sharing is None or provisioner is Provisioner.CONTAINER_API:
         return None
-    if provisioner is Provisioner.COMPUTE_CLASS and division.partition:
+    if provisioner is Provisioner.COMPUTE_CLASS and sharing.partition:
         return Misfit(
             "PartitionsNeedNodePools",
-            f"a ComputeClass has no field for the partition {division.partition}; write {_FIELD}: ContainerAPI",
+            f"a ComputeClass has no field for the partition {sharing.partition}; write {_FIELD}: ContainerAPI",
         )
     return Misfit(
         "SharingNeedsContainerApi",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from mistral_operator.api.claim import MAX_SLICE_HOSTS
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, usable_zones, zones_of
 from mistral_operator.planning.estimate import mark_price
+from mistral_operator.planning.existing import check_nodes
 from mistral_operator.planning.fit import Fit, batch_for, fit
 from mistral_operator.planning.hardware import read_version
 from mistral_operator.planning.host import check_pod, plan_host
@@ -16,7 +17,7 @@ from mistral_operator.planning.provisioner import check_hardware_of, check_shari
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, doubt_sharing, judge
 from mistral_operator.planning.terms import check_hardware, check_price
-from mistral_operator.planning.types import Consumption, PlannedOption, Refusal, ThroughputEstimate, Tier
+from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner, Refusal, ThroughputEstimate, Tier
 from mistral_operator.planning.units import exact_dollars_text
 
 MOST_PCIE_DEVICES = 4
@@ -30,7 +31,7 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
     engine = runtime.engine.engine
     misfit = _check_offer(task, candidate) or _check_machine(task, candidate)
     misfit = misfit or check_hardware_of(task.provisioner, shape, candidate.wish.consumption)
-    misfit = misfit or check_sharing_of(task.provisioner, candidate.division)
+    misfit = misfit or check_sharing_of(task.provisioner, candidate.wish.sharing)
     if misfit:
         return _refuse(candidate, misfit)
     split = _choose_split(task, candidate)
@@ -179,7 +180,10 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
     if mismatch:
         return Misfit(NOT_ALLOWED, f"spec.capacity.options asks for other hardware: {mismatch}")
     if wish.sharing and candidate.division is None:
-        return Misfit("SharingNotSupported", f"the GPUs of {shape.machine_type} can't be shared like this")
+        unable = Misfit("SharingNotSupported", f"the GPUs of {shape.machine_type} can't be shared like this")
+        return check_sharing_of(task.provisioner, wish.sharing) or unable
+    if task.provisioner is Provisioner.EXISTING:
+        return check_nodes(task, candidate)
     if task.region and task.region not in shape.regions:
         return Misfit(
             "NotInRegion",

@@ -15,9 +15,10 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.engines.vllm_gpu import VllmGpu
 from mistral_operator.planning.host import allocatable_cpu, allocatable_memory_gib
 from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.provisioner import check_sharing_of
 from mistral_operator.planning.serialize import plan_from_dict, plan_to_dict
 from mistral_operator.planning.sharing import divide_machine, share_accelerator, share_utilization
-from mistral_operator.planning.types import Plan, PlanRefused, Tier
+from mistral_operator.planning.types import Plan, PlanRefused, Provisioner, Tier
 from mistral_operator.sandbox.engine.flags import parse_serve
 
 CATALOGUE = load_catalogue()
@@ -208,3 +209,22 @@ def test_what_can_not_be_shared_is_refused_with_what_to_write(
 def test_a_model_that_needs_several_devices_is_not_spread_over_parts() -> None:
     refused = refuse(part("3g.20gb"), "mistral-small-3.2-24b-2506", option={"accelerator": "a100-40"})
     assert "a replica has 3g.20gb of one GPU and no more" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "sharing", "reason"),
+    [
+        (Provisioner.CONTAINER_API, part("1g.10gb"), None),
+        (Provisioner.CONTAINER_API, turns(2), None),
+        (Provisioner.COMPUTE_CLASS, part("1g.10gb"), "PartitionsNeedNodePools"),
+        (Provisioner.COMPUTE_CLASS, turns(2), "SharingNeedsContainerApi"),
+        (Provisioner.CONFIG_CONNECTOR, part("1g.10gb"), "SharingNeedsContainerApi"),
+        (Provisioner.EXISTING, turns(2), "SharingNeedsContainerApi"),
+    ],
+)
+def test_a_provisioner_that_can_not_divide_gpus_says_so(
+    provisioner: Provisioner, sharing: dict[str, Any], reason: str | None
+) -> None:
+    misfit = check_sharing_of(provisioner, Sharing.model_validate(sharing))
+    assert (misfit.reason if misfit else None) == reason
+    assert misfit is None or "spec.capacity.provisioner: ContainerAPI" in misfit.message
