@@ -7,6 +7,7 @@ from typing import Final
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
+from mistral_operator.api.part import ModelPart
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.types import PlannedOption
 
@@ -77,8 +78,9 @@ def count_affordable(
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
     if limit is None or not option.hourly_cost:
         return None
+    beside = model.others_cost if isinstance(model, ModelPart) else _NOTHING
     dearest = _find_dearest(option.hourly_cost, (each.hourly_cost for each in others))
-    machines = max(0, int((dollars(limit) - spent_hourly) / dearest))
+    machines = max(0, int((dollars(limit) - beside - spent_hourly) / dearest))
     return machines * min(each.replicas_per_node for each in (option, *others))
 
 
@@ -90,9 +92,10 @@ def may_surge(model: MistralModel, option: PlannedOption, beside: Sequence[Plann
     capacity, cost = model.spec.capacity, option.hourly_cost
     if capacity is None or not cost:
         return True
+    taken, others = (model.surge_taken, model.others_cost) if isinstance(model, ModelPart) else (_NOTHING, _NOTHING)
     extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
     if capacity.max_hourly_cost is None:
-        return extra is None or cost <= extra
+        return extra is None or cost + taken <= extra
     machines = -(-model.spec.replicas // min(each.replicas_per_node for each in (option, *beside)))
-    worst = _find_dearest(cost, (each.hourly_cost for each in beside)) * machines + cost
+    worst = _find_dearest(cost, (each.hourly_cost for each in beside)) * machines + cost + taken + others
     return worst <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)
