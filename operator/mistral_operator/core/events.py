@@ -12,7 +12,7 @@ from mistral_operator.status.timeline import RUNG_LEFT
 _TOLD: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "AutoscalingReady", "Ready")
 # The plain course of things: told, but nobody needs to be warned.
 _NORMAL: Final = frozenset({
-    "ClaimPending", "PoolPending", "PoolCreating", "PoolResizing", "WaitingForNodes", "ScalingUp", "WaitingForReplica",
+    "ClaimPending", "PoolPending", "PoolCreating", "PoolResizing", "PoolRepairing", "WaitingForNodes", "ScalingUp", "WaitingForReplica",
     "Loading", "Starting", "RollingOut", "Pending", "ScaledToZero", "Suspended", "NoReadyReplica", "ClaimReleasing",
     "Converting", "ServicePending", "WaitingForMetrics",
 })  # fmt: skip
