@@ -4,7 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.world import MODEL_LABEL, REVISION_LABEL, SETTINGS, World, autoscaler_event, make_model
+
+from mistral_operator.core.parts import divide
 
 L4 = {"accelerator": "l4", "devices": 1}
 SPOT = L4 | {"consumption": "Spot"}
@@ -234,6 +238,55 @@ def test_the_end_of_a_later_parts_node_is_told_once_and_only_that_part_gets_a_su
     world.step()
     entries = [each for each in world.model["status"]["timeline"] if each["reason"] == "ReplicaEndsSoon"]
     assert [each["message"].startswith("Part 2: Pod chat-part-2-0") for each in entries] == [True]
+
+
+def roll(world: World) -> None:
+    """Pods of another revision than their Deployment's go, as a roll-out has it."""
+    for name, pod in list(world.pods.items()):
+        labels = pod["metadata"]["labels"]
+        deployments = (each for (kind, _), each in world.children.items() if kind == "Deployment")
+        mine = [d for d in deployments if d["spec"]["selector"]["matchLabels"].items() <= labels.items()]
+        current = [d["spec"]["template"]["metadata"]["labels"][REVISION_LABEL] for d in mine]
+        if current != [labels[REVISION_LABEL]]:
+            del world.pods[name]
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [[L4 | {"replicas": 1}, SPOT], [SPOT | {"replicas": 1}, L4 | {"replicas": 2}, A100], [L4, SPOT]]
+        ),
+        st.integers(0, 5),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=8, deadline=None)
+@given(changes=changes)
+def test_after_any_changes_the_replicas_stand_as_divided_and_nothing_is_left_over(
+    changes: list[tuple[list[dict[str, Any]], int, int]],
+) -> None:
+    world = serving()
+    for options, replicas, looks in changes:
+        world.change(replicas=replicas, capacity={"options": options})
+        for _ in range(looks):
+            run(world)
+            world.step()
+            world.provision()
+    for _ in range(4):
+        roll(world)
+        settle(world)
+    options, replicas, _ = changes[-1]
+    floors = [option.get("replicas") for option in options]
+    shares = divide(replicas, floors[: floors.index(None) + 1])
+    names = ["chat", *(f"chat-part-{index}" for index in range(2, len(shares) + 1))]
+    expected = {name: share for name, share in zip(names, shares, strict=True) if share or name == "chat"}
+    assert asked(world) == expected
+    assert len(world.revisions) == len(expected)
+    assert world.condition("Reconciling")["status"] == "False"
 
 
 def test_a_steady_state_is_told_in_the_same_words() -> None:
