@@ -116,7 +116,8 @@ def bound_spend(
     if limit is None or price is None:
         return model
     others = model.others_cost if isinstance(model, ModelPart) else Decimal(0)
-    return _lower_cost(model, max(limit, kept * price + others) if current else limit)
+    paid = plan.chosen.cost_of(kept) or price
+    return _lower_cost(model, max(limit, paid + others) if current and kept else limit)
 
 
 def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:
