@@ -17,6 +17,7 @@ from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel, MistralModelSpec
 from mistral_operator.api.names import CLASS_KIND, DEFAULT_CLASS_ANNOTATION
+from mistral_operator.api.part import ModelPart
 from mistral_operator.api.serving_class import (
     MistralServingClass,
     ModelField,
@@ -114,7 +115,9 @@ def bound_spend(
         return _change(model, replicas=min(model.spec.replicas, kept))
     if limit is None or price is None:
         return model
-    return _lower_cost(model, max(limit, plan.chosen.cost_of(kept) or price) if current and kept else limit)
+    others = model.others_cost if isinstance(model, ModelPart) else Decimal(0)
+    paid = plan.chosen.cost_of(kept) or price
+    return _lower_cost(model, max(limit, paid + others) if current and kept else limit)
 
 
 def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:

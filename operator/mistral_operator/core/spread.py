@@ -4,11 +4,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from mistral_operator.api.capacity import Capacity
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.part import ModelPart
 from mistral_operator.api.status import ModelStatus
 from mistral_operator.core.events import note_changes
-from mistral_operator.core.parts import Share, find_shares, list_floors, read_part, take_stock, view_part
+from mistral_operator.core.parts import (
+    Share,
+    Stock,
+    find_shares,
+    list_floors,
+    raise_price,
+    read_part,
+    take_stock,
+    view_part,
+)
+from mistral_operator.core.serving_class import rule
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.manifests.identity import is_owned_by, name_workload
 from mistral_operator.status.build import read_status
@@ -31,13 +42,15 @@ def sync_parts(
 ) -> Outcome:
     """Decide each part by `decide`, the first one first."""
     before, stock = read_status(model), take_stock(model, observed.children, observed.pods)
-    shares = find_shares(model, stock)
+    shares, limits = find_shares(model, stock), rule(model, observed.serving_classes).model.spec.capacity or Capacity()
     told = {share.part: read_part_status(before, share.part) for share in shares}
     parts, outcomes = [], []
     for share in shares:
         known = told[share.part].model_dump(by_alias=True, exclude_defaults=True, mode="json")
-        parts.append(view_part(model, share, shares, stock, known))
+        parts.append(view_part(model, limits, share, shares, stock, known))
         outcomes.append(decide(parts[-1]))
+        # What a part is to cost that was planned just now counts for those after it.
+        stock[share.part] = raise_price(stock.get(share.part, Stock()), outcomes[-1].status)
     views = [
         PartView(part.part, name_workload(part), ModelStatus.model_validate(outcome.status), told[part.part])
         for part, outcome in zip(parts, outcomes, strict=True)
