@@ -31,10 +31,10 @@ def quote(text: str, speaker: str = "GKE") -> str:
     return f'{speaker} says: "{_shorten(text)}"'
 
 
-def cite(finding: CloudFinding, speaker: str = "GKE") -> str:
+def cite(finding: CloudFinding, speaker: str = "") -> str:
     """What a finding says: quoted where the cloud said it, and else in a sentence of ours."""
     if finding.verbatim:
-        return quote(finding.text, speaker)
+        return quote(finding.text, speaker or finding.speaker)
     words = _shorten(finding.text)
     return f"{words[:1].upper()}{words[1:].removesuffix('.')}."
 

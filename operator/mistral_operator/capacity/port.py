@@ -11,6 +11,16 @@ READ_DEADLINE_S: Final = 30.0
 WRITE_DEADLINE_S: Final = 60.0
 """GKE checks quota and networks before it answers a create, which takes longer than a read."""
 
+MAX_PODS_PER_NODE: Final = 32
+"""GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
+
+_GVNIC_UNKNOWN_TO: Final = ("n1-",)
+
+
+def takes_gvnic(machine_type: str) -> bool:
+    """Whether the machine has Google's own network card, which the newer ones need."""
+    return not machine_type.startswith(_GVNIC_UNKNOWN_TO)
+
 
 class PoolStatus(StrEnum):
     """GKE's status of a node pool."""
