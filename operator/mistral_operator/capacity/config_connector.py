@@ -6,7 +6,7 @@ No call of Google's is made from here.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,14 @@ from mistral_operator.capacity.errors import (
     ThrottledError,
     UnavailableError,
 )
-from mistral_operator.capacity.node_pool_condition import find_update_failure, is_observed, read_status, since
+from mistral_operator.capacity.node_pool_condition import (
+    find_failures,
+    find_update_failure,
+    is_observed,
+    may_have_failed,
+    read_status,
+    since,
+)
 from mistral_operator.capacity.node_pool_object import (
     ABANDON,
     DELETION_POLICY,
@@ -43,7 +50,7 @@ from mistral_operator.cluster.errors import (
     Throttled,
     Unauthorized,
 )
-from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, NODE, Kind
+from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, NODE, Kind
 
 Json = dict[str, Any]
 
@@ -57,7 +64,7 @@ _GONE: Final = re.compile(r"containernodepools\S* \"[^\"]+\" not found")
 class ObjectClient(Protocol):
     """What is needed of `cluster.client.ApiClient`."""
 
-    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
+    async def list(self, kind: Kind, namespace: str = "", *, field_selector: str = "") -> ListResult:
         """Objects of a kind as they are now."""
         ...
 
@@ -144,8 +151,12 @@ class ConfigConnector:
     async def list_pools(self) -> tuple[PoolView, ...]:
         """All pools that have an object in the namespace, ours and others'."""
         with _answers(self._place.namespace):
-            found = await self._client.list(CONTAINER_NODE_POOL, self._place.namespace)
-        return tuple(pool_view(body, age_s=self._age_s(body)) for body in found.items)
+            found = (await self._client.list(CONTAINER_NODE_POOL, self._place.namespace)).items
+            told = await self._find_failures(found)
+        return tuple(
+            pool_view(body, age_s=self._age_s(body), failure_told=told.get(body["metadata"]["uid"], ""))
+            for body in found
+        )
 
     async def create_pool(self, spec: PoolSpec) -> OperationView:
         """Create the object; `AlreadyExistsError` when there is one of that name, whoever made it."""
@@ -199,14 +210,23 @@ class ConfigConnector:
             if work.call != "delete":
                 raise _not_found(work.pool, self._place.namespace)
             return OperationView(name, done=True, finding=None, started_at="")
-        return self._follow(work, body)
+        with _answers(self._place.namespace):
+            told = await self._find_failures((body,))
+        return self._follow(work, body, told.get(work.uid, ""))
 
     async def close(self) -> None:
         """Nothing is held: the client is its maker's."""
 
-    def _follow(self, work: _Work, body: Json) -> OperationView:
+    async def _find_failures(self, bodies: Iterable[Json]) -> dict[str, str]:
+        """Why pools couldn't be made that are called up to date all the same, by the uids of their objects."""
+        if not any(may_have_failed(body, age_s=self._age_s(body)) for body in bodies):
+            return {}
+        about = f"involvedObject.kind={CONTAINER_NODE_POOL.kind}"
+        return find_failures((await self._client.list(EVENT, self._place.namespace, field_selector=about)).items)
+
+    def _follow(self, work: _Work, body: Json, failure_told: str) -> OperationView:
         metadata = body["metadata"]
-        status, findings = read_status(body, age_s=self._age_s(body))
+        status, findings = read_status(body, age_s=self._age_s(body), failure_told=failure_told)
         failure = findings[0] if findings and status is PoolStatus.ERROR else None
         if work.call == "create":
             done = status not in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN)

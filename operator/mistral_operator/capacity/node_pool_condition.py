@@ -1,11 +1,15 @@
 """How a node pool stands by the Ready condition that Config Connector writes into its object. Pure.
 
-Config Connector tries again by itself whatever went wrong. So a refusal that goes away is a pool that is still being
-made, with the refusal told; one that doesn't, such as a stock-out, is a failed pool, which the claim gives up.
+`Updating` and `UpdateFailed` may be about the first making, too. Config Connector tries again by itself whatever went
+wrong. So a refusal that goes away is a pool that is still being made, with the refusal told; one that doesn't, such as
+a stock-out, is a failed pool, which the claim gives up.
+
+Trying again may mean that Config Connector finds the pool that GKE left in status ERROR, takes it over as it is, and
+calls it up to date (its issue 619). Its Events still say what happened.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,11 +19,18 @@ from mistral_operator.capacity.port import PoolStatus
 SILENCE_S: Final = 60.0
 """Config Connector writes a first condition within seconds; after so long nobody seems to look at the object."""
 
-_WRAPPING: Final = re.compile(r"^(Update|Delete) call failed: (error (applying desired state|deleting resource): )?")
-_SUMMARY: Final = re.compile(r"^(summary: )?(googleapi: )?")
+EVENTS_LAST_S: Final = 3600.0
+"""So long the API server keeps Events."""
+
+_WRAPPING: Final = re.compile(
+    r"^(Update|Delete) call failed: (error (applying desired state|deleting resource): )?(summary: )?(googleapi: )?"
+    r"|, detail:\s*$"
+)
 _HTTP: Final = re.compile(r"\bError (?P<status>\d{3}): ")
-_OPERATION_FAILED: Final = re.compile(r"^Error waiting for ")
-_IMMUTABLE: Final = re.compile(r"immutable field")
+_REST_REASON: Final = re.compile(r", [a-zA-Z]+$")
+"""Google's REST client ends with a reason such as `rateLimitExceeded`, which goes with every HTTP status 429."""
+_OPERATION_FAILED: Final = re.compile(r"Error waiting for creating|was created in the error state")
+_IMMUTABLE: Final = re.compile(r"immutable field|would require recreation")
 _CODES: Final[Mapping[str, str]] = {
     "400": "INVALID_ARGUMENT",
     "401": "UNAUTHENTICATED",
@@ -37,8 +48,13 @@ _WAITS: Final = frozenset({
 """Config Connector's own reasons why nothing happens: a person has to mend them, and then it goes on."""
 
 
-def read_status(body: Mapping[str, Any], *, age_s: float) -> tuple[PoolStatus, tuple[CloudFinding, ...]]:
-    """The pool's status as GKE would say it, and what stands in its way."""
+def read_status(
+    body: Mapping[str, Any], *, age_s: float, failure_told: str = ""
+) -> tuple[PoolStatus, tuple[CloudFinding, ...]]:
+    """The pool's status as GKE would say it, and what stands in its way.
+
+    `age_s` is the object's; `failure_told` what an Event said of its making, see `find_failures`.
+    """
     ready, deleting = _ready(body), bool(body["metadata"].get("deletionTimestamp"))
     reason, message = str(ready.get("reason", "")), str(ready.get("message", ""))
     if deleting:
@@ -47,18 +63,32 @@ def read_status(body: Mapping[str, Any], *, age_s: float) -> tuple[PoolStatus, t
         return PoolStatus.STOPPING, (_classify(message),) if reason == "DeleteFailed" else ()
     if not ready:
         return PoolStatus.PROVISIONING, (_SILENT,) if age_s > SILENCE_S else ()
-    usable = PoolStatus.RUNNING_WITH_ERROR if _was_made(body) else PoolStatus.PROVISIONING
+    made = _was_made(body)
+    usable = PoolStatus.RUNNING_WITH_ERROR if made else PoolStatus.PROVISIONING
     if reason in _WAITS:
         return usable, (_quote(reason, message),)
-    if reason == "CreateFailed":
+    if reason in ("CreateFailed", "UpdateFailed"):
         failure = _classify(message)
-        return PoolStatus.ERROR if _is_final(failure, message) else PoolStatus.PROVISIONING, (failure,)
-    if reason == "UpdateFailed":
-        return usable, (_classify(message),)
+        return PoolStatus.ERROR if not made and _is_final(failure, message) else usable, (failure,)
     if ready.get("status") == "True":
+        if failure_told:
+            return PoolStatus.ERROR, (_classify(failure_told),)
         return PoolStatus.RUNNING if is_observed(body) else PoolStatus.RECONCILING, ()
-    known = {"Creating": PoolStatus.PROVISIONING, "Updating": PoolStatus.RECONCILING}.get(reason)
-    return (known, ()) if known else (PoolStatus.UNKNOWN, (_quote(reason, message),))
+    if reason in ("Creating", "Updating"):
+        return PoolStatus.RECONCILING if made else PoolStatus.PROVISIONING, ()
+    return PoolStatus.UNKNOWN, (_quote(reason, message),)
+
+
+def may_have_failed(body: Mapping[str, Any], *, age_s: float) -> bool:
+    """Whether Events are to be asked: of a pool that is called up to date, had to be whole at once, and is young."""
+    whole = (body.get("spec") or {}).get("initialNodeCount")
+    return bool(whole) and _ready(body).get("status") == "True" and age_s < EVENTS_LAST_S
+
+
+def find_failures(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Uid → what Config Connector said when GKE couldn't make the pool of that object."""
+    told = ((event.get("involvedObject") or {}, str(event.get("message", ""))) for event in events)
+    return {str(about.get("uid")): text for about, text in told if _OPERATION_FAILED.search(text)}
 
 
 def is_observed(body: Mapping[str, Any]) -> bool:
@@ -107,14 +137,15 @@ def _was_made(body: Mapping[str, Any]) -> bool:
 
 def _classify(message: str) -> CloudFinding:
     """Google's own words out of Config Connector's, and what they mean."""
-    text = _SUMMARY.sub("", _WRAPPING.sub("", message))
+    text = _WRAPPING.sub("", message)
     found = _HTTP.search(text)
     code = _CODES.get(found["status"], "UNAVAILABLE") if found else ""
     if _IMMUTABLE.search(text):
         code = "INVALID_ARGUMENT"
-    return replace(classify(code, text).finding, speaker=CONFIG_CONNECTOR)
+    said = _REST_REASON.sub("", text) if found else text
+    return replace(classify(code, said).finding, text=text, speaker=CONFIG_CONNECTOR)
 
 
 def _is_final(finding: CloudFinding, message: str) -> bool:
     """An operation that failed has left a failed pool behind, whatever it says."""
-    return not finding.retryable or bool(_OPERATION_FAILED.match(_SUMMARY.sub("", _WRAPPING.sub("", message))))
+    return not finding.retryable or bool(_OPERATION_FAILED.search(message))

@@ -135,14 +135,14 @@ def _affinity(spec: PoolSpec) -> Json:
     return {"reservationAffinity": affinity}
 
 
-def pool_view(body: Mapping[str, Any], *, age_s: float) -> PoolView:
-    """A ContainerNodePool as the claims look at it, `age_s` seconds after it was made.
+def pool_view(body: Mapping[str, Any], *, age_s: float, failure_told: str = "") -> PoolView:
+    """A ContainerNodePool as the claims look at it; see `read_status` for the keywords.
 
     Shape and labels are those of its spec: Config Connector makes the pool so, or its condition says why not.
     """
     spec, metadata = body.get("spec") or {}, body["metadata"]
     config = spec.get("nodeConfig") or {}
-    status, findings = read_status(body, age_s=age_s)
+    status, findings = read_status(body, age_s=age_s, failure_told=failure_told)
     affinity = config.get("reservationAffinity") or {}
     specific = affinity.get("consumeReservationType") == _SPECIFIC
     return PoolView(
