@@ -12,6 +12,9 @@
 - --refused-cooldown-s={{ .Values.ladder.refusedCooldownSeconds }}
 - --return-interval-s={{ .Values.ladder.returnIntervalSeconds }}
 - --catalogue-directory=/etc/mistral-operator/catalogue
+{{- if has "ConfigConnector" .Values.provisioners }}
+- --config-connector-namespace={{ include "mistral-operator.configConnectorNamespace" . }}
+{{- end }}
 {{- range $name := list "project" "location" "cluster" }}
 {{- with get $.Values $name }}
 - {{ printf "--%s=%s" $name . | quote }}

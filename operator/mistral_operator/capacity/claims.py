@@ -113,6 +113,9 @@ def _await_operation(case: _Case) -> Decision | None:
     failure = case.last_finding
     if operation.call is Call.CREATE:
         words = f"GKE is creating node pool {told}."
+        failure = failure or operation.view.obstacle
+        if operation.view.obstacle:
+            words = f"{words} {_tell(operation.view.obstacle, case)}"
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.DELETE:
         words = f"GKE is deleting node pool {told}."
@@ -211,8 +214,11 @@ def _follow_provisioning(case: _Case) -> Decision | None:
     """A pool that is made or deleted without an operation that we know: an earlier process began it."""
     status = _pool(case).status
     if status in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN):
-        words = f"GKE is creating node pool {case.pool_name}."
-        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, requeue_after_s=case.settings.unsettled_s)
+        words, obstacle = f"GKE is creating node pool {case.pool_name}.", next(iter(_pool(case).findings), None)
+        if obstacle:
+            words = f"{words} {_tell(obstacle, case)}"
+        wait_s = case.settings.unsettled_s
+        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=obstacle, requeue_after_s=wait_s)
     if status is PoolStatus.STOPPING:
         words = f"GKE is deleting node pool {case.pool_name}; it is made again after that while a model needs it."
         return Decision(ClaimState.RELEASING, "PoolDeleting", words, requeue_after_s=case.settings.unsettled_s)

@@ -230,7 +230,8 @@ class ConfigConnector:
         failure = findings[0] if findings and status is PoolStatus.ERROR else None
         if work.call == "create":
             done = status not in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN)
-            return OperationView(work.name, done, failure, metadata.get("creationTimestamp", ""))
+            obstacle = None if done else next(iter(findings), None)
+            return OperationView(work.name, done, failure, metadata.get("creationTimestamp", ""), obstacle)
         if work.call == "delete":
             return OperationView(work.name, failure is not None, failure, metadata.get("deletionTimestamp", ""))
         refused = find_update_failure(body)

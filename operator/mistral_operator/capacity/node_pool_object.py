@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final
 
-from mistral_operator.api.names import CLAIM_LABEL, CLAIM_RESOURCE_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from mistral_operator.api.names import (
+    CLAIM_LABEL,
+    CLAIM_RESOURCE_LABEL,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    PROVISIONER_RESOURCE_LABEL,
+)
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.node_pool_condition import read_status
 from mistral_operator.capacity.port import MAX_PODS_PER_NODE, Accelerator, Bounds, PoolSpec, PoolView, takes_gvnic
@@ -21,6 +27,8 @@ ABANDON: Final = "abandon"
 
 _RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"
 _SPECIFIC: Final = "SPECIFIC_RESERVATION"
+_OWN_NAME: Final = "config-connector"
+"""In a resource label, whose values GKE takes in lower case."""
 
 _WRITTEN: Final = frozenset({
     "slice_topology", "slice_hosts", "reservation", "boot_disk", "local_ssds",
@@ -111,7 +119,7 @@ def _node_config(spec: PoolSpec) -> Json:
         "diskType": spec.boot_disk,
         "diskSizeGb": spec.boot_disk_gb,
         "labels": dict(spec.node_labels),
-        "resourceLabels": dict(spec.resource_labels),
+        "resourceLabels": {**spec.resource_labels, PROVISIONER_RESOURCE_LABEL: _OWN_NAME},
         "oauthScopes": ["https://www.googleapis.com/auth/cloud-platform"],
         "metadata": {"disable-legacy-endpoints": "true"},
         "workloadMetadataConfig": {"mode": "GKE_METADATA"},
@@ -156,12 +164,19 @@ def pool_view(body: Mapping[str, Any], *, age_s: float, failure_told: str = "") 
         spot=bool(config.get("spot")),
         locations=tuple(sorted(spec.get("nodeLocations") or ())),
         node_labels=dict(config.get("labels") or {}),
-        resource_labels=dict(config.get("resourceLabels") or {}),
+        resource_labels=_labels_asked(config),
         bounds=_bounds(spec.get("autoscaling") or {}),
         findings=findings,
         slice_topology=str((spec.get("placementPolicy") or {}).get("tpuTopology", "")),
         reservation=", ".join(affinity.get("values") or ()) if specific else "",
     )
+
+
+def _labels_asked(config: Mapping[str, Any]) -> dict[str, str]:
+    """Without our mark, which is for whoever finds the pool in GKE and not by its object."""
+    labels = dict(config.get("resourceLabels") or {})
+    labels.pop(PROVISIONER_RESOURCE_LABEL, None)
+    return labels
 
 
 def _bounds(scaling: Mapping[str, Any]) -> Bounds | None:

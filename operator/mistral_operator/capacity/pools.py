@@ -12,6 +12,7 @@ from mistral_operator.api.names import (
     CLAIM_LABEL,
     CLAIM_RESOURCE_LABEL,
     CLUSTER_RESOURCE_LABEL,
+    PROVISIONER_RESOURCE_LABEL,
     SHAPE_LABEL,
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
@@ -159,7 +160,7 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     that another one's claims need.
     """
     labels, own = pool.resource_labels, pool.node_labels
-    if len(pool.accelerators) > 1 or not cluster_uid:
+    if len(pool.accelerators) > 1 or not cluster_uid or PROVISIONER_RESOURCE_LABEL in labels:
         return False
     gpu = next(iter(pool.accelerators), None)
     zones = () if pool.slice_topology else pool.locations

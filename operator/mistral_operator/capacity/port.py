@@ -117,6 +117,8 @@ class OperationView:
     """Set when the operation failed. Mind that a failed operation is `done` too."""
     started_at: str
     """RFC 3339, as the cloud gave it."""
+    obstacle: CloudFinding | None = None
+    """What stands in the way of one that isn't done, where the cloud tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,12 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             f"a slice of {shape.hosts} machines needs a node pool of its own, which {provisioner.value} doesn't make;"
             f" write {_FIELD}: ContainerAPI, or hardware of one machine",
         )
+    if provisioner is Provisioner.CONFIG_CONNECTOR and shape.placement_policy:
+        return Misfit(
+            "WorkloadPolicyNeedsContainerApi",
+            "Config Connector's ComputeResourcePolicy has no workload policy, which places such machines; write"
+            f" {_FIELD}: ContainerAPI, or other hardware",
+        )
     if provisioner is Provisioner.CONFIG_CONNECTOR and consumption is Consumption.FLEX_START:
         return Misfit(
             "FlexStartNeedsContainerApi",

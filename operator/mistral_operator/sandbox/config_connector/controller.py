@@ -104,14 +104,10 @@ class ConfigConnector:
             except Exception:
                 log.exception("ContainerNodePool %s can't be worked on", key)
                 settled = False
-            waits = [asyncio.create_task(self._woken[key].wait())]
-            if not settled:
-                waits.append(asyncio.create_task(self._pace.wait(RETRY_S)))
             try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+                await asyncio.wait_for(self._woken[key].wait(), None if settled else RETRY_S / self._pace.speed)
+            except TimeoutError:
+                continue
 
     async def _reconcile(self, body: Object) -> bool:
         """False when it has to be tried again although nothing changes."""
@@ -202,7 +198,7 @@ class ConfigConnector:
     async def _tell(self, body: Object, reason: str, message: str, pool: Any = None) -> None:
         """Write the Ready condition, and an Event when it is another one than before."""
         metadata, before = body["metadata"], body.get("status") or {}
-        known = next(iter(before.get("conditions") or ()), {})
+        known: Object = next(iter(before.get("conditions") or ()), {})
         status: Object = {"observedGeneration": metadata["generation"]}
         if pool is not None:
             status["instanceGroupUrls"] = list(pool.instance_group_urls)
