@@ -1,5 +1,5 @@
 """A stand-in for Config Connector: ContainerNodePool objects of the sandbox become node pools of the simulated GKE."""
 
-from .controller import ConfigConnector
+from .controller import DEFINITION, ConfigConnector
 
-__all__ = ["ConfigConnector"]
+__all__ = ["DEFINITION", "ConfigConnector"]

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 CNRM = "cnrm.cloud.google.com"
 API_VERSION = f"container.{CNRM}/v1beta1"
 POOLS = f"/apis/{API_VERSION}/containernodepools"
+DEFINITION = f"container.{CNRM}_containernodepools.yaml"
+"""The file with the definition of ContainerNodePools, which is Google's and not kept here."""
 FINALIZERS = (f"{CNRM}/finalizer", f"{CNRM}/deletion-defender")
 RETRY_S = 60.0
 """Simulated seconds until it tries again what failed."""
