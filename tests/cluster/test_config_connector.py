@@ -3,16 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tests.support.config_connector import find_schemas
 from tests.support.light_stack import light_stack
-from tests.support.operator_account import NAMESPACE
+from tests.support.operator_account import NAMESPACE, allow_config_connector
 from tests.support.polling import eventually
-from tests.support.running_sandbox import REPOSITORY
 from tests.support.stack import Stack
 
 POOLS = f"/apis/container.cnrm.cloud.google.com/v1beta1/namespaces/{NAMESPACE}/containernodepools"
-ROLES = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
 PROVISIONERS = ("--provisioner", "ContainerAPI", "--provisioner", "ConfigConnector")
 STOCK_OUT = "[GCE_STOCKOUT] The zone does not have enough resources available to fulfill the request."
 
@@ -24,7 +21,7 @@ async def test_a_model_gets_its_pool_by_an_object(tmp_path: Path) -> None:
     async with light_stack(
         tmp_path, schemas=find_schemas(), neighbours=neighbours, faults=[{**fault, "probability": 1.0}]
     ) as (stack, _):
-        await _allow_objects(stack)
+        await allow_config_connector(stack.kube)
         stack.operator.args = PROVISIONERS
         stack.operator.start()
         await stack.apply("chat", model="mistral-7b-v0.3", capacity={"provisioner": "ConfigConnector"})
@@ -41,13 +38,6 @@ async def test_a_model_gets_its_pool_by_an_object(tmp_path: Path) -> None:
         await stack.delete("chat")
         await stack.expect_no_trace()
         assert (await stack.kube.request("GET", POOLS))["items"] == []
-
-
-async def _allow_objects(stack: Stack) -> None:
-    """The rights that this provisioner needs besides."""
-    for manifest in yaml.safe_load_all((REPOSITORY / "deploy" / "rbac-config-connector.yaml").read_text()):
-        path = f"{ROLES}/{manifest['kind'].lower()}s/{manifest['metadata']['name']}"
-        await stack.kube.apply(path, manifest, "test")
 
 
 async def _tells_stock_out(stack: Stack) -> bool:

@@ -80,9 +80,8 @@ def read_status(
 
 
 def may_have_failed(body: Mapping[str, Any], *, age_s: float) -> bool:
-    """Whether Events are to be asked: of a pool that is called up to date, had to be whole at once, and is young."""
-    whole = (body.get("spec") or {}).get("initialNodeCount")
-    return bool(whole) and _ready(body).get("status") == "True" and age_s < EVENTS_LAST_S
+    """Whether Events are to be asked: of a pool that is called up to date, and whose making they still tell of."""
+    return _ready(body).get("status") == "True" and age_s < EVENTS_LAST_S
 
 
 def find_failures(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -3,22 +3,33 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.support.claim_cases import POOL, a_claim, bounds
-from tests.support.config_connector import NAMESPACE, Stack, running_config_connector
+from tests.support.config_connector import NAMESPACE, PLACE, Objects, Stack, running_config_connector
 from tests.support.polling import eventually
 
+from mistral_operator.capacity.advice import advise
+from mistral_operator.capacity.config_connector import ConfigConnector
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
+    CloudError,
+    ConfigConnectorMissingError,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
+    ThrottledError,
+    UnavailableError,
 )
 from mistral_operator.capacity.node_pool_object import DELETION_POLICY
 from mistral_operator.capacity.pools import NodeFacts, differences, is_own, pool_spec
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
-from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL
+from mistral_operator.cluster.client import ListResult
+from mistral_operator.cluster.errors import ApiError, Forbidden, Invalid, NotFound, Throttled, Unreachable
+from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, NODE
 
 Start = Callable[..., Awaitable[Stack]]
 SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24), cluster_uid="uid-1")
@@ -244,9 +255,57 @@ async def test_an_operation_of_an_object_that_is_gone_is_forgotten(start: Start)
         await stack.pools.get_operation("operation-1700000000000-abcdef")
 
 
-async def test_nothing_is_asked_of_google_s_api_and_one_list_shows_all_pools(start: Start) -> None:
+async def test_one_list_shows_all_pools_and_events_are_asked_only_of_young_ones(start: Start) -> None:
     stack = await start()
     await make(stack)
-    stack.objects.requests.clear()
-    await stack.pools.list_pools()
-    assert stack.objects.requests == ["list containernodepools"]
+    for hours, lists in ((0, ["list containernodepools", "list events"]), (2, ["list containernodepools"])):
+        moment = datetime.now(UTC) + timedelta(hours=hours)
+        later = ConfigConnector(stack.objects, PLACE, now=partial(_constant, moment))
+        stack.objects.requests.clear()
+        assert [pool.name for pool in await later.list_pools()] == [POOL]
+        assert stack.objects.requests == lists
+
+
+def _constant(moment: datetime) -> datetime:
+    return moment
+
+
+async def test_the_cluster_is_described_by_its_nodes(start: Start) -> None:
+    """No call of Google's is needed for it."""
+    stack = await start()
+    for number, zone in enumerate(("us-central1-b", "us-central1-a", "us-central1-b")):
+        labels = {"topology.kubernetes.io/zone": zone}
+        stack.objects.make(NODE.path(name=f"gke-{number}"), {"metadata": {"name": f"gke-{number}", "labels": labels}})
+    view = await stack.pools.describe_cluster()
+    assert (view.zones, view.version, view.autopilot) == (("us-central1-a", "us-central1-b"), "1.36.3-gke.100", False)
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [
+        (NotFound(404, "NotFound", "the server could not find the requested resource"), ConfigConnectorMissingError),
+        (NotFound(404, "NotFound", 'namespaces "cloud" not found'), ConfigConnectorMissingError),
+        (Forbidden(403, "Forbidden", "containernodepools is forbidden"), PermissionDeniedError),
+        (Invalid(422, "Invalid", "admission webhook denied the request"), InvalidRequestError),
+        (Throttled(429, "TooManyRequests", "slow down"), ThrottledError),
+        (Unreachable(0, "Unreachable", "connection refused"), UnavailableError),
+    ],
+)
+async def test_what_the_api_server_refuses_is_told_as_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, refused: ApiError, expected: type[CloudError]
+) -> None:
+    objects = Objects()
+
+    async def refuse(*_: object, **__: object) -> ListResult:
+        raise refused
+
+    monkeypatch.setattr(objects, "list", refuse)
+    monkeypatch.setattr(objects, "create", refuse)
+    pools = ConfigConnector(objects, PLACE)
+    with pytest.raises(expected) as caught:
+        await pools.create_pool(SPEC)
+    assert refused.message in caught.value.text
+    assert not caught.value.verbatim
+    assert "gcloud" not in advise(caught.value.finding, PLACE.cluster)
+    with pytest.raises(expected):
+        await pools.list_pools()
