@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
     CloudError,
-    ConfigConnectorMissingError,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
@@ -59,6 +58,12 @@ _AUTOPILOT_NODE: Final = "gk3-"
 """Names of Autopilot's nodes begin with it."""
 _GONE: Final = re.compile(r"containernodepools\S* \"[^\"]+\" not found")
 """Of an object; what else isn't found is the kind or the namespace."""
+
+
+class ConfigConnectorMissingError(InvalidRequestError):
+    """The cluster has no ContainerNodePools, or not the namespace that they should be in."""
+
+    reason = "ConfigConnectorMissing"
 
 
 class ObjectClient(Protocol):

@@ -145,12 +145,6 @@ class PermissionDeniedError(CloudError):
     reason = "PermissionDenied"
 
 
-class ConfigConnectorMissingError(CloudError):
-    """The cluster has no ContainerNodePools, or not the namespace that they should be in."""
-
-    reason = "ConfigConnectorMissing"
-
-
 class InvalidRequestError(CloudError):
     """The cloud understands the request and refuses its content."""
 

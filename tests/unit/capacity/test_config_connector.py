@@ -13,11 +13,10 @@ from tests.support.config_connector import NAMESPACE, PLACE, Objects, Stack, run
 from tests.support.polling import eventually
 
 from mistral_operator.capacity.advice import advise
-from mistral_operator.capacity.config_connector import ConfigConnector
+from mistral_operator.capacity.config_connector import ConfigConnector, ConfigConnectorMissingError
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
     CloudError,
-    ConfigConnectorMissingError,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
