@@ -24,7 +24,7 @@ from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.config_connector import ConfigConnector
 from mistral_operator.capacity.node_pool_object import ObjectPlace
 from mistral_operator.cluster.client import ListResult
-from mistral_operator.cluster.errors import AlreadyExists, NotFound
+from mistral_operator.cluster.errors import AlreadyExists, NotFound, Unreachable
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, Kind
 from mistral_operator.sandbox.config_connector import ConfigConnector as Controller
 
@@ -57,6 +57,8 @@ class Objects:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     history: list[tuple[str, Json]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    lost_creates: int = 0
+    """So many next creates take effect without an answer."""
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def put(self, path: str, body: Json) -> Json:
@@ -110,7 +112,11 @@ class Objects:
         path = CONTAINER_NODE_POOL.path(namespace=metadata["namespace"], name=metadata["name"])
         if path in self.by_path:
             raise AlreadyExists(409, "AlreadyExists", f'containernodepools "{metadata["name"]}" already exists')
-        return self.make(path, manifest)
+        made = self.make(path, manifest)
+        if self.lost_creates:
+            self.lost_creates -= 1
+            raise Unreachable(0, "Timeout", "no answer from the API server in time")
+        return made
 
     async def merge_patch(self, kind: Kind, name: str, namespace: str, body: Mapping[str, Any]) -> Json:
         self.requests.append(f"patch {kind.plural}")
