@@ -1,4 +1,4 @@
-"""ConfigConnector for the conformance suite: objects in memory, the stand-in for Config Connector, the simulated GKE."""
+"""ConfigConnector for the conformance suite: objects in memory, its stand-in controller, and the simulated GKE."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
