@@ -28,6 +28,8 @@ class CloudFinding:
     """False when the cloud said nothing, so that the text is ours, or that of whatever stood in between."""
     speaker: str = GKE
     """Who said it: GKE, or Config Connector, which quotes what GKE answered to it."""
+    advice: str = ""
+    """What to do about it, where whoever found it knows more than the text tells."""
 
 
 class CloudError(Exception):

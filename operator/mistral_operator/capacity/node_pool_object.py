@@ -16,7 +16,15 @@ from mistral_operator.api.names import (
 )
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.node_pool_condition import read_status
-from mistral_operator.capacity.port import MAX_PODS_PER_NODE, Accelerator, Bounds, PoolSpec, PoolView, takes_gvnic
+from mistral_operator.capacity.port import (
+    MAX_PODS_PER_NODE,
+    Accelerator,
+    Bounds,
+    PoolSpec,
+    PoolView,
+    Taint,
+    takes_gvnic,
+)
 
 Json = dict[str, Any]
 
@@ -169,7 +177,15 @@ def pool_view(body: Mapping[str, Any], *, age_s: float, failure_told: str = "") 
         findings=findings,
         slice_topology=str((spec.get("placementPolicy") or {}).get("tpuTopology", "")),
         reservation=", ".join(affinity.get("values") or ()) if specific else "",
+        taints=tuple(_taint(found) for found in config.get("taint") or ()),
+        autoscaled=bool(spec.get("autoscaling")),
     )
+
+
+def _taint(found: Mapping[str, Any]) -> Taint:
+    """GKE writes `NO_SCHEDULE` for what Kubernetes calls `NoSchedule`."""
+    effect = "".join(word.capitalize() for word in str(found["effect"]).split("_"))
+    return Taint(key=str(found["key"]), value=str(found["value"]), effect=effect)
 
 
 def _labels_asked(config: Mapping[str, Any]) -> dict[str, str]:
