@@ -80,7 +80,7 @@ def _await_operation(case: Case) -> Decision | None:
         words = f"GKE is creating node pool {told}."
         failure = failure or operation.view.obstacle
         if operation.view.obstacle:
-            words = f"{words} {_tell(operation.view.obstacle, case)}"
+            words = f"{words} {tell(operation.view.obstacle, case)}"
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.DELETE:
         words = f"GKE is deleting node pool {told}."
@@ -191,9 +191,9 @@ def _follow_provisioning(case: Case) -> Decision | None:
     """A pool that is made or deleted without an operation that we know: an earlier process began it."""
     status = case.pool.status
     if status in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN):
-        words, obstacle = f"GKE is creating node pool {case.pool_name}.", next(iter(_pool(case).findings), None)
+        words, obstacle = f"GKE is creating node pool {case.pool_name}.", next(iter(case.pool.findings), None)
         if obstacle:
-            words = f"{words} {_tell(obstacle, case)}"
+            words = f"{words} {tell(obstacle, case)}"
         wait_s = case.settings.unsettled_s
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=obstacle, requeue_after_s=wait_s)
     if status is PoolStatus.STOPPING:
