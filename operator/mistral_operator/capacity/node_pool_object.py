@@ -17,7 +17,6 @@ from mistral_operator.api.names import (
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.node_pool_condition import read_status
 from mistral_operator.capacity.port import (
-    MAX_PODS_PER_NODE,
     Accelerator,
     Bounds,
     PoolSpec,
@@ -39,7 +38,7 @@ _OWN_NAME: Final = "config-connector"
 """In a resource label, whose values GKE takes in lower case."""
 
 _WRITTEN: Final = frozenset({
-    "slice_topology", "slice_hosts", "reservation", "boot_disk", "local_ssds",
+    "slice_topology", "slice_hosts", "reservation", "boot_disk", "local_ssds", "max_pods",
 })  # fmt: skip
 """The optional fields of a `PoolSpec` that the schema has a place for. Those without a default are all written."""
 _ABSENT: Final[Mapping[str, str]] = {"max_run_s": "flexStart and maxRunDuration, which consumption: FlexStart needs"}
@@ -92,7 +91,7 @@ def node_pool_object(spec: PoolSpec, place: ObjectPlace) -> Json:
             **({"autoscaling": autoscaling(spec.bounds)} if spec.bounds else {}),
             **_placement(spec),
             "management": {"autoRepair": True, "autoUpgrade": True},
-            "maxPodsPerNode": MAX_PODS_PER_NODE,
+            "maxPodsPerNode": spec.max_pods,
             "upgradeSettings": _upgrade_settings(spec),
             "nodeConfig": _node_config(spec),
         },
@@ -140,8 +139,14 @@ def _node_config(spec: PoolSpec) -> Json:
 
 def _gpu(gpu: Accelerator) -> Json:
     """Before 1.30.1-gke.1156000 a pool that doesn't ask for a driver gets none."""
-    driver = {"gpuDriverVersion": "DEFAULT"}
-    return {"type": gpu.type, "count": gpu.count, "gpuDriverInstallationConfig": driver}
+    turns = {"gpuSharingStrategy": "TIME_SHARING", "maxSharedClientsPerGpu": gpu.clients}
+    return {
+        "type": gpu.type,
+        "count": gpu.count,
+        "gpuDriverInstallationConfig": {"gpuDriverVersion": "DEFAULT"},
+        **({"gpuPartitionSize": gpu.partition} if gpu.partition else {}),
+        **({"gpuSharingConfig": turns} if gpu.clients else {}),
+    }
 
 
 def _affinity(spec: PoolSpec) -> Json:
@@ -166,7 +171,12 @@ def pool_view(body: Mapping[str, Any], *, age_s: float, failure_told: str = "") 
         status=status,
         machine_type=str(config.get("machineType", "")),
         accelerators=tuple(
-            Accelerator(type=str(found["type"]), count=int(found["count"]))
+            Accelerator(
+                type=str(found["type"]),
+                count=int(found["count"]),
+                partition=str(found.get("gpuPartitionSize", "")),
+                clients=int((found.get("gpuSharingConfig") or {}).get("maxSharedClientsPerGpu", 0)),
+            )
             for found in config.get("guestAccelerator") or ()
         ),
         spot=bool(config.get("spot")),

@@ -41,6 +41,10 @@ class Accelerator:
     type: str
     """GKE's accelerator type, such as `nvidia-l4` or `tpu-v6e-slice`."""
     count: int
+    partition: str = ""
+    """MIG partition size that each is divided into; empty for none."""
+    clients: int = 0
+    """Containers that may share each by taking turns; 0 where they may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    max_pods: int = MAX_PODS_PER_NODE
+    """Pods that a node may have; each takes two addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "config-connector" / "node-pools
 UID = "11111111-2222-3333-4444-555555555555"
 SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(local_ssds=1), cluster_uid=UID)
 RESERVED = replace(SPEC, reservation="projects/other/reservations/gpus")
+SHARED = replace(SPEC, gpu=Accelerator("nvidia-l4", 1, clients=4), max_pods=64)
+DIVIDED = replace(SPEC, gpu=Accelerator("nvidia-h100-80gb", 8, partition="1g.10gb"))
 SLICE = replace(SPEC, machine_type="ct6e-standard-4t", gpu=None, bounds=None, slice_topology="4x4", slice_hosts=4)
 WRAPPED = "Update call failed: error applying desired state: summary: "
 
@@ -51,7 +53,7 @@ def close(schema: Any) -> Any:
     return closed
 
 
-@pytest.mark.parametrize("spec", [SPEC, RESERVED, SLICE, replace(SPEC, spot=True)])
+@pytest.mark.parametrize("spec", [SPEC, RESERVED, SLICE, SHARED, DIVIDED, replace(SPEC, spot=True)])
 def test_every_field_is_one_of_google_s_schema(spec: PoolSpec) -> None:
     schema = close(read_schema("containernodepools")["properties"]["spec"])
     jsonschema.validate(node_pool_object(spec, PLACE)["spec"], schema)
@@ -72,7 +74,9 @@ def test_what_is_refused_is_really_absent_from_the_schema() -> None:
     assert "gpuTopology" not in policy["groupPlacementPolicy"]["properties"]
 
 
-@pytest.mark.parametrize("spec", [SPEC, RESERVED, SLICE, replace(SPEC, spot=True), replace(SPEC, bounds=Bounds(0, 9))])
+@pytest.mark.parametrize(
+    "spec", [SPEC, RESERVED, SLICE, SHARED, DIVIDED, replace(SPEC, spot=True), replace(SPEC, bounds=Bounds(0, 9))]
+)
 def test_what_is_written_is_read_back(spec: PoolSpec) -> None:
     assert find_unwritable(spec) == ""
     view = pool_view(an_object(spec, **told("UpToDate", made=True)), age_s=5)
