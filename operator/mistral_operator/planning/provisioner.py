@@ -81,9 +81,9 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
         )
     if provisioner is Provisioner.CONFIG_CONNECTOR and shape.placement_policy:
         return Misfit(
-            "WorkloadPolicyNeedsContainerApi",
-            "Config Connector's ComputeResourcePolicy has no workload policy, which places such machines; write"
-            f" {_FIELD}: ContainerAPI, or other hardware",
+            "NeedsPlacementPolicy",
+            f"a slice of {shape.hosts} {shape.machine_type} is placed by a workload policy of Compute Engine, which"
+            f" {provisioner.value} doesn't make; write {_FIELD}: ContainerAPI, or other hardware",
         )
     if provisioner is Provisioner.EXISTING and consumption in (Consumption.FLEX_START, Consumption.RESERVATION):
         return Misfit(
