@@ -11,6 +11,8 @@ from mistral_operator.sandbox.kube import Kube
 from mistral_operator.sandbox.kubeconfig import Access, read_kubeconfig, write_kubeconfig
 
 RBAC = REPOSITORY / "deploy" / "rbac.yaml"
+CONFIG_CONNECTOR_RBAC = REPOSITORY / "deploy" / "rbac-config-connector.yaml"
+"""What the provisioner ConfigConnector needs besides; only tests of it give that."""
 NAMESPACE, NAME = "mistral-operator-system", "mistral-operator"
 TOKEN_LIFETIME_S = 24 * 3600
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
@@ -42,9 +44,15 @@ async def become_operator(admin: Path, directory: Path) -> Path:
     return write_kubeconfig(directory / "operator.kubeconfig", own, namespace=NAMESPACE)
 
 
-def read_manifests() -> list[dict[str, Any]]:
-    """Everything in deploy/rbac.yaml."""
-    return list(yaml.safe_load_all(RBAC.read_text()))
+async def allow_config_connector(kube: Kube) -> None:
+    """Give the account what that provisioner needs besides."""
+    for manifest in read_manifests(CONFIG_CONNECTOR_RBAC):
+        await kube.apply(f"{COLLECTIONS[manifest['kind']]}/{manifest['metadata']['name']}", manifest, "test")
+
+
+def read_manifests(file: Path = RBAC) -> list[dict[str, Any]]:
+    """Everything in a file of manifests."""
+    return list(yaml.safe_load_all(file.read_text()))
 
 
 async def _is_granted(kube: Kube) -> bool:

@@ -70,3 +70,9 @@
   resourceNames: [mistral-operator]
   verbs: [get, update]
 {{- end }}
+{{- define "mistral-operator.configConnectorRules" -}}
+# Node pools as objects, only with `--provisioner ConfigConnector`, and only in their namespace.
+- apiGroups: [container.cnrm.cloud.google.com]
+  resources: [containernodepools]
+  verbs: [get, list, create, patch, delete]
+{{- end }}

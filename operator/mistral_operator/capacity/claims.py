@@ -79,6 +79,9 @@ def _await_operation(case: Case) -> Decision | None:
     failure = case.last_finding
     if operation.call is Call.CREATE:
         words = f"GKE is creating node pool {told}."
+        failure = failure or operation.view.obstacle
+        if operation.view.obstacle:
+            words = f"{words} {tell(operation.view.obstacle, case)}"
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.DELETE:
         words = f"GKE is deleting node pool {told}."
@@ -198,8 +201,11 @@ def _follow_provisioning(case: Case) -> Decision | None:
     """A pool that is made or deleted without an operation that we know: an earlier process began it."""
     status = case.pool.status
     if status in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN):
-        words = f"GKE is creating node pool {case.pool_name}."
-        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, requeue_after_s=case.settings.unsettled_s)
+        words, obstacle = f"GKE is creating node pool {case.pool_name}.", next(iter(case.pool.findings), None)
+        if obstacle:
+            words = f"{words} {tell(obstacle, case)}"
+        wait_s = case.settings.unsettled_s
+        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=obstacle, requeue_after_s=wait_s)
     if status is PoolStatus.STOPPING:
         words = f"GKE is deleting node pool {case.pool_name}; it is made again after that while a model needs it."
         wait_s, notes = case.settings.unsettled_s, _note_gone(case)

@@ -39,9 +39,9 @@ from mistral_operator.capacity.port import (
     PoolSpec,
     PoolStatus,
     PoolView,
+    takes_gvnic,
 )
 
-_GVNIC_UNKNOWN_TO: Final = ("n1-",)
 _RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"
 _NOBODY_ANSWERED: Final = re.compile(
     r"failed to connect to all addresses|deadline exceeded$|socket closed|dns resolution failed|connection reset"
@@ -210,7 +210,7 @@ def _node_config(spec: PoolSpec) -> Any:
         metadata={"disable-legacy-endpoints": "true"},
         workload_metadata_config=container_v1.WorkloadMetadataConfig(mode=metadata_mode),
         gcfs_config=container_v1.GcfsConfig(enabled=True),
-        gvnic=container_v1.VirtualNIC(enabled=not spec.machine_type.startswith(_GVNIC_UNKNOWN_TO)),
+        gvnic=container_v1.VirtualNIC(enabled=takes_gvnic(spec.machine_type)),
         # Secure boot stays off, as is GKE's default: it refuses kernel modules that Google hasn't signed.
         shielded_instance_config=container_v1.ShieldedInstanceConfig(
             enable_secure_boot=False, enable_integrity_monitoring=True

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from mistral_operator.api.capacity import Consumption
+from mistral_operator.api.capacity import Consumption, Provisioner
 from mistral_operator.api.claim import MAX_RUN_DURATION_S, NodePoolClaim
 from mistral_operator.api.names import (
     CLAIM_LABEL,
     CLAIM_RESOURCE_LABEL,
     CLUSTER_RESOURCE_LABEL,
+    PROVISIONER_RESOURCE_LABEL,
     SHAPE_LABEL,
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
@@ -168,6 +169,8 @@ def find_flaw(claim: NodePoolClaim) -> str:
     spec = claim.spec
     if not spec.zones or not spec.shape.machine_type:
         return "spec.zones and spec.shape.machineType say where nodes are made, and which; write both."
+    if spec.consumption is Consumption.FLEX_START and spec.provisioner is Provisioner.CONFIG_CONNECTOR:
+        return "spec.consumption: FlexStart has no field in a ContainerNodePool; write provisioner: ContainerAPI."
     if spec.consumption is Consumption.FLEX_START and spec.slice is not None:
         return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
     if spec.placement and (spec.slice is None or not spec.shape.topology):
@@ -196,7 +199,7 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     that another one's claims need.
     """
     labels, own = pool.resource_labels, pool.node_labels
-    if len(pool.accelerators) > 1 or not cluster_uid:
+    if len(pool.accelerators) > 1 or not cluster_uid or PROVISIONER_RESOURCE_LABEL in labels:
         return False
     gpu = next(iter(pool.accelerators), None)
     zones = () if pool.slice_topology else pool.locations

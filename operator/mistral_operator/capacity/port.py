@@ -11,9 +11,15 @@ READ_DEADLINE_S: Final = 30.0
 WRITE_DEADLINE_S: Final = 60.0
 """GKE checks quota and networks before it answers a create, which takes longer than a read."""
 
-
 MAX_PODS_PER_NODE: Final = 32
 """GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
+
+_GVNIC_UNKNOWN_TO: Final = ("n1-",)
+
+
+def takes_gvnic(machine_type: str) -> bool:
+    """Whether the machine has Google's own network card, which the newer ones need."""
+    return not machine_type.startswith(_GVNIC_UNKNOWN_TO)
 
 
 class PoolStatus(StrEnum):
@@ -198,6 +204,8 @@ class OperationView:
     """Set when the operation failed. Mind that a failed operation is `done` too."""
     started_at: str
     """RFC 3339, as the cloud gave it."""
+    obstacle: CloudFinding | None = None
+    """What stands in the way of one that isn't done, where the cloud tells."""
 
 
 @dataclass(frozen=True, slots=True)

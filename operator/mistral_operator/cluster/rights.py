@@ -5,6 +5,7 @@ from typing import Final
 
 from mistral_operator.cluster.kinds import (
     CLAIM,
+    CONTAINER_NODE_POOL,
     DEPLOYMENT,
     EVENT,
     HPA,
@@ -41,6 +42,7 @@ _MARKS: Final = (
 )
 _CLUSTER_UID: Final = "Its uid tells this cluster from all others, in the labels of the node pools."
 _EVENTS: Final = "What the cluster autoscaler says of pods, and what the operator says of models."
+_POOL_OBJECTS: Final = "Node pools as objects, only with `--provisioner ConfigConnector`, and only in their namespace."
 _LEASE: Final = "Who leads, only with `--leader-elect`, and only in the Lease's namespace."
 
 
@@ -87,3 +89,8 @@ LEASE_GRANTS: Final = (
     Grant(LEASE, ("get", "update"), _LEASE, names=("mistral-operator",)),
 )
 """In the Lease's namespace: a Role."""
+
+CONFIG_CONNECTOR_GRANTS: Final = (
+    Grant(CONTAINER_NODE_POOL, ("get", "list", "create", "patch", "delete"), _POOL_OBJECTS),
+)
+"""In the namespace of the ContainerNodePools: a Role of its own."""
