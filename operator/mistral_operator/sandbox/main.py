@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,9 @@ from .neighbours.running import RUNNABLE, RunningNeighbour
 from .processes import parent_gone
 
 WATCHDOG_S = 0.5
+SCHEMAS = "MISTRAL_OPERATOR_CRDS"
+"""Environment variable with the folder of definitions that no package registry has, such as ComputeClass."""
+COMPUTE_CLASS = "cloud.google.com_computeclasses.yaml"
 FILE = "sandbox.json"
 HOSTS = "hosts"
 
@@ -53,7 +57,8 @@ class Sandbox:
     """An async context manager; `description` is there, and sandbox.json written, when all of it answers.
 
     `speed` divides every simulated delay. `crds` is a directory of definitions that are established before it is ready.
-    `neighbours` are names of `RUNNABLE`: real controllers that run beside it.
+    `neighbours` are names of `RUNNABLE`: real controllers that run beside it. `schemas` is a folder with definitions of
+    others; what it has of those that the simulated GKE acts on is served, such as ComputeClass.
     """
 
     def __init__(
@@ -65,8 +70,11 @@ class Sandbox:
         kubelet: KubeletSettings | None = None,
         say: Callable[[str], None] = _print,
         neighbours: Sequence[str] = (),
+        schemas: Path | None = None,
     ) -> None:
         self.plane = ControlPlane(directory, say, leftovers=[FILE, HOSTS], crds=crds)
+        compute_class = schemas / COMPUTE_CLASS if schemas else None
+        self._compute_class = compute_class if compute_class and compute_class.is_file() else None
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
@@ -97,13 +105,18 @@ class Sandbox:
         programs = [(name, await asyncio.to_thread(find_program, name, self._say)) for name in self._neighbours]
         for name, program in programs:
             self.plane.add_crds(RUNNABLE[name].definitions(program))
+        if self._compute_class:
+            self.plane.add_crds(self._compute_class)
         await self._stack.enter_async_context(self.plane)
         for name, program in programs:
             neighbour = RUNNABLE[name](program, self.plane.directory, self.plane.kubeconfig)
             self._running.append(await self._stack.enter_async_context(neighbour))
         kubeconfig = self.plane.kubeconfig
         dial = self._stack.enter_context(DialMap(hosts=self.plane.directory / HOSTS))
-        gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))
+        simulated = SimulatedGke(
+            kubeconfig, self.scenario, self._speed, compute_classes=self._compute_class is not None
+        )
+        gke = await self._stack.enter_async_context(simulated)
         pods = self.plane.directory / "pods"
         await self._stack.enter_async_context(Kubelet(kubeconfig, self._speed, dial, pods, self._kubelet))
         front = await self._stack.enter_async_context(ServiceFront(kubeconfig, dial))
@@ -178,7 +191,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         find_binaries(_print)
         for name in options.neighbours:
             find_program(name, _print)
-        sandbox = Sandbox(options.directory, scenario, options.speed, options.crds, neighbours=options.neighbours)
+        schemas = Path(os.environ[SCHEMAS]) if os.environ.get(SCHEMAS) else None
+        sandbox = Sandbox(
+            options.directory, scenario, options.speed, options.crds, neighbours=options.neighbours, schemas=schemas
+        )
         asyncio.run(_until_signal(sandbox))
     except (ScenarioError, OSError) as error:
         parser.error(str(error))
