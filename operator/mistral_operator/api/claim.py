@@ -65,6 +65,21 @@ class ClaimSlice(ApiType):
     number: Annotated[Count, Field(ge=0, le=999)] = Field(description="Number within the group, from 0.")
 
 
+class ClaimAlternative(ApiType):
+    """Another way to buy the same machines."""
+
+    consumption: Consumption = Field(description="How the capacity is bought.")
+    reservation: Reservation | None = Field(
+        None, description="Of which reservation the nodes are, with `consumption: Reservation`."
+    )
+    max_run_duration_seconds: Annotated[Count, Field(ge=60, le=MAX_RUN_DURATION_S)] | None = Field(
+        None, description="Time after which a node ends by itself, with `consumption: FlexStart`."
+    )
+    zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
+        description="Zones in which nodes may be made."
+    )
+
+
 class NodePoolClaimSpec(ApiType):
     """The node pool that is wanted. Models with the same needs share it."""
 
@@ -89,6 +104,15 @@ class NodePoolClaimSpec(ApiType):
     )
     zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
         description="Zones in which nodes may be made."
+    )
+    alternatives: Annotated[
+        tuple[ClaimAlternative, ...], Field(max_length=9, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(
+        (),
+        description=(
+            "Other ways to buy the same machines, which GKE tries in this order when it has none in the way above; only"
+            " with `provisioner: ComputeClass`."
+        ),
     )
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
     model: DnsLabel | None = Field(
@@ -118,6 +142,14 @@ class ClaimNodes(ApiType):
     current: _Number | None = Field(None, description="Nodes that are there.")
 
 
+class ClaimPriority(ApiType):
+    """One way to buy the nodes, and what it has brought."""
+
+    consumption: _Word = Field(description="How the capacity is bought.")
+    reservation: _Word | None = Field(None, description="Of which reservation.")
+    nodes: _Number = Field(description="Nodes that are there, by their labels.")
+
+
 class ClaimOperation(ApiType):
     """The cloud's operation that is under way."""
 
@@ -143,6 +175,9 @@ class NodePoolClaimStatus(ApiType):
         ),
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
     nodes: ClaimNodes | None = Field(None, description="Size of the pool.")
+    priorities: Annotated[
+        tuple[ClaimPriority, ...], Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field((), description="With a ComputeClass: which of its priorities, in order, the nodes are of.")
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
     hourly_cost: Money | None = Field(
         None,

@@ -12,14 +12,13 @@ from mistral_operator.api.names import (
     CLAIM_LABEL,
     CLAIM_RESOURCE_LABEL,
     CLUSTER_RESOURCE_LABEL,
+    POOL_PREFIX,
     SHAPE_LABEL,
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
 from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
-
-POOL_PREFIX: Final = "mm-"
 
 SYSTEM_DISK_GB: Final = 200
 """For the node's system, the engine's image (about 20 GB) and what GKE keeps free of a disk (up to 100 GiB)."""

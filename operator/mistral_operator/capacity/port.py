@@ -42,6 +42,17 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Purchase:
+    """One way in which the cloud may get a pool's nodes, where it chooses among several."""
+
+    spot: bool
+    locations: tuple[str, ...]
+    reservation: str = ""
+    max_run_s: int = 0
+    """Seconds after which a flex-start node ends; 0 for nodes that aren't flex-start."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSpec:
     """A pool to create: an ordinary one, autoscaled from size 0, or a multi-host slice, whole from the start."""
 
@@ -70,6 +81,12 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    tpu: Accelerator | None = None
+    """TPU chips of one node, for those who can't take them from the machine type."""
+    topology: str = ""
+    """Arrangement of those chips, such as `2x4`."""
+    purchases: tuple[Purchase, ...] = ()
+    """In order, where the cloud itself goes from one way to the next; else empty, and there is only the one above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,8 @@ class PoolView:
     flex_start: bool = False
     max_run_s: int = 0
     """Seconds after which nodes end; 0 for never."""
+    purchases: tuple[Purchase, ...] = ()
+    """In order, where the cloud itself goes from one way to the next; else empty."""
 
 
 @dataclass(frozen=True, slots=True)

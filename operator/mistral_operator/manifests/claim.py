@@ -3,7 +3,7 @@
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANAGED_BY_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content
-from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner
+from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner, Purchase
 
 _MODES = {
     Consumption.ON_DEMAND: "od",
@@ -11,6 +11,8 @@ _MODES = {
     Consumption.FLEX_START: "flex",
     Consumption.RESERVATION: "res",
 }
+_CLASS = "cc"
+"""In place of a mode: GKE chooses among those of a ComputeClass."""
 
 
 def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
@@ -33,15 +35,26 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
         **({"reservation": option.reservation} if option.reservation else {}),
         **({"maxRunDurationSeconds": option.max_run_s} if option.max_run_s else {}),
         "zones": sorted(option.zones),
+        **({"alternatives": [_alternative(item) for item in option.alternatives[1:]]} if option.alternatives else {}),
         "tenant": model.metadata.namespace,
         # A slice serves one replica of one model; ordinary pools are shared.
         **({"model": model.metadata.name} if option.hosts > 1 else {}),
         **({"resourceLabels": dict(sorted(model.spec.resource_labels.items()))} if model.spec.resource_labels else {}),
     }
-    name = f"{option.machine_type}-{_MODES[option.consumption]}-{hash_content(spec)}"
+    mode = _CLASS if provisioner is Provisioner.COMPUTE_CLASS else _MODES[option.consumption]
+    name = f"{option.machine_type}-{mode}-{hash_content(spec)}"
     return {
         "apiVersion": API_VERSION,
         "kind": CLAIM_KIND,
         "metadata": {"name": name, "labels": {MANAGED_BY_LABEL: MANAGED_BY}},
         "spec": spec,
+    }
+
+
+def _alternative(purchase: Purchase) -> Manifest:
+    return {
+        "consumption": purchase.consumption.value,
+        **({"reservation": purchase.reservation} if purchase.reservation else {}),
+        **({"maxRunDurationSeconds": purchase.max_run_s} if purchase.max_run_s else {}),
+        "zones": sorted(purchase.zones),
     }

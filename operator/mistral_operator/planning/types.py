@@ -149,6 +149,18 @@ class ThroughputEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Purchase:
+    """One way to get the machines of an option."""
+
+    consumption: Consumption
+    zones: tuple[str, ...]
+    reservation: str
+    max_run_s: int
+    hourly_cost: Decimal | None
+    """US dollars an hour for one replica; None when no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedOption:
     """One way to serve one replica of the model: a rung of the ladder, complete enough to be rendered."""
 
@@ -190,7 +202,7 @@ class PlannedOption:
     shm_bytes: int
     startup: StartupEstimate
     hourly_cost: Decimal | None
-    """US dollars an hour for one replica; None when no price is known."""
+    """US dollars an hour for one replica, of several purchases the dearest; None when no price is known."""
     price_note: str
     """Date, region and source of the price."""
     tier: Tier
@@ -214,6 +226,14 @@ class PlannedOption:
     max_run_s: int = 0
     """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
+    alternatives: tuple[Purchase, ...] = ()
+    """Where GKE itself chooses among several purchases: all of them in order, the option's own first. Else empty."""
+
+    @property
+    def purchases(self) -> tuple[Purchase, ...]:
+        """Every way in which its machines may come, in the order in which they are tried; one at least."""
+        own = Purchase(self.consumption, self.zones, self.reservation, self.max_run_s, self.hourly_cost)
+        return self.alternatives or (own,)
 
     @property
     def devices_per_host(self) -> int:
