@@ -10,10 +10,12 @@ from pathlib import Path
 
 from generated import fill, write_or_check
 
-from mistral_operator.cluster.rights import CLUSTER_GRANTS, LEASE_GRANTS, Grant
+from mistral_operator.cluster.rights import CLUSTER_GRANTS, LEASE_GRANTS, PROVISIONER_GRANTS, Grant
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT / "deploy" / "rbac.yaml"
+PROVISIONERS = {"ComputeClass": ROOT / "deploy" / "compute-class.yaml"}
+"""Rights that only one provisioner needs, in a manifest of their own."""
 PAGE = ROOT / "docs" / "security.md"
 CORE = '""'
 """How a role names the group that has no name."""
@@ -42,7 +44,10 @@ def _rule(grants: Sequence[Grant]) -> Iterator[str]:
 def render_table() -> str:
     """The table for people."""
     rows = ["| Objects | Verbs | Why |", "| --- | --- | --- |"]
-    for (why, verbs, names), run in groupby((*CLUSTER_GRANTS, *LEASE_GRANTS), lambda g: (g.why, g.verbs, g.names)):
+    further = [grant for grants in PROVISIONER_GRANTS.values() for grant in grants]
+    for (why, verbs, names), run in groupby(
+        (*CLUSTER_GRANTS, *further, *LEASE_GRANTS), lambda g: (g.why, g.verbs, g.names)
+    ):
         objects = ", ".join(_qualify(grant) for grant in run)
         only = f", only {', '.join(f'`{name}`' for name in names)}" if names else ""
         rows.append(f"| {objects}{only} | {', '.join(verbs)} | {why} |")
@@ -57,7 +62,8 @@ def _qualify(grant: Grant) -> str:
 
 def render_template() -> str:
     """The chart's rules as named templates."""
-    parts = (("clusterRules", CLUSTER_GRANTS), ("leaseRules", LEASE_GRANTS))
+    provisioners = [(f"rulesOf{name}", grants) for name, grants in PROVISIONER_GRANTS.items()]
+    parts = (("clusterRules", CLUSTER_GRANTS), *provisioners, ("leaseRules", LEASE_GRANTS))
     head = "{{- /* Generated from operator/mistral_operator/cluster/rights.py by make crds; do not edit. */ -}}\n"
     return head + "".join(
         f'{{{{- define "mistral-operator.{name}" -}}}}\n{render_rules(grants)}{{{{- end }}}}\n'
@@ -76,6 +82,10 @@ def render_files() -> dict[Path, str]:
         MANIFEST: fill(MANIFEST.read_text(encoding="utf-8"), "# {}", roles),
         PAGE: fill(PAGE.read_text(encoding="utf-8"), "<!-- {} -->", [render_table()]),
         TEMPLATE: render_template(),
+        **{
+            file: fill(file.read_text(encoding="utf-8"), "# {}", [_indent(render_rules(PROVISIONER_GRANTS[name]))])
+            for name, file in PROVISIONERS.items()
+        },
     }
 
 

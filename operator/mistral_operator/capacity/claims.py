@@ -30,8 +30,9 @@ from mistral_operator.capacity.claim_types import (
     SetAutoscaling,
 )
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.pools import differences, find_flaw, is_own, pool_name, pool_spec
+from mistral_operator.capacity.pools import differences, find_flaw, is_bounded, is_own, pool_name, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
+from mistral_operator.capacity.purchases import is_class, word_purchases
 from mistral_operator.capacity.slice_zone import choose_zone
 
 MOST_NODES: Final = 1000
@@ -136,8 +137,20 @@ def _release(case: _Case) -> Decision | None:
     if pool.status in (PoolStatus.STOPPING, PoolStatus.PROVISIONING, PoolStatus.RECONCILING):
         words = f"Waits until GKE is done with node pool {pool.name}, which is {pool.status}."
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=case.settings.unsettled_s)
+    if is_class(case.claim) and case.seen.nodes:
+        return _await_empty_nodes(pool, case)
     words = f"No model uses the claim any more; node pool {pool.name} is being deleted."
     return _call(case, Call.DELETE, DeletePool(pool.name, cause=None), ClaimState.RELEASING, "Releasing", words)
+
+
+def _await_empty_nodes(pool: PoolView, case: _Case) -> Decision:
+    """Without its class nobody would see that a node of it is still paid for."""
+    count = case.seen.nodes
+    words = (
+        f"No model uses the claim any more. ComputeClass {pool.name} still has {count} node{'' if count == 1 else 's'},"
+        " which GKE removes about 10 minutes after the last pod has gone; the class is deleted then."
+    )
+    return Decision(ClaimState.RELEASING, "NodesRemain", words, requeue_after_s=case.settings.unsettled_s)
 
 
 def _retire(case: _Case) -> Decision:
@@ -253,8 +266,8 @@ def _follow_pool(case: _Case) -> Decision:
     pool = _pool(case)
     # One that is unhealthy now may still serve: say so and go on.
     unhealthy = _cause(pool, case) if pool.status is PoolStatus.RUNNING_WITH_ERROR else None
-    wanted, is_slice = Bounds(total_min=0, total_max=case.desired_max), case.claim.spec.slice is not None
-    if case.seen.users and not is_slice and pool.bounds != wanted and pool.status is not PoolStatus.RECONCILING:
+    wanted, follows = Bounds(total_min=0, total_max=case.desired_max), case.seen.users and is_bounded(case.claim)
+    if follows and pool.bounds != wanted and pool.status is not PoolStatus.RECONCILING:
         words = f"Node pool {pool.name} is about to get the bounds 0 to {wanted.total_max} nodes."
         action = SetAutoscaling(pool.name, wanted)
         return _call(case, Call.RESIZE, action, ClaimState.RESIZING, "PoolResizing", words, ready=True)
@@ -271,6 +284,9 @@ def _describe_pool(pool: PoolView, case: _Case) -> str:
     if case.claim.spec.slice is not None:
         hosts, topology = case.claim.spec.shape.hosts, case.claim.spec.shape.topology
         return f"Slice {pool.name} stands in {', '.join(pool.locations)}: {hosts} nodes, topology {topology}."
+    if is_class(case.claim):
+        ways = word_purchases(pool.purchases)
+        return f"ComputeClass {pool.name} is there; GKE makes nodes when pods need them: {ways}."
     bounds = f"0 to {pool.bounds.total_max} nodes" if pool.bounds else "a fixed size"
     return f"Node pool {pool.name} is there with {bounds}; the cluster autoscaler adds nodes when pods need them."
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from mistral_operator.api.capacity import Consumption
-from mistral_operator.api.claim import MAX_RUN_DURATION_S, NodePoolClaim
+from mistral_operator.api.claim import ClaimAlternative, NodePoolClaim, NodePoolClaimSpec
 from mistral_operator.api.names import (
     CLAIM_LABEL,
     CLAIM_RESOURCE_LABEL,
@@ -17,7 +17,15 @@ from mistral_operator.api.names import (
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
-from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView
+from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Purchase
+from mistral_operator.capacity.purchases import (
+    is_class,
+    max_run_s,
+    purchases_of,
+    ways_of,
+    word_purchase,
+    word_purchases,
+)
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
 
 SYSTEM_DISK_GB: Final = 200
@@ -36,6 +44,8 @@ class NodeFacts:
     """Kind of boot disk that the node takes."""
     local_ssds: int = 0
     """Local disks that the node comes with."""
+    further_prices: tuple[Decimal | None, ...] = ()
+    """US dollars an hour of one node that is bought in each of the claim's alternatives."""
 
 
 def pool_name(claim_name: str) -> str:
@@ -49,9 +59,11 @@ def shape_hash(claim: NodePoolClaim) -> str:
     A slice stands in one of its claim's zones, so they are no part of it.
     """
     spec, shape = claim.spec, claim.spec.shape
+    if is_class(claim):
+        return _hash_class(shape.machine_type, _device_of(claim), purchases_of(claim))
     zones = () if spec.slice else spec.zones
     topology = (shape.topology or "") if spec.slice else ""
-    terms = _terms_of(spec.consumption, spec.reservation or "", _max_run_s(claim))
+    terms = _terms_of(spec.consumption, spec.reservation or "", max_run_s(claim.spec))
     return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, topology)
 
 
@@ -69,10 +81,19 @@ def _hash_shape(
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
+def _hash_class(machine_type: str, device: Accelerator | None, purchases: Iterable[Purchase]) -> str:
+    """Of a ComputeClass, where the order of its purchases counts."""
+    return _hash_shape(machine_type, device, map(word_purchase, purchases), (), "")
+
+
+def _device_of(claim: NodePoolClaim) -> Accelerator:
+    """Accelerators of one node."""
+    return Accelerator(type=claim.spec.shape.accelerator.type, count=claim.spec.shape.accelerator.count)
+
+
 def _gpu_of(claim: NodePoolClaim) -> Accelerator | None:
     """What a pool must name of its accelerators; a TPU has a topology, and comes with its machine type."""
-    shape = claim.spec.shape
-    return None if shape.topology else Accelerator(type=shape.accelerator.type, count=shape.accelerator.count)
+    return None if claim.spec.shape.topology else _device_of(claim)
 
 
 def node_labels(claim: NodePoolClaim) -> dict[str, str]:
@@ -106,7 +127,7 @@ def pool_spec(
         gpu=_gpu_of(claim),
         spot=claim.spec.consumption is Consumption.SPOT,
         locations=tuple(sorted(claim.spec.zones)) if piece is None else (zone,),
-        bounds=Bounds(total_min=0, total_max=total_max) if piece is None else None,
+        bounds=Bounds(total_min=0, total_max=total_max) if is_bounded(claim) else None,
         node_labels=node_labels(claim),
         resource_labels={
             **claim.spec.resource_labels,
@@ -119,22 +140,32 @@ def pool_spec(
         slice_topology=(shape.topology or "") if piece else "",
         slice_hosts=(shape.hosts or 1) if piece else 0,
         reservation=claim.spec.reservation or "",
-        max_run_s=_max_run_s(claim),
+        max_run_s=max_run_s(claim.spec),
         boot_disk=facts.boot_disk,
         local_ssds=facts.local_ssds,
+        tpu=_device_of(claim) if shape.topology else None,
+        topology=shape.topology or "",
+        purchases=purchases_of(claim) if is_class(claim) else (),
     )
 
 
-def _max_run_s(claim: NodePoolClaim) -> int:
-    if claim.spec.consumption is not Consumption.FLEX_START:
-        return 0
-    return claim.spec.max_run_duration_seconds or MAX_RUN_DURATION_S
+def is_bounded(claim: NodePoolClaim) -> bool:
+    """Whether the claim's pool has bounds that follow its users: a slice has one size, and a ComputeClass none."""
+    return claim.spec.slice is None and not is_class(claim)
 
 
 def find_flaw(claim: NodePoolClaim) -> str:
     """Why there can be no such pool, for a claim that somebody wrote by hand; empty for any that a plan makes."""
     spec = claim.spec
-    if spec.consumption is Consumption.FLEX_START and spec.slice is not None:
+    if spec.alternatives and not is_class(claim):
+        return "spec.alternatives are for a ComputeClass; write spec.provisioner: ComputeClass, or remove them."
+    if is_class(claim) and (spec.slice is not None or spec.shape.hosts):
+        return "spec.slice: a ComputeClass makes single nodes, no slices; write spec.provisioner: ContainerAPI."
+    return next((flaw for way in ways_of(claim) if (flaw := _find_flaw_of_way(claim, way))), "")
+
+
+def _find_flaw_of_way(claim: NodePoolClaim, spec: NodePoolClaimSpec | ClaimAlternative) -> str:
+    if spec.consumption is Consumption.FLEX_START and claim.spec.slice is not None:
         return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
     if spec.consumption is Consumption.RESERVATION and not spec.reservation:
         return "spec.consumption: Reservation needs a name; write spec.reservation."
@@ -160,16 +191,23 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     labels, own = pool.resource_labels, pool.node_labels
     if len(pool.accelerators) > 1 or not cluster_uid:
         return False
-    gpu = next(iter(pool.accelerators), None)
-    zones = () if pool.slice_topology else pool.locations
-    terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
     return (
         pool.name == pool_name(claim_name)
         and labels.get(CLAIM_RESOURCE_LABEL) == own.get(CLAIM_LABEL, own.get(SHAPE_LABEL)) == claim_name
         and labels.get(CLUSTER_RESOURCE_LABEL) == cluster_uid
         and bool(labels.get(TENANT_RESOURCE_LABEL))
-        and labels.get(SHAPE_RESOURCE_LABEL) == _hash_shape(pool.machine_type, gpu, terms, zones, pool.slice_topology)
+        and labels.get(SHAPE_RESOURCE_LABEL) == _shape_hash_of(pool)
     )
+
+
+def _shape_hash_of(pool: PoolView) -> str:
+    """What `shape_hash` gives for the claim of a pool that is as it was made."""
+    device = next(iter(pool.accelerators), None)
+    if pool.purchases:
+        return _hash_class(pool.machine_type, device, pool.purchases)
+    zones = () if pool.slice_topology else pool.locations
+    terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
+    return _hash_shape(pool.machine_type, device, terms, zones, pool.slice_topology)
 
 
 def consumption_of(pool: PoolView) -> Consumption:
@@ -186,9 +224,11 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
     here = next(iter(pool.locations), "")
     zone = here if here in claim.spec.zones else next(iter(claim.spec.zones))
     wanted = pool_spec(claim, total_max=1, facts=NodeFacts(), zone=zone)
+    gpus = (wanted.gpu,) if wanted.gpu else ()
     compared = (
         ("machine type", pool.machine_type, wanted.machine_type),
-        ("accelerators", _words(pool.accelerators), _words((wanted.gpu,) if wanted.gpu else ())),
+        ("accelerators", _words(pool.accelerators), _words((_device_of(claim),) if is_class(claim) else gpus)),
+        ("priorities", word_purchases(pool.purchases), word_purchases(wanted.purchases)),
         ("topology", pool.slice_topology, wanted.slice_topology),
         ("spot", str(pool.spot), str(wanted.spot)),
         ("flex-start", str(pool.flex_start), str(bool(wanted.max_run_s))),

@@ -53,6 +53,7 @@ POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
 NODE: Final = Kind("v1", "Node", "nodes", namespaced=False)
 NAMESPACE: Final = Kind("v1", "Namespace", "namespaces", namespaced=False)
+COMPUTE_CLASS: Final = Kind("cloud.google.com/v1", "ComputeClass", "computeclasses", namespaced=False)
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN: Final = (DEPLOYMENT, LEADER_WORKER_SET, JOB, SERVICE, PDB, HPA, REVISION)
@@ -66,7 +67,7 @@ definitions of this version.
 
 _KNOWN: Final[Mapping[tuple[str, str], Kind]] = {
     (kind.api_version, kind.kind): kind
-    for kind in (MODEL, CLAIM, SERVING_CLASS, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE)
+    for kind in (MODEL, CLAIM, SERVING_CLASS, *CHILDREN, POD, EVENT, NODE, NAMESPACE, COMPUTE_CLASS, LEASE)
 }
 
 

@@ -1,10 +1,12 @@
 """What the operator may do in Kubernetes, one line for each kind. Roles and the page about them are made from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mistral_operator.cluster.kinds import (
     CLAIM,
+    COMPUTE_CLASS,
     DEPLOYMENT,
     EVENT,
     HPA,
@@ -35,6 +37,9 @@ _CHILDREN: Final = (
 _REPLICAS: Final = "How replicas fare, on which nodes; only those with the operator's labels are asked for."
 _CLUSTER_UID: Final = "Its uid tells this cluster from all others, in the labels of the node pools."
 _EVENTS: Final = "What the cluster autoscaler says of pods, and what the operator says of models."
+_COMPUTE_CLASSES: Final = (
+    "One ComputeClass for each claim, only with `--provisioner ComputeClass`; others are only listed."
+)
 _LEASE: Final = "Who leads, only with `--leader-elect`, and only in the Lease's namespace."
 
 
@@ -80,3 +85,8 @@ LEASE_GRANTS: Final = (
     Grant(LEASE, ("get", "update"), _LEASE, names=("mistral-operator",)),
 )
 """In the Lease's namespace: a Role."""
+
+PROVISIONER_GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
+    "ComputeClass": (Grant(COMPUTE_CLASS, ("list", "create", "delete"), _COMPUTE_CLASSES),),
+}
+"""In the whole cluster, for each provisioner that needs more than its cloud's rights: a ClusterRole of its own."""

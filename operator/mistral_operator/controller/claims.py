@@ -31,12 +31,13 @@ from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView
+from mistral_operator.capacity.purchases import count_by_way, is_class
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.status import StatusClient, StatusWriter
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
+from mistral_operator.controller.claim_users import ClaimUsers, count_nodes, labels_of_nodes
 from mistral_operator.controller.orphans import OrphanedPools
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import Provisioner
@@ -139,6 +140,7 @@ class ClaimReconciler:
             failures=cloud.failures(pool),
             blind=blind,
             nodes=count_nodes(self._store, name),
+            nodes_by_way=count_by_way(claim, labels_of_nodes(self._store, name)) if is_class(claim) else (),
             facts=self._facts(claim),
             unheard_s=unheard_s,
             may_call=cloud.may_change,

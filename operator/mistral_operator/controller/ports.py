@@ -2,12 +2,19 @@
 
 from collections.abc import Iterable
 
+from mistral_operator.capacity.compute_class import ComputeClasses
 from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.port import NodePools
+from mistral_operator.cluster.client import ApiClient
 from mistral_operator.planning.types import Provisioner
 
 
-def open_ports(provisioners: Iterable[Provisioner], container_api: ContainerApi) -> dict[Provisioner, NodePools]:
-    """The ports by provisioner. Whoever opened `container_api` closes it."""
-    built: dict[Provisioner, NodePools] = {Provisioner.CONTAINER_API: container_api}
+def open_ports(
+    provisioners: Iterable[Provisioner], container_api: ContainerApi, client: ApiClient, *, autopilot: bool
+) -> dict[Provisioner, NodePools]:
+    """The ports by provisioner. Whoever opened `container_api` and `client` closes them."""
+    built: dict[Provisioner, NodePools] = {
+        Provisioner.CONTAINER_API: container_api,
+        Provisioner.COMPUTE_CLASS: ComputeClasses(client, container_api.describe_cluster, autopilot=autopilot),
+    }
     return {provisioner: built[provisioner] for provisioner in provisioners if provisioner in built}

@@ -77,7 +77,7 @@ async def _serve(options: RunOptions) -> None:
         starting[0] = "asking GKE about the cluster"
         profile = LiveProfile(await describe_cluster(pools, options.zones, options.provisioners), client)
         await profile.refresh()
-        ports = open_ports(options.provisioners, pools)
+        ports = open_ports(options.provisioners, pools, client, autopilot=profile.current.autopilot)
         parts = assemble(client, ports, place, profile, options, metrics)
         _add_checks(health, parts)
         starting[0] = ""

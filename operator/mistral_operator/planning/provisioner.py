@@ -68,8 +68,8 @@ def _check_labels(provisioner: Provisioner, spec: MistralModelSpec) -> PlanRefus
         return None
     return PlanRefused(
         "ResourceLabelsNeedNodePools",
-        "spec.resourceLabels: a ComputeClass can't give labels to the machines that GKE makes for it; remove them (those"
-        f" of a serving class too), or write {_FIELD}: ContainerAPI",
+        "spec.resourceLabels: a ComputeClass can't give labels to the machines that GKE makes for it; remove them"
+        f" (those of a serving class too), or write {_FIELD}: ContainerAPI",
     )
 
 
