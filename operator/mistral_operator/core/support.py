@@ -23,7 +23,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "weights.cache.mode=None": "Leave weights.cache out; each replica loads its own weights.",
     "engine.adapters": "Leave it out.",
     "engine.speculative": "Leave it out.",
-    "capacity.provisioner=ComputeClass": "Use ContainerAPI.",
     "capacity.provisioner=ConfigConnector": "Use ContainerAPI.",
     "capacity.provisioner=Existing": "Use ContainerAPI.",
     "capacity.priority": "Leave it out.",
