@@ -30,7 +30,16 @@ from mistral_operator.capacity.claim_types import (
     SetAutoscaling,
 )
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.pools import differences, find_flaw, is_bounded, is_own, pool_name, pool_spec
+from mistral_operator.capacity.pools import (
+    command_to_delete,
+    differences,
+    find_flaw,
+    is_bounded,
+    is_own,
+    name_pool,
+    pool_name,
+    pool_spec,
+)
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 from mistral_operator.capacity.purchases import is_class, word_purchases
 from mistral_operator.capacity.slice_zone import choose_zone
@@ -47,6 +56,16 @@ class _Case(NamedTuple):
     @property
     def pool_name(self) -> str:
         return pool_name(self.claim.metadata.name)
+
+    @property
+    def thing(self) -> str:
+        """What the claim asks for, in the middle of a sentence."""
+        return name_pool(self.claim)
+
+    @property
+    def subject(self) -> str:
+        """The same at its start."""
+        return self.thing[:1].upper() + self.thing[1:]
 
     @property
     def deleting(self) -> bool:
@@ -99,7 +118,7 @@ def _stay_blind(case: _Case) -> Decision | None:
     ready = claim_status.was_ready(case.claim)
     known = case.claim.status.get("state")
     state = ClaimState(known) if known in set(ClaimState) else ClaimState.PENDING
-    words = f"GKE can't be asked about node pool {case.pool_name}. {_tell(finding, case)}"
+    words = f"GKE can't be asked about {case.thing}. {_tell(finding, case)}"
     wait_s = case.settings.unsettled_s
     return Decision(state, finding.reason, words, ready=ready, degraded=finding, requeue_after_s=wait_s)
 
@@ -110,18 +129,18 @@ def _await_operation(case: _Case) -> Decision | None:
     if operation is None:
         return None
     poll_s = _poll_s(operation.view.started_at, case)
-    told = f"{case.pool_name} (operation {operation.view.name})"
+    told = f"{case.thing} (operation {operation.view.name})"
     failure = case.last_finding
     if operation.call is Call.CREATE:
-        words = f"GKE is creating node pool {told}."
+        words = f"GKE is creating {told}."
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.DELETE:
-        words = f"GKE is deleting node pool {told}."
+        words = f"GKE is deleting {told}."
         if failure and case.seen.users:
             words = f"{_tell(failure, case)} {words} It is made again after that."
             return Decision(ClaimState.FAILED, failure.reason, words, degraded=failure, requeue_after_s=poll_s)
         return Decision(ClaimState.RELEASING, "PoolDeleting", words, degraded=failure, requeue_after_s=poll_s)
-    words = f"GKE is changing the bounds of node pool {told}."
+    words = f"GKE is changing the bounds of {told}."
     return Decision(ClaimState.RESIZING, "PoolResizing", words, ready=True, requeue_after_s=poll_s)
 
 
@@ -135,11 +154,11 @@ def _release(case: _Case) -> Decision | None:
     if pool is None or not is_own(pool, case.claim):
         return _let_go(case)
     if pool.status in (PoolStatus.STOPPING, PoolStatus.PROVISIONING, PoolStatus.RECONCILING):
-        words = f"Waits until GKE is done with node pool {pool.name}, which is {pool.status}."
+        words = f"Waits until GKE is done with {case.thing}, which is {pool.status}."
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=case.settings.unsettled_s)
     if is_class(case.claim) and case.seen.nodes:
         return _await_empty_nodes(pool, case)
-    words = f"No model uses the claim any more; node pool {pool.name} is being deleted."
+    words = f"No model uses the claim any more; {case.thing} is being deleted."
     return _call(case, Call.DELETE, DeletePool(pool.name, cause=None), ClaimState.RELEASING, "Releasing", words)
 
 
@@ -169,7 +188,7 @@ def _let_go(case: _Case) -> Decision:
         words = "A call to create the node pool may have had no answer; waits to see whether it took effect."
         wait_s = min(case.seen.unheard_s, case.settings.slowest_poll_s)
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=wait_s)
-    words = f"GKE has no node pool {case.pool_name} of this claim; the claim is let go."
+    words = f"GKE has no {case.thing} of this claim; the claim is let go."
     return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer())
 
 
@@ -198,11 +217,10 @@ def _refuse_stranger(case: _Case) -> Decision | None:
         return None
     owner = pool.resource_labels.get(CLAIM_RESOURCE_LABEL)
     whose = f"belongs to claim {owner}" if owner else "was not made by this operator"
-    place = case.settings.place
     words = (
-        f"Node pool {pool.name} exists and {whose} (it lacks the resource label {CLAIM_RESOURCE_LABEL}="
-        f"{case.claim.metadata.name}), so it is left alone. Remove or rename it: `gcloud container node-pools delete"
-        f" {pool.name} --cluster {place.cluster} --location {place.location} --project {place.project}`."
+        f"{case.subject} exists and {whose} (it lacks the {'' if is_class(case.claim) else 'resource '}label"
+        f" {CLAIM_RESOURCE_LABEL}={case.claim.metadata.name}), so it is left alone. Remove or rename it:"
+        f" `{command_to_delete(case.claim, case.settings.place)}`."
     )
     return Decision(ClaimState.REFUSED, "PoolNameTaken", words, requeue_after_s=case.settings.resync_s)
 
@@ -216,7 +234,7 @@ def _create(case: _Case) -> Decision | None:
         return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=case.settings.unsettled_s)
     uid, zone = case.settings.place.uid, choose_zone(case.claim, case.seen.failures)
     spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts, cluster_uid=uid, zone=zone)
-    words = f"Node pool {spec.name} is about to be created."
+    words = f"{case.subject} is about to be created."
     return _call(case, Call.CREATE, CreatePool(spec), ClaimState.PROVISIONING, "PoolCreating", words)
 
 
@@ -224,10 +242,10 @@ def _follow_provisioning(case: _Case) -> Decision | None:
     """A pool that is made or deleted without an operation that we know: an earlier process began it."""
     status = _pool(case).status
     if status in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN):
-        words = f"GKE is creating node pool {case.pool_name}."
+        words = f"GKE is creating {case.thing}."
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, requeue_after_s=case.settings.unsettled_s)
     if status is PoolStatus.STOPPING:
-        words = f"GKE is deleting node pool {case.pool_name}; it is made again after that while a model needs it."
+        words = f"GKE is deleting {case.thing}; it is made again after that while a model needs it."
         return Decision(ClaimState.RELEASING, "PoolDeleting", words, requeue_after_s=case.settings.unsettled_s)
     return None
 
@@ -243,7 +261,7 @@ def _replace_failed(case: _Case) -> Decision | None:
         words = f"{words} The pool is left as it is, because {case.seen.nodes} nodes of it are there."
         wait_s = case.settings.resync_s
         return Decision(ClaimState.FAILED, cause.reason, words, degraded=cause, requeue_after_s=wait_s)
-    words = f"{words} Node pool {pool.name} is deleted and made again."
+    words = f"{words} {case.subject} is deleted and made again."
     return _call(case, Call.DELETE, DeletePool(pool.name, cause=cause), ClaimState.FAILED, cause.reason, words)
 
 
@@ -251,11 +269,9 @@ def _report_differences(case: _Case) -> Decision | None:
     found = differences(_pool(case), case.claim)
     if not found:
         return None
-    place = case.settings.place
     words = (
-        f"Node pool {case.pool_name} is not what the claim asks for: {'; '.join(found)}. It is left alone, because pods"
-        f" may run there. Once they may go: `gcloud container node-pools delete {case.pool_name} --cluster"
-        f" {place.cluster} --location {place.location} --project {place.project}`; it is made again then."
+        f"{case.subject} is not what the claim asks for: {'; '.join(found)}. It is left alone, because pods may run"
+        f" there. Once they may go: `{command_to_delete(case.claim, case.settings.place)}`; it is made again then."
     )
     finding = CloudFinding("PoolDiffers", "; ".join(found), retryable=False, verbatim=False)
     return Decision(ClaimState.FAILED, "PoolDiffers", words, degraded=finding, requeue_after_s=case.settings.resync_s)

@@ -17,6 +17,7 @@ from mistral_operator.api.names import (
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
+from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Purchase
 from mistral_operator.capacity.purchases import (
     is_class,
@@ -51,6 +52,23 @@ class NodeFacts:
 def pool_name(claim_name: str) -> str:
     """The name in GKE; at most 40 characters, because a claim's name has at most 37."""
     return POOL_PREFIX + claim_name
+
+
+def name_pool(claim: NodePoolClaim) -> str:
+    """What the claim asks for, by kind and name."""
+    kind = "ComputeClass" if is_class(claim) else "node pool"
+    return f"{kind} {pool_name(claim.metadata.name)}"
+
+
+def command_to_delete(claim: NodePoolClaim, place: ClusterPlace) -> str:
+    """How a person deletes what is there under the claim's name."""
+    name = pool_name(claim.metadata.name)
+    if is_class(claim):
+        return f"kubectl delete computeclass {name}"
+    return (
+        f"gcloud container node-pools delete {name} --cluster {place.cluster} --location {place.location}"
+        f" --project {place.project}"
+    )
 
 
 def shape_hash(claim: NodePoolClaim) -> str:
