@@ -12,6 +12,7 @@ from mistral_operator.controller.observation import (
     INVOLVED,
     IS_DEFAULT,
     MODEL_NAME,
+    NODE_NAME,
     OWNER,
     UID,
     changed,
@@ -44,6 +45,7 @@ class Router:
         store[JOB].listen(self._on_job)
         store[REVISION].listen(self._add_claim_of)
         store[NODE].listen(self._add_claim_of)
+        store[NODE].listen(self._on_node)
 
     def look_at_everything(self) -> None:
         """Has each model and claim looked at once more, spread over time."""
@@ -79,6 +81,13 @@ class Router:
         if changed(old, new):
             for name in {name for meta in (old, new) if meta is not None for name in meta.indexed.get(CLAIM_NAME, ())}:
                 self._claims.add_after(name, _CLAIM_COALESCE_S)
+
+    def _on_node(self, old: Meta | None, new: Meta | None) -> None:
+        """A label or a taint may tell its replicas that it is going to end."""
+        meta = new or old
+        if meta is not None and changed(old, new):
+            for pod in self._store[POD].find_metas(NODE_NAME, meta.key.name):
+                self._add_model_of(pod)
 
     def _on_claim(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old

@@ -16,6 +16,7 @@ from mistral_operator.autoscaling.registry import choose_autoscaler
 from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.choice import Choice, Grounds, choose_revision
+from mistral_operator.core.ends import anticipate
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
@@ -72,14 +73,9 @@ def sync(
     at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
     plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
     choice = choose_revision(Grounds(model, ruling, history, before, at, settings.operator_version, plan))
-    accepted, revision = choice.accepted, choice.revision
-    license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
-    if license_refused and accepted.holds:
-        accepted = unmet(license_refused.reason, license_refused.message)
+    revision = choice.revision
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
-    if missing and accepted.holds:
-        accepted = missing
-    accepted = annotate(ruling, accepted)
+    accepted = annotate(ruling, _accept(model, choice, catalogue, missing))
     bounded = _bound(model, ruling, history, children, accepted, revision)
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
@@ -92,6 +88,8 @@ def sync(
     ladder = _judge(situation, ruling, revision, history, choice, at)
     situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving, returns=ladder.returns)
     situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
+    ending = anticipate(bounded, situation, observed.machines, at)
+    situation = replace(situation, succession=ending.succession)
     status = build_status(situation, before, now)
     manifests = render(bounded, revision, former, situation) if revision else ()
     return Outcome(
@@ -100,8 +98,8 @@ def sync(
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
-        # When the Service has been made again, nothing else will tell of that.
-        requeue_after_s=0.0 if situation.cut_off and manifests else ladder.next_look_s,
+        requeue_after_s=_find_soonest(_look_at_service_s(situation), ladder.next_look_s, ending.next_look_s),
+        marks=ending.marks,
     )
 
 
@@ -109,6 +107,23 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
     """An owner reference can be written by anybody, also in another namespace."""
     metadata = child["metadata"]
     return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
+
+
+def _accept(model: MistralModel, choice: Choice, catalogue: Catalogue, missing: Finding | None) -> Finding:
+    """The verdict on the spec, and on the license and the controller that what is served needs."""
+    if choice.revision is None or not choice.accepted.holds:
+        return choice.accepted
+    refused = check_pinned_license(model.spec, choice.revision.plan, catalogue)
+    return unmet(refused.reason, refused.message) if refused else missing or choice.accepted
+
+
+def _look_at_service_s(situation: Situation) -> float | None:
+    """When the Service has been made again, nothing else will tell of that."""
+    return 0.0 if situation.cut_off and situation.plan is not None else None
+
+
+def _find_soonest(*moments_s: float | None) -> float | None:
+    return min((each for each in moments_s if each is not None), default=None)
 
 
 def _bound(

@@ -71,6 +71,10 @@ class LadderSettings:
     """For how long one that quota, rights or a person's decision forbid is left alone."""
     return_interval_s: float = 1800.0
     """Time between two moves back to a better rung."""
+    successor_lead_s: float = 600.0
+    """So long before a node ends its replica's successor is begun, at least."""
+    successor_margin: float = 1.5
+    """Or so many times the plan's estimate from nothing to ready, if that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
