@@ -16,16 +16,15 @@ from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Observed
 from mistral_operator.planning.types import Provisioner
 
+ALL = replace(CLUSTER, provisioners=tuple(Provisioner))
 HERE = Path(__file__).parent
-ANY_PROVISIONER = replace(CLUSTER, provisioners=tuple(Provisioner))
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.yaml"))
 
 
 def _render(example: Path) -> dict[str, str]:
     stored = yaml.safe_load(example.read_text())
     stored["metadata"] |= {"namespace": "team-a", "uid": UID, "generation": 1}
-    observed = Observed(cluster=ANY_PROVISIONER)
-    outcome = sync(MistralModel.model_validate(stored), observed, load_catalogue(), SETTINGS, START)
+    outcome = sync(MistralModel.model_validate(stored), Observed(cluster=ALL), load_catalogue(), SETTINGS, START)
     objects = [*outcome.manifests[:1], *outcome.claims, *outcome.manifests[1:]]
     return {"manifests.yaml": _write(objects), "status.yaml": _write([outcome.status])}
 

@@ -13,14 +13,17 @@ from mistral_operator.api.common import (
     Condition,
     Count,
     DnsLabel,
+    LabelValue,
     Metadata,
     Money,
+    Quantity,
     ResourceLabels,
     Rule,
     SchemaOf,
     Timestamp,
     Zone,
 )
+from mistral_operator.api.pod import Toleration
 
 MAX_CLAIM_NAME_LENGTH = 37
 """GKE's 40 characters for a node pool's name without the prefix `mm-`."""
@@ -47,7 +50,9 @@ class ClaimAccelerator(ApiType):
 class ClaimShape(ApiType):
     """What one node looks like."""
 
-    machine_type: MachineType = Field(description="GKE machine type.")
+    machine_type: MachineType = Field(
+        "", description="GKE machine type. Left out for nodes that are there and of none."
+    )
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
     topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
     hosts: Annotated[Count, Field(ge=2, le=MAX_SLICE_HOSTS)] | None = Field(
@@ -80,6 +85,20 @@ class ClaimAlternative(ApiType):
     )
 
 
+class ClaimNodes(ApiType):
+    """Nodes that are there and may be used, with `provisioner: Existing`."""
+
+    selector: Annotated[dict[str, LabelValue], Field(max_length=48)] = Field(
+        default_factory=dict, description="Labels that a node must have."
+    )
+    tolerations: Annotated[
+        tuple[Toleration, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field((), description="Taints that the pods bear, beside that of their devices.")
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
+        default_factory=dict, description="What one pod takes of a node: CPU, memory and devices."
+    )
+
+
 class NodePoolClaimSpec(ApiType):
     """The node pool that is wanted. Models with the same needs share it."""
 
@@ -102,8 +121,8 @@ class NodePoolClaimSpec(ApiType):
     max_run_duration_seconds: Annotated[Count, Field(ge=60, le=MAX_RUN_DURATION_S)] | None = Field(
         None, description="Time after which a node ends by itself, with `consumption: FlexStart`."
     )
-    zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
-        description="Zones in which nodes may be made."
+    zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
+        (), description="Zones in which nodes may be made, or may be. Any with `provisioner: Existing` when left out."
     )
     alternatives: Annotated[
         tuple[ClaimAlternative, ...], Field(max_length=9, json_schema_extra={"x-kubernetes-list-type": "atomic"})
@@ -117,6 +136,9 @@ class NodePoolClaimSpec(ApiType):
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
     model: DnsLabel | None = Field(
         None, description="The model that a slice serves. Pools of other shapes are shared within the namespace."
+    )
+    nodes: ClaimNodes | None = Field(
+        None, description="Which nodes that are there may be used, with `provisioner: Existing`."
     )
     slice: ClaimSlice | None = Field(None, description="Which of the model's slices it is.")
     location: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = (
@@ -135,7 +157,7 @@ class ClaimUser(ApiType):
     nodes: _Number | None = Field(None, description="Nodes that the model may need at most.")
 
 
-class ClaimNodes(ApiType):
+class ClaimSize(ApiType):
     """Size of the pool."""
 
     desired_max: _Number | None = Field(None, description="Nodes that the pool may grow to, over all zones.")
@@ -174,7 +196,7 @@ class NodePoolClaimStatus(ApiType):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["namespace", "name"]},
         ),
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
-    nodes: ClaimNodes | None = Field(None, description="Size of the pool.")
+    nodes: ClaimSize | None = Field(None, description="Size of the pool.")
     priorities: Annotated[
         tuple[ClaimPriority, ...], Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = Field((), description="With a ComputeClass: which of its priorities, in order, the nodes are of.")

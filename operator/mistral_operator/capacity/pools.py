@@ -179,6 +179,8 @@ def find_flaw(claim: NodePoolClaim) -> str:
         return "spec.alternatives are for a ComputeClass; write spec.provisioner: ComputeClass, or remove them."
     if is_class(claim) and (spec.slice is not None or spec.shape.hosts):
         return "spec.slice: a ComputeClass makes single nodes, no slices; write spec.provisioner: ContainerAPI."
+    if not spec.zones or not spec.shape.machine_type:
+        return "spec.zones and spec.shape.machineType say where nodes are made, and which; write both."
     return next((flaw for way in ways_of(claim) if (flaw := _find_flaw_of_way(claim, way))), "")
 
 

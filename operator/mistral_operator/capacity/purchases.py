@@ -6,11 +6,11 @@ from typing import Final
 from mistral_operator.api.capacity import Consumption, Provisioner
 from mistral_operator.api.claim import MAX_RUN_DURATION_S, ClaimAlternative, NodePoolClaim, NodePoolClaimSpec
 from mistral_operator.capacity.port import Purchase
+from mistral_operator.planning.nodes import SPOT_LABEL, ZONE_LABEL
 
-SPOT_LABEL: Final = "cloud.google.com/gke-spot"
+
 FLEX_START_LABEL: Final = "cloud.google.com/gke-flex-start"
 RESERVATION_LABEL: Final = "cloud.google.com/reservation-name"
-ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 
 
 def is_class(claim: NodePoolClaim) -> bool:

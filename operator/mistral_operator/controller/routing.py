@@ -19,6 +19,7 @@ from mistral_operator.controller.observation import (
     claims_needed_by,
 )
 from mistral_operator.controller.queue import KeyedQueue
+from mistral_operator.planning.types import Provisioner
 
 _COALESCE_S: Final = 0.1
 """Workloads change in bursts: one look after a tenth of a second sees them all."""
@@ -52,6 +53,13 @@ class Router:
         self._spread(self._store[MODEL].keys())
         for _, name in self._store[CLAIM].keys():  # noqa: SIM118 - not a dict
             self._claims.add(name)
+
+    def look_at_claims_on_nodes(self) -> None:
+        """Has each claim on nodes that were there before looked at once more."""
+        for _, name in self._store[CLAIM].keys():  # noqa: SIM118 - not a dict
+            body = self._store[CLAIM].get(Key("", name))
+            if body and body["spec"].get("provisioner") == Provisioner.EXISTING:
+                self._claims.add(name)
 
     def _on_model(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old

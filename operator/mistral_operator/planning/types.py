@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from mistral_operator.planning.nodes import NodeGroup
+
 
 class Tier(StrEnum):
     """How sure we are that a pair of model and hardware runs: see docs/support-matrix.md."""
@@ -53,6 +55,8 @@ class ClusterProfile:
     """True on an Autopilot cluster, whose node pools are Google's own matter."""
     provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
     """Those that the operator was started with, and so has the rights and the parts for."""
+    nodes: tuple[NodeGroup, ...] | None = None
+    """Kinds of nodes with devices that are there and that the operator didn't make; None where they weren't read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,8 @@ class PlannedOption:
     provisioner: Provisioner = Provisioner.CONTAINER_API
     alternatives: tuple[Purchase, ...] = ()
     """Where GKE itself chooses among several purchases: all of them in order, the option's own first. Else empty."""
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    """By which labels pods find nodes that were there before; empty where the claim's pool has its own."""
 
     @property
     def purchases(self) -> tuple[Purchase, ...]:
