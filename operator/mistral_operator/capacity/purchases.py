@@ -8,7 +8,6 @@ from mistral_operator.api.claim import MAX_RUN_DURATION_S, ClaimAlternative, Nod
 from mistral_operator.capacity.port import Purchase
 from mistral_operator.planning.nodes import SPOT_LABEL, ZONE_LABEL
 
-
 FLEX_START_LABEL: Final = "cloud.google.com/gke-flex-start"
 RESERVATION_LABEL: Final = "cloud.google.com/reservation-name"
 
