@@ -1,6 +1,7 @@
 """The ComputeClass provisioner for tests: where its definition is, what a claim of it looks like, its port."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import yaml
 from tests.support.claim_cases import claim_body
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.compute_class import ComputeClasses
+from mistral_operator.capacity.compute_class import ClassClient, ComputeClasses
 from mistral_operator.capacity.port import ClusterView
-from mistral_operator.cluster.client import ApiClient
+from mistral_operator.cluster.client import ListResult
+from mistral_operator.cluster.errors import AlreadyExists, ApiError, Unreachable
+from mistral_operator.cluster.kinds import Kind
+
+Json = dict[str, Any]
 
 SCHEMAS = "MISTRAL_OPERATOR_CRDS"
 DEFINITION = "cloud.google.com_computeclasses.yaml"
@@ -41,7 +46,41 @@ def class_claim(*alternatives: dict[str, Any], **terms: Any) -> NodePoolClaim:
     return NodePoolClaim.model_validate(claim_body(CLASS_CLAIM, consumption="Spot", terms=spec))
 
 
-def open_compute_classes(client: ApiClient, *, autopilot: bool = False) -> ComputeClasses:
+class Shelf:
+    """In place of the API server: one kind, by name. `refusal` is what it answers instead; with `loses_answer` the next
+    create takes effect, and nobody hears of it.
+    """
+
+    def __init__(self, refusal: ApiError | None = None) -> None:
+        self.bodies: dict[str, Json] = {}
+        self.refusal = refusal
+        self.loses_answer = False
+
+    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
+        self._answer()
+        return ListResult(tuple(self.bodies.values()), "1")
+
+    async def create(self, manifest: Mapping[str, Any]) -> Json:
+        self._answer()
+        name = manifest["metadata"]["name"]
+        if name in self.bodies:
+            raise AlreadyExists(409, "AlreadyExists", f'computeclasses "{name}" already exists')
+        self.bodies[name] = dict(manifest)
+        if self.loses_answer:
+            self.loses_answer = False
+            raise Unreachable(0, "Unreachable", "cut")
+        return self.bodies[name]
+
+    async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "") -> bool:
+        self._answer()
+        return self.bodies.pop(name, None) is not None
+
+    def _answer(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
+def open_compute_classes(client: ClassClient, *, autopilot: bool = False) -> ComputeClasses:
     """The port over an API server that serves ComputeClasses."""
 
     async def describe() -> ClusterView:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from tests.support.claim_cases import NAME, POOL, claim_body
 from tests.support.claim_world import Kills, World
+from tests.support.compute_classes import Shelf, open_compute_classes
 from tests.support.node_cases import a_node
 from tests.support.simulated_gke import Gke, l4_pool, running_gke
 
@@ -22,6 +23,7 @@ from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.existing import ExistingNode
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import Bounds, ClusterView, NodePools, OperationView, PoolSpec, PoolView
+from mistral_operator.cluster.errors import Forbidden, NotFound
 from mistral_operator.cluster.kinds import CLAIM
 from mistral_operator.cluster.store import Key
 from mistral_operator.controller.claims import ClaimReconciler
@@ -240,6 +242,49 @@ class ContainerApiHarness(GkeHarness):
         self.gke.api.faults.add(Fault(rpc="CreateNodePool", calls=(1,), code="UNAVAILABLE", lost_response=True))
 
 
+class ComputeClassHarness(Harness):
+    """ComputeClasses in memory: what GKE makes of them shows in nodes, of which claims need none to be ready."""
+
+    provisioner = Provisioner.COMPUTE_CLASS
+    has_bounds = False
+    terms: ClassVar[Mapping[str, Any]] = {
+        "provisioner": "ComputeClass",
+        "alternatives": [{"consumption": "Spot", "zones": ["us-central1-a"]}],
+    }
+    impossible = ({"consumption": "Reservation"}, {"slice": {"group": "g", "number": 0}})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shelf = Shelf()
+        self.port = Watched(open_compute_classes(self.shelf), self.kills)
+
+    async def own(self) -> set[str]:
+        return {name for name in self.shelf.bodies if not await self.has_stranger(name)}
+
+    async def bounds(self) -> int | None:
+        return None
+
+    async def put_stranger(self, name: str) -> None:
+        self.shelf.bodies[name] = {"metadata": {"name": name, "labels": {"team": "x"}}, "spec": {}}
+
+    async def has_stranger(self, name: str) -> bool:
+        return bool(self.shelf.bodies[name]["metadata"]["labels"].get("team") == "x")
+
+    def obstacles(self) -> dict[str, Obstacle]:
+        def refuse(refusal: Forbidden | NotFound | None) -> Callable[[], None]:
+            return lambda: setattr(self.shelf, "refusal", refusal)
+
+        denied, absent = 'computeclasses.cloud.google.com is forbidden: User "operator"', "404 page not found"
+        reason, none = "ComputeClassesMissing", refuse(None)
+        return {
+            "permission": Obstacle(reason, denied, refuse(Forbidden(403, "Forbidden", denied)), none),
+            "not served": Obstacle(reason, absent, refuse(NotFound(404, "NotFound", absent)), none),
+        }
+
+    def lose_answer(self) -> None:
+        self.shelf.loses_answer = True
+
+
 class ExistingHarness(Harness):
     """Nodes in memory. Whatever is asked of a cloud would fail, because there is none."""
 
@@ -314,4 +359,14 @@ async def existing() -> AsyncIterator[Harness]:
     yield ExistingHarness()
 
 
-HARNESSES = {Provisioner.CONTAINER_API: container_api, Provisioner.EXISTING: existing}
+@asynccontextmanager
+async def compute_class() -> AsyncIterator[Harness]:
+    """ComputeClass on an API server in memory."""
+    yield ComputeClassHarness()
+
+
+HARNESSES = {
+    Provisioner.CONTAINER_API: container_api,
+    Provisioner.COMPUTE_CLASS: compute_class,
+    Provisioner.EXISTING: existing,
+}

@@ -7,20 +7,24 @@ from typing import Any
 import jsonschema
 import pytest
 from tests.support.claim_cases import DELETED, NOW, SETTINGS
-from tests.support.compute_classes import CLASS_CLAIM, CLUSTER_VIEW, class_claim, read_schema
+from tests.support.compute_classes import (
+    CLASS_CLAIM,
+    CLUSTER_VIEW,
+    Shelf,
+    class_claim,
+    open_compute_classes,
+    read_schema,
+)
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_types import ClaimState, ClaimUser, DeletePool, Seen
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.class_object import class_object, class_view
-from mistral_operator.capacity.compute_class import ComputeClasses
 from mistral_operator.capacity.errors import AlreadyExistsError, CloudError, NotFoundError
 from mistral_operator.capacity.pools import NodeFacts, differences, find_flaw, is_own, is_surely_own, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 from mistral_operator.capacity.purchases import count_by_way, word_purchases
-from mistral_operator.cluster.client import ListResult
-from mistral_operator.cluster.errors import AlreadyExists, ApiError, Forbidden, NotFound, Unreachable
-from mistral_operator.cluster.kinds import Kind
+from mistral_operator.cluster.errors import ApiError, Forbidden, NotFound, Unreachable
 
 Json = dict[str, Any]
 ZONES = ["us-central1-a", "us-central1-b"]
@@ -212,44 +216,9 @@ def test_what_no_plan_makes_is_refused(claim: NodePoolClaim, advice: str) -> Non
     assert advice in find_flaw(claim)
 
 
-class Shelf:
-    """In place of the API server: one kind, by name; `refusal` is what it answers instead."""
-
-    def __init__(self, refusal: ApiError | None = None) -> None:
-        self.bodies: dict[str, Json] = {}
-        self.refusal = refusal
-
-    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
-        self._answer()
-        return ListResult(tuple(self.bodies.values()), "1")
-
-    async def create(self, manifest: Any) -> Json:
-        self._answer()
-        name = manifest["metadata"]["name"]
-        if name in self.bodies:
-            raise AlreadyExists(409, "AlreadyExists", f'computeclasses "{name}" already exists')
-        self.bodies[name] = dict(manifest)
-        return self.bodies[name]
-
-    async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "") -> bool:
-        self._answer()
-        return self.bodies.pop(name, None) is not None
-
-    def _answer(self) -> None:
-        if self.refusal is not None:
-            raise self.refusal
-
-
-def port(shelf: Shelf) -> ComputeClasses:
-    async def describe() -> Any:
-        return CLUSTER_VIEW
-
-    return ComputeClasses(shelf, describe, autopilot=False)
-
-
 async def test_a_class_is_made_once_read_and_deleted() -> None:
     shelf, claim = Shelf(), class_claim(*LADDER)
-    pools, spec = port(shelf), pool_spec(claim, total_max=1, facts=NodeFacts())
+    pools, spec = open_compute_classes(shelf), pool_spec(claim, total_max=1, facts=NodeFacts())
     begun = await pools.create_pool(spec)
     assert (await pools.get_operation(begun.name)).done
     assert shelf.bodies[NAME]["kind"] == "ComputeClass"
@@ -280,7 +249,7 @@ async def test_a_class_is_made_once_read_and_deleted() -> None:
 )
 async def test_a_refusal_of_the_api_server_says_what_to_do(refusal: ApiError, reason: str, words: str) -> None:
     with pytest.raises(CloudError) as raised:
-        await port(Shelf(refusal)).list_pools()
+        await open_compute_classes(Shelf(refusal)).list_pools()
     assert raised.value.reason == reason
     assert words in raised.value.text
     assert not raised.value.verbatim
