@@ -131,4 +131,5 @@ def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
 
 def _describe_capacity(situation: Situation) -> CapacityStatus:
     claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
-    return CapacityStatus(options=tuple(map(describe_rung, situation.rungs)), claims=claims[:_MOST_CLAIMS])
+    rungs = tuple(describe_rung(rung, situation.rung_replicas.get(rung.name, 0)) for rung in situation.rungs)
+    return CapacityStatus(options=rungs, claims=claims[:_MOST_CLAIMS])
