@@ -18,7 +18,7 @@ from mistral_operator.api.names import (
     TENANT_RESOURCE_LABEL,
 )
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Purchase
+from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Purchase, Upkeep
 from mistral_operator.capacity.purchases import (
     is_class,
     max_run_s,
@@ -172,6 +172,20 @@ def is_bounded(claim: NodePoolClaim) -> bool:
     return claim.spec.slice is None and not is_class(claim)
 
 
+def upkeep_of(spec: PoolSpec) -> Upkeep:
+    """How a pool is to be kept.
+
+    A node with accelerators takes minutes to come: in an upgrade the new one is made before the old one goes, where
+    there can be one more. A slice has no place for it and a full reservation no machine. A flex-start node is neither
+    repaired nor upgraded: it ends, and its successor has the new version.
+    """
+    if spec.max_run_s:
+        return Upkeep(auto_repair=False, auto_upgrade=True, strategy="SHORT_LIVED")
+    fixed = bool(spec.slice_topology or spec.reservation)
+    surge, away = (0, 1) if fixed else (1, 0)
+    return Upkeep(auto_repair=True, auto_upgrade=True, strategy="SURGE", max_surge=surge, max_unavailable=away)
+
+
 def find_flaw(claim: NodePoolClaim) -> str:
     """Why there can be no such pool, for a claim that somebody wrote by hand; empty for any that a plan makes."""
     spec = claim.spec
@@ -239,11 +253,16 @@ def consumption_of(pool: PoolView) -> Consumption:
     return Consumption.RESERVATION if pool.reservation else Consumption.ON_DEMAND
 
 
-def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
-    """In what a pool of ours isn't what the claim asks for, beyond its size; pods may never land there."""
+def wanted_beside(pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "") -> PoolSpec:
+    """What a pool of ours should be, but for its size and what the catalogue says of its disks."""
     here = next(iter(pool.locations), "")
     zone = here if here in claim.spec.zones else next(iter(claim.spec.zones))
-    wanted = pool_spec(claim, total_max=1, facts=NodeFacts(), zone=zone)
+    return pool_spec(claim, total_max=1, facts=NodeFacts(), cluster_uid=cluster_uid, zone=zone)
+
+
+def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
+    """In what a pool of ours isn't what the claim asks for, of all that can't be changed in its life."""
+    wanted = wanted_beside(pool, claim)
     gpus = (wanted.gpu,) if wanted.gpu else ()
     compared = (
         ("machine type", pool.machine_type, wanted.machine_type),
@@ -255,10 +274,14 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),
         ("reservation", pool.reservation, wanted.reservation),
         ("zones", ", ".join(sorted(pool.locations)), ", ".join(wanted.locations)),
-        *((f"node label {key}", pool.node_labels.get(key, ""), value) for key, value in wanted.node_labels.items()),
     )
+    return compare(compared)
+
+
+def compare(values: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
+    """What isn't as it should be, in words: of each value its name, what it is and what it should be."""
     return tuple(
-        f"{what} is {is_ or 'absent'}, not {should or 'absent'}" for what, is_, should in compared if is_ != should
+        f"{what} is {is_ or 'absent'}, not {should or 'absent'}" for what, is_, should in values if is_ != should
     )
 
 
