@@ -39,6 +39,7 @@ def _priority(spec: PoolSpec, purchase: Purchase) -> Json:
         "machineType": spec.machine_type,
         **_accelerator(spec),
         **_buy(purchase),
+        "maxPodsPerNode": spec.max_pods,
         "storage": {
             "bootDiskType": spec.boot_disk,
             "bootDiskSize": spec.boot_disk_gb,
@@ -50,10 +51,19 @@ def _priority(spec: PoolSpec, purchase: Purchase) -> Json:
 def _accelerator(spec: PoolSpec) -> Json:
     """`count` of a TPU is the chips of one machine, whatever the topology."""
     if spec.gpu:
-        return {"gpu": {"type": spec.gpu.type, "count": spec.gpu.count, "driverVersion": "default"}}
+        gpu = {"type": spec.gpu.type, "count": spec.gpu.count, "driverVersion": "default"}
+        sharing = _share(spec.gpu)
+        return {"gpu": {**gpu, **({"gpuSharing": sharing} if sharing else {})}}
     if spec.tpu:
         return {"tpu": {"type": spec.tpu.type, "count": spec.tpu.count, "topology": spec.topology}}
     return {}
+
+
+def _share(gpu: Accelerator) -> Json:
+    return {
+        **({"gpuPartitionSize": gpu.partition} if gpu.partition else {}),
+        **({"sharingStrategy": "TIME_SHARING", "maxSharedClientsPerGPU": gpu.clients} if gpu.clients else {}),
+    }
 
 
 def _buy(purchase: Purchase) -> Json:
@@ -109,7 +119,16 @@ def _status(metadata: Mapping[str, Any], findings: tuple[CloudFinding, ...]) -> 
 
 def _accelerators(priority: Mapping[str, Any]) -> tuple[Accelerator, ...]:
     asked = priority.get("gpu") or priority.get("tpu")
-    return (Accelerator(type=str(asked.get("type", "")), count=int(asked.get("count") or 0)),) if asked else ()
+    if not asked:
+        return ()
+    sharing = asked.get("gpuSharing") or {}
+    device = Accelerator(
+        type=str(asked.get("type", "")),
+        count=int(asked.get("count") or 0),
+        partition=str(sharing.get("gpuPartitionSize", "")),
+        clients=int(sharing.get("maxSharedClientsPerGPU") or 0),
+    )
+    return (device,)
 
 
 def _purchase(priority: Mapping[str, Any]) -> Purchase:

@@ -18,7 +18,7 @@ from mistral_operator.api.names import (
     TENANT_RESOURCE_LABEL,
 )
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Purchase, Upkeep
+from mistral_operator.capacity.port import MAX_PODS_PER_NODE, Accelerator, Bounds, PoolSpec, PoolView, Purchase, Upkeep
 from mistral_operator.capacity.purchases import (
     is_class,
     max_run_s,
@@ -29,6 +29,10 @@ from mistral_operator.capacity.purchases import (
 )
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
 
+_DAEMONS: Final = 16
+"""Pods of GKE's own that a node may have beside the engines; an estimate with room to spare."""
+_MOST_PODS: Final = 256
+"""GKE allows no more on a node."""
 SYSTEM_DISK_GB: Final = 200
 """For the node's system, the engine's image (about 20 GB) and what GKE keeps free of a disk (up to 100 GiB)."""
 
@@ -47,6 +51,8 @@ class NodeFacts:
     """Local disks that the node comes with."""
     further_prices: tuple[Decimal | None, ...] = ()
     """US dollars an hour of one node that is bought in each of the claim's alternatives."""
+    replicas: int = 1
+    """Replicas that the node holds; more than one only where they share its GPUs."""
 
 
 def pool_name(claim_name: str) -> str:
@@ -95,7 +101,8 @@ def _hash_shape(
     machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], topology: str
 ) -> str:
     devices = (gpu.type, str(gpu.count)) if gpu else ()
-    parts = (machine_type, *devices, *terms, *sorted(zones), *((topology,) if topology else ()))
+    sharing = (gpu.partition or f"{gpu.clients} clients",) if gpu and (gpu.partition or gpu.clients) else ()
+    parts = (machine_type, *devices, *sharing, *terms, *sorted(zones), *((topology,) if topology else ()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
@@ -105,8 +112,15 @@ def _hash_class(machine_type: str, device: Accelerator | None, purchases: Iterab
 
 
 def _device_of(claim: NodePoolClaim) -> Accelerator:
-    """Accelerators of one node."""
-    return Accelerator(type=claim.spec.shape.accelerator.type, count=claim.spec.shape.accelerator.count)
+    """Accelerators of one node, and how they are shared."""
+    shape = claim.spec.shape
+    sharing = shape.sharing
+    return Accelerator(
+        type=shape.accelerator.type,
+        count=shape.accelerator.count,
+        partition=(sharing.partition or "") if sharing else "",
+        clients=(sharing.clients or 0) if sharing else 0,
+    )
 
 
 def _gpu_of(claim: NodePoolClaim) -> Accelerator | None:
@@ -164,6 +178,7 @@ def pool_spec(
         tpu=_device_of(claim) if shape.topology else None,
         topology=shape.topology or "",
         purchases=purchases_of(claim) if is_class(claim) else (),
+        max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
     )
 
 
@@ -290,4 +305,10 @@ def _seconds(duration_s: int) -> str:
 
 
 def _words(accelerators: tuple[Accelerator, ...]) -> str:
-    return ", ".join(f"{found.count} × {found.type}" for found in accelerators)
+    return ", ".join(f"{found.count} × {found.type}{_part_words(found)}" for found in accelerators)
+
+
+def _part_words(accelerator: Accelerator) -> str:
+    if accelerator.partition:
+        return f" in partitions of {accelerator.partition}"
+    return f" shared by {accelerator.clients}" if accelerator.clients else ""

@@ -25,7 +25,7 @@ class Standing:
     @property
     def hourly_cost(self) -> Decimal:
         """US dollars an hour of all of them."""
-        return (self.revision.plan.chosen.hourly_cost or _NOTHING) * self.replicas
+        return self.revision.plan.chosen.cost_of(self.replicas) or _NOTHING
 
 
 def count_wanted_replicas(model: MistralModel, revision: Revision, former: Sequence[Standing] = ()) -> int:
@@ -36,10 +36,10 @@ def count_wanted_replicas(model: MistralModel, revision: Revision, former: Seque
     """
     if model.spec.suspend:
         return 0
-    cost = revision.plan.chosen.hourly_cost
-    within = [each.revision.plan.chosen.hourly_cost for each in former if _shares_workload(each.revision, revision)]
+    chosen = revision.plan.chosen
+    within = [each.revision.plan.chosen for each in former if _shares_workload(each.revision, revision)]
     beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
-    return count_paid_replicas(model, _find_dearest(cost, within) if cost else cost, beside)
+    return count_paid_replicas(model, chosen, *within, spent_hourly=beside)
 
 
 def _shares_workload(earlier: Revision, revision: Revision) -> bool:
@@ -60,28 +60,34 @@ def _find_dearest(cost: Decimal, others: Iterable[Decimal | None]) -> Decimal:
 
 
 def count_paid_replicas(
-    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
+    model: MistralModel, option: PlannedOption, *others: PlannedOption, spent_hourly: Decimal = _NOTHING
 ) -> int:
     """As many as the spec asks for, or as many of them as the spend limit pays for."""
-    affordable = count_affordable(model, replica_hourly_cost, spent_hourly)
+    affordable = count_affordable(model, option, *others, spent_hourly=spent_hourly)
     return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
 
 
 def count_affordable(
-    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
+    model: MistralModel, option: PlannedOption, *others: PlannedOption, spent_hourly: Decimal = _NOTHING
 ) -> int | None:
-    """How many replicas the spend limit pays for, after what is spent already; None without a limit or a price."""
+    """How many replicas the spend limit pays for, after what is spent already; None without a limit or a price.
+
+    Whole machines are paid for, whoever else is on those that are shared. Each replica may be of any of the options, so
+    each counts as of the dearest, and as many share a machine as where fewest do.
+    """
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
-    if limit is None or not replica_hourly_cost:
+    if limit is None or not option.hourly_cost:
         return None
-    others = model.others_cost if isinstance(model, ModelPart) else _NOTHING
-    return max(0, int((dollars(limit) - others - spent_hourly) / replica_hourly_cost))
+    beside = model.others_cost if isinstance(model, ModelPart) else _NOTHING
+    dearest = _find_dearest(option.hourly_cost, (each.hourly_cost for each in others))
+    machines = max(0, int((dollars(limit) - beside - spent_hourly) / dearest))
+    return machines * min(each.replicas_per_node for each in (option, *others))
 
 
-def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decimal | None] = ()) -> bool:
+def may_surge(model: MistralModel, option: PlannedOption, beside: Sequence[PlannedOption] = ()) -> bool:
     """Whether the spend limits pay for one machine more while replicas move to this option.
 
-    `beside` are the prices of the replicas that go: as long as some of them stand, all may cost what the dearest does.
+    `beside` are the options of the replicas that go: as long as some of them stand, all may cost what the dearest does.
     """
     capacity, cost = model.spec.capacity, option.hourly_cost
     if capacity is None or not cost:
@@ -90,5 +96,6 @@ def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decim
     extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
     if capacity.max_hourly_cost is None:
         return extra is None or cost + taken <= extra
-    worst = _find_dearest(cost, beside) * model.spec.replicas + cost + taken + others
+    machines = -(-model.spec.replicas // min(each.replicas_per_node for each in (option, *beside)))
+    worst = _find_dearest(cost, (each.hourly_cost for each in beside)) * machines + cost + taken + others
     return worst <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)

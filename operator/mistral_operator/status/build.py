@@ -119,7 +119,7 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
     option = situation.plan.chosen
     machines = f"{option.hosts} × {option.machine_type}" if option.hosts > 1 else option.machine_type
     ways = "/".join(dict.fromkeys(bought.consumption.value for bought in option.purchases))
-    hardware = f"{option.devices} × {option.accelerator} ({machines}, {ways})"
+    hardware = f"{option.hardware} ({machines}, {ways})"
     return summary.model_copy(
         update={"hardware": word(hardware), "hourly_cost": describe_hourly_cost(situation, situation.plan)}
     )

@@ -35,6 +35,7 @@ LADDER = (
 )
 NAME = f"mm-{CLASS_CLAIM}"
 CHEAP, DEAR = Decimal("0.50"), Decimal("1.00")
+PODS = {"maxPodsPerNode": 32}
 STORAGE = {"bootDiskType": "pd-balanced", "bootDiskSize": 224}
 L4 = {"machineType": "g2-standard-12", "gpu": {"type": "nvidia-l4", "count": 1, "driverVersion": "default"}}
 HEALTHY = {"type": "Health", "status": "True", "reason": "Health", "message": "Crd is healthy."}
@@ -56,10 +57,10 @@ def test_each_way_to_buy_is_a_priority() -> None:
     specific = [{"name": "team", "project": "gpus", "zones": ["us-central1-a"]}]
     flex = {"enabled": True, "nodeRecycling": {"leadTimeSeconds": 3600}}
     assert body["spec"]["priorities"] == [
-        {**L4, "spot": True, **where, "storage": STORAGE},
-        {**L4, "reservations": {"affinity": "Specific", "specific": specific}, "storage": STORAGE},
-        {**L4, **where, "storage": STORAGE},
-        {**L4, "flexStart": flex, "maxRunDurationSeconds": 604800, **where, "storage": STORAGE},
+        {**L4, "spot": True, **where, "storage": STORAGE, **PODS},
+        {**L4, "reservations": {"affinity": "Specific", "specific": specific}, "storage": STORAGE, **PODS},
+        {**L4, **where, "storage": STORAGE, **PODS},
+        {**L4, "flexStart": flex, "maxRunDurationSeconds": 604800, **where, "storage": STORAGE, **PODS},
     ]
     assert body["spec"]["activeMigration"] == {"optimizeRulePriority": False}
     assert body["spec"]["whenUnsatisfiable"] == "DoNotScaleUp"

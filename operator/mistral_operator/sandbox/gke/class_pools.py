@@ -101,6 +101,7 @@ def _read_pool(compute_class: Object, priority: Object, scenario: Scenario, rese
         del pool.locations[1:]
         pool.autoscaling.total_max_node_count = 0
         pool.autoscaling.max_node_count = hosts
+    pool.max_pods_constraint.max_pods_per_node = priority.get("maxPodsPerNode", 0)
     full = rules.default_pool(pool, scenario)
     try:
         rules.check_new_pool(scenario, full)
