@@ -9,6 +9,7 @@ from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.drift import extend_notes
+from mistral_operator.capacity.policies import needs_policy
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.purchases import is_class, ways_of
 from mistral_operator.capacity.slice_zone import describe_zone
@@ -27,6 +28,8 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         "nodes": _nodes(claim, seen),
         "conditions": _conditions(claim, seen, decision, now=now),
     }
+    if needs_policy(claim):
+        status["policyName"] = pool_name(claim.metadata.name)
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
     if is_class(claim) and seen.nodes_by_way:

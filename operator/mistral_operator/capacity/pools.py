@@ -178,6 +178,7 @@ def pool_spec(
         tpu=_device_of(claim) if shape.topology else None,
         topology=shape.topology or "",
         purchases=purchases_of(claim) if is_class(claim) else (),
+        placement_policy=pool_name(name) if claim.spec.placement else "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
     )
 
@@ -216,6 +217,10 @@ def find_flaw(claim: NodePoolClaim) -> str:
 def _find_flaw_of_way(claim: NodePoolClaim, spec: NodePoolClaimSpec | ClaimAlternative) -> str:
     if spec.consumption is Consumption.FLEX_START and claim.spec.slice is not None:
         return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
+    if spec.placement and (spec.slice is None or not spec.shape.topology):
+        return (
+            "spec.placement: WorkloadPolicy places a slice; write spec.slice and spec.shape.topology, or leave it out."
+        )
     if spec.consumption is Consumption.RESERVATION and not spec.reservation:
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
@@ -284,6 +289,7 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("accelerators", _words(pool.accelerators), _words((_device_of(claim),) if is_class(claim) else gpus)),
         ("priorities", word_purchases(pool.purchases), word_purchases(wanted.purchases)),
         ("topology", pool.slice_topology, wanted.slice_topology),
+        ("workload policy", pool.placement_policy, wanted.placement_policy),
         ("spot", str(pool.spot), str(wanted.spot)),
         ("flex-start", str(pool.flex_start), str(bool(wanted.max_run_s))),
         ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),

@@ -116,6 +116,8 @@ class PoolSpec:
     """Arrangement of those chips, such as `2x4`."""
     purchases: tuple[Purchase, ...] = ()
     """In order, where the cloud itself goes from one way to the next; else empty, and there is only the one above."""
+    placement_policy: str = ""
+    """Workload policy of Compute Engine by which a slice is placed; empty where GKE places it by itself."""
     max_pods: int = MAX_PODS_PER_NODE
     """Pods that a node may have; each takes two addresses."""
 
@@ -145,6 +147,8 @@ class PoolView:
     """Seconds after which nodes end; 0 for never."""
     purchases: tuple[Purchase, ...] = ()
     """In order, where the cloud itself goes from one way to the next; else empty."""
+    placement_policy: str = ""
+    """Name of the resource policy by which it is placed; empty without one."""
     taints: tuple[Taint, ...] = ()
     upkeep: Upkeep | None = None
     """None when it isn't told: then it is compared with nothing."""

@@ -235,6 +235,8 @@ class PlannedOption:
     """Name of the reservation, or `projects/P/reservations/NAME` for one of another project; empty without one."""
     max_run_s: int = 0
     """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
+    placement_policy: bool = False
+    """Whether its slices are placed by a workload policy of Compute Engine."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
     alternatives: tuple[Purchase, ...] = ()
     """Where GKE itself chooses among several purchases: all of them in order, the option's own first. Else empty."""
