@@ -211,16 +211,16 @@ def find_flaw(claim: NodePoolClaim) -> str:
         return "spec.slice: a ComputeClass makes single nodes, no slices; write spec.provisioner: ContainerAPI."
     if not spec.zones or not spec.shape.machine_type:
         return "spec.zones and spec.shape.machineType say where nodes are made, and which; write both."
+    if spec.placement and (spec.slice is None or not spec.shape.topology):
+        return (
+            "spec.placement: WorkloadPolicy places a slice; write spec.slice and spec.shape.topology, or leave it out."
+        )
     return next((flaw for way in ways_of(claim) if (flaw := _find_flaw_of_way(claim, way))), "")
 
 
 def _find_flaw_of_way(claim: NodePoolClaim, spec: NodePoolClaimSpec | ClaimAlternative) -> str:
     if spec.consumption is Consumption.FLEX_START and claim.spec.slice is not None:
         return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
-    if spec.placement and (spec.slice is None or not spec.shape.topology):
-        return (
-            "spec.placement: WorkloadPolicy places a slice; write spec.slice and spec.shape.topology, or leave it out."
-        )
     if spec.consumption is Consumption.RESERVATION and not spec.reservation:
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
