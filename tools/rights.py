@@ -10,11 +10,19 @@ from pathlib import Path
 
 from generated import fill, write_or_check
 
-from mistral_operator.cluster.rights import CLUSTER_GRANTS, CONFIG_CONNECTOR_GRANTS, LEASE_GRANTS, Grant
+from mistral_operator.cluster.rights import (
+    CLUSTER_GRANTS,
+    CONFIG_CONNECTOR_GRANTS,
+    LEASE_GRANTS,
+    PROVISIONER_GRANTS,
+    Grant,
+)
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT / "deploy" / "rbac.yaml"
 CONFIG_CONNECTOR_MANIFEST = ROOT / "deploy" / "rbac-config-connector.yaml"
+PROVISIONERS = {"ComputeClass": ROOT / "deploy" / "compute-class.yaml"}
+"""Rights that only one provisioner needs, in a manifest of their own."""
 PAGE = ROOT / "docs" / "security.md"
 CORE = '""'
 """How a role names the group that has no name."""
@@ -43,7 +51,8 @@ def _rule(grants: Sequence[Grant]) -> Iterator[str]:
 def render_table() -> str:
     """The table for people."""
     rows = ["| Objects | Verbs | Why |", "| --- | --- | --- |"]
-    grants = (*CLUSTER_GRANTS, *LEASE_GRANTS, *CONFIG_CONNECTOR_GRANTS)
+    further = [grant for grants in PROVISIONER_GRANTS.values() for grant in grants]
+    grants = (*CLUSTER_GRANTS, *further, *LEASE_GRANTS, *CONFIG_CONNECTOR_GRANTS)
     for (why, verbs, names), run in groupby(grants, lambda g: (g.why, g.verbs, g.names)):
         objects = ", ".join(_qualify(grant) for grant in run)
         only = f", only {', '.join(f'`{name}`' for name in names)}" if names else ""
@@ -59,8 +68,10 @@ def _qualify(grant: Grant) -> str:
 
 def render_template() -> str:
     """The chart's rules as named templates."""
+    provisioners = [(f"rulesOf{name}", grants) for name, grants in PROVISIONER_GRANTS.items()]
     parts = (
         ("clusterRules", CLUSTER_GRANTS),
+        *provisioners,
         ("leaseRules", LEASE_GRANTS),
         ("configConnectorRules", CONFIG_CONNECTOR_GRANTS),
     )
@@ -84,6 +95,10 @@ def render_files() -> dict[Path, str]:
         CONFIG_CONNECTOR_MANIFEST: fill(CONFIG_CONNECTOR_MANIFEST.read_text(encoding="utf-8"), "# {}", objects),
         PAGE: fill(PAGE.read_text(encoding="utf-8"), "<!-- {} -->", [render_table()]),
         TEMPLATE: render_template(),
+        **{
+            file: fill(file.read_text(encoding="utf-8"), "# {}", [_indent(render_rules(PROVISIONER_GRANTS[name]))])
+            for name, file in PROVISIONERS.items()
+        },
     }
 
 

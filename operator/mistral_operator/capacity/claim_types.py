@@ -92,6 +92,8 @@ class Seen:
     """Set when the cloud couldn't be asked: then `pool` and `operation` say nothing."""
     nodes: int = 0
     """Node objects of the pool."""
+    nodes_by_way: tuple[int, ...] = ()
+    """Of these, with a ComputeClass, how many are of each of the claim's ways to buy them."""
     facts: NodeFacts = field(default_factory=NodeFacts)
     unheard_s: float = 0.0
     """For so long the pool may still come of a create whose answer nobody heard."""

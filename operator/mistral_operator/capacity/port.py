@@ -56,6 +56,17 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Purchase:
+    """One way in which the cloud may get a pool's nodes, where it chooses among several."""
+
+    spot: bool
+    locations: tuple[str, ...]
+    reservation: str = ""
+    max_run_s: int = 0
+    """Seconds after which a flex-start node ends; 0 for nodes that aren't flex-start."""
+
+
+@dataclass(frozen=True, slots=True)
 class Taint:
     """A taint of a pool's nodes, its effect as Kubernetes spells it, such as `NoSchedule`."""
 
@@ -105,6 +116,12 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    tpu: Accelerator | None = None
+    """TPU chips of one node, for those who can't take them from the machine type."""
+    topology: str = ""
+    """Arrangement of those chips, such as `2x4`."""
+    purchases: tuple[Purchase, ...] = ()
+    """In order, where the cloud itself goes from one way to the next; else empty, and there is only the one above."""
     placement_policy: str = ""
     """Workload policy of Compute Engine by which a slice is placed; empty where GKE places it by itself."""
     max_pods: int = MAX_PODS_PER_NODE
@@ -134,6 +151,8 @@ class PoolView:
     flex_start: bool = False
     max_run_s: int = 0
     """Seconds after which nodes end; 0 for never."""
+    purchases: tuple[Purchase, ...] = ()
+    """In order, where the cloud itself goes from one way to the next; else empty."""
     placement_policy: str = ""
     """Name of the resource policy by which it is placed; empty without one."""
     taints: tuple[Taint, ...] = ()

@@ -39,12 +39,13 @@ from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.policies import PolicyView, needs_policy
 from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.purchases import count_by_way, is_class
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.status import StatusClient, StatusWriter
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
+from mistral_operator.controller.claim_users import ClaimUsers, count_nodes, labels_of_nodes
 from mistral_operator.controller.orphans import OrphanedPools
 from mistral_operator.controller.pool_pods import count_pods
 from mistral_operator.manifests.revision import claims_of_revision
@@ -195,6 +196,7 @@ class ClaimReconciler:
             failures=cloud.failures(pool),
             blind=blind,
             nodes=nodes,
+            nodes_by_way=count_by_way(claim, labels_of_nodes(self._store, name)) if is_class(claim) else (),
             facts=self._facts(claim),
             unheard_s=unheard_s,
             policy=policy,

@@ -1,6 +1,7 @@
 """The registry of provisioners: for each that is switched on, what implements the port to its node pools."""
 
 from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.compute_class import ComputeClasses
 from mistral_operator.capacity.compute_policies import ComputePolicies
 from mistral_operator.capacity.config_connector import ConfigConnector
 from mistral_operator.capacity.container_api import ContainerApi
@@ -20,12 +21,13 @@ def open_policies(options: RunOptions, place: ClusterPlace) -> dict[Provisioner,
 
 
 def open_ports(
-    options: RunOptions, container_api: ContainerApi, client: ApiClient, place: ClusterPlace
+    options: RunOptions, container_api: ContainerApi, client: ApiClient, place: ClusterPlace, *, autopilot: bool
 ) -> dict[Provisioner, NodePools]:
     """The ports by provisioner. Whoever opened `container_api` and `client` closes them."""
     namespace = options.config_connector_namespace or options.lease_namespace
     built: dict[Provisioner, NodePools] = {
         Provisioner.CONTAINER_API: container_api,
+        Provisioner.COMPUTE_CLASS: ComputeClasses(client, container_api.describe_cluster, autopilot=autopilot),
         Provisioner.CONFIG_CONNECTOR: ConfigConnector(client, ObjectPlace(namespace, place), zones=options.zones),
     }
     return {provisioner: built[provisioner] for provisioner in options.provisioners if provisioner in built}

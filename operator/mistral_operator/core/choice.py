@@ -92,7 +92,7 @@ def _contradicts(model: MistralModel, held: Revision) -> bool:
     """
     options = model.spec.capacity.options if model.spec.capacity else ()
     stated = {option.consumption.value for option in options if option.consumption}
-    planned = {option.consumption.value for option in held.plan.options}
+    planned = {bought.consumption.value for option in held.plan.options for bought in option.purchases}
     return bool(options) and all(option.consumption for option in options) and not planned <= stated
 
 

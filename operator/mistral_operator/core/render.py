@@ -74,7 +74,7 @@ def _shares_reservation(revision: Revision, former: Sequence[Revision]) -> bool:
     """Whether a replica more would need a machine more of the reservation that the others are of: it may be full, and
     a roll-out that waits for that machine would wait for ever.
     """
-    reserved = revision.plan.chosen.consumption is Consumption.RESERVATION
+    reserved = all(bought.consumption is Consumption.RESERVATION for bought in revision.plan.chosen.purchases)
     return reserved and all(each.claim_name == revision.claim_name for each in former)
 
 

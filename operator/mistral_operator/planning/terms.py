@@ -88,13 +88,17 @@ def check_option(terms: Terms, option: PlannedOption) -> Misfit | None:
     """Whether the class allows an option that was planned under other terms."""
     if terms.provisioners and option.provisioner.value not in terms.provisioners:
         return Misfit("ProvisionerNotAllowed", f"{terms.source} allows only {', '.join(terms.provisioners)}")
-    return check_hardware(
-        terms,
-        accelerator=option.accelerator,
-        label=option.accelerator_label,
-        consumption=option.consumption.value,
-        zones=option.zones,
-    ) or check_price(terms, option.hourly_cost, option.price_note)
+    misfits = (
+        check_hardware(
+            terms,
+            accelerator=option.accelerator,
+            label=option.accelerator_label,
+            consumption=purchase.consumption.value,
+            zones=purchase.zones,
+        )
+        for purchase in option.purchases
+    )
+    return next(filter(None, misfits), None) or check_price(terms, option.hourly_cost, option.price_note)
 
 
 def hold_to_terms(

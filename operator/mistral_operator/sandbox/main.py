@@ -31,6 +31,7 @@ from .processes import parent_gone
 WATCHDOG_S = 0.5
 SCHEMAS = "MISTRAL_OPERATOR_CRDS"
 """Environment variable with the folder of definitions that no package registry has, such as Config Connector's."""
+COMPUTE_CLASS = "cloud.google.com_computeclasses.yaml"
 FILE = "sandbox.json"
 HOSTS = "hosts"
 
@@ -57,8 +58,8 @@ class Sandbox:
     """An async context manager; `description` is there, and sandbox.json written, when all of it answers.
 
     `speed` divides every simulated delay. `crds` is a directory of definitions that are established before it is ready.
-    `neighbours` are names of `COMPANIONS`: what runs beside it. `schemas` is a folder with definitions of others, which
-    stand-ins need.
+    `neighbours` are names of `COMPANIONS`: what runs beside it. `schemas` is a folder with definitions of others: what
+    it has of those that the simulated GKE acts on is served, such as ComputeClass, and stand-ins need theirs.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class Sandbox:
         schemas: Path | None = None,
     ) -> None:
         self.plane = ControlPlane(directory, say, leftovers=[FILE, HOSTS], crds=crds)
+        compute_class = schemas / COMPUTE_CLASS if schemas else None
+        self._compute_class = compute_class if compute_class and compute_class.is_file() else None
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
@@ -104,15 +107,19 @@ class Sandbox:
         programs = [(name, await asyncio.to_thread(find_program, name, self._say)) for name in self._neighbours]
         for name, program in programs:
             self.plane.add_crds(RUNNABLE[name].definitions(program))
-        if self._pool_definition:
-            self.plane.add_crds(self._pool_definition)
+        for definition in (self._pool_definition, self._compute_class):
+            if definition:
+                self.plane.add_crds(definition)
         await self._stack.enter_async_context(self.plane)
         for name, program in programs:
             neighbour = RUNNABLE[name](program, self.plane.directory, self.plane.kubeconfig)
             self._running.append(await self._stack.enter_async_context(neighbour))
         kubeconfig = self.plane.kubeconfig
         dial = self._stack.enter_context(DialMap(hosts=self.plane.directory / HOSTS))
-        gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))
+        simulated = SimulatedGke(
+            kubeconfig, self.scenario, self._speed, compute_classes=self._compute_class is not None
+        )
+        gke = await self._stack.enter_async_context(simulated)
         if self._pool_definition:
             kube = await self._stack.enter_async_context(Kube(kubeconfig))
             await self._stack.enter_async_context(ConfigConnector(kube, gke.address, self._speed))

@@ -118,7 +118,8 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
         return summary
     option = situation.plan.chosen
     machines = f"{option.hosts} × {option.machine_type}" if option.hosts > 1 else option.machine_type
-    hardware = f"{option.hardware} ({machines}, {option.consumption.value})"
+    ways = "/".join(dict.fromkeys(bought.consumption.value for bought in option.purchases))
+    hardware = f"{option.hardware} ({machines}, {ways})"
     return summary.model_copy(
         update={"hardware": word(hardware), "hourly_cost": describe_hourly_cost(situation, situation.plan)}
     )
