@@ -144,6 +144,14 @@ class RungStatus(ApiType):
     retry_after: Timestamp | None = Field(None, description="When a rung that failed has its next turn.")
 
 
+class QueueStatus(ApiType):
+    """The model's place among those that wait for the same thing."""
+
+    position: Number = Field(description="1 for the first in line.")
+    of: Number = Field(description="So many models wait.")
+    waits_for: Word = Field(alias="for", description="What they wait for, such as `reservation team-gpus`.")
+
+
 class CapacityStatus(ApiType):
     """Rungs and claims of the model."""
 
@@ -152,6 +160,11 @@ class CapacityStatus(ApiType):
     )
     claims: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=LIST_SET)] = Field(
         (), description="Names of the NodePoolClaims that the model uses."
+    )
+    queue: QueueStatus | None = Field(
+        None,
+        description="The model's place in line, while others come before it. It is looked at when it matters, and every"
+        " ten minutes.",
     )
 
 

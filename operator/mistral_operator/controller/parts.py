@@ -86,6 +86,7 @@ def assemble(
         failures=model_queue.failures,
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
+        wake=model_queue.add,
     )
     cloud = _share_cloud(client, pools, options)
     claims = ClaimReconciler(

@@ -35,10 +35,18 @@ def count_wanted_replicas(model: MistralModel, revision: Revision, former: Seque
     """
     if model.spec.suspend:
         return 0
+    price, beside = price_replicas(revision, former)
+    return count_paid_replicas(model, price, beside)
+
+
+def price_replicas(revision: Revision, former: Sequence[Standing]) -> tuple[Decimal, Decimal]:
+    """US dollars an hour that each replica has to be paid for with, 0 where that isn't known, and those of what stands
+    beside them.
+    """
     cost = revision.plan.chosen.hourly_cost
     within = [each.revision.plan.chosen.hourly_cost for each in former if _shares_workload(each.revision, revision)]
     beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
-    return count_paid_replicas(model, _find_dearest(cost, within) if cost else cost, beside)
+    return (_find_dearest(cost, within) if cost else _NOTHING), beside
 
 
 def _shares_workload(earlier: Revision, revision: Revision) -> bool:

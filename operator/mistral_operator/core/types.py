@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mistral_operator.capacity.arbitration import Account, Budget
 from mistral_operator.manifests.identity import Manifest
 from mistral_operator.planning.types import ClusterProfile
 
@@ -38,6 +39,8 @@ class Observed:
     """Node of a pod → the NodePoolClaim whose pool it is in."""
     serving_classes: tuple[Mapping[str, Any], ...] = ()
     """Every MistralServingClass of the cluster."""
+    budget: Budget | None = None
+    """What the models of the same class have of it; None where it is looked at alone, as offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +66,6 @@ class Outcome:
     status: Manifest
     """The whole status of the MistralModel."""
     events: tuple[EventNote, ...]
+    account: Account
+    """What it has of its class's budget with this."""
     requeue_after_s: float | None

@@ -13,8 +13,10 @@ from mistral_operator.api.status import (
     CostStatus,
     EndpointStatus,
     ModelStatus,
+    QueueStatus,
     Summary,
 )
+from mistral_operator.capacity.arbitration import Place
 from mistral_operator.manifests.identity import pod_selector
 from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
@@ -130,4 +132,12 @@ def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
 
 def _describe_capacity(situation: Situation) -> CapacityStatus:
     claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
-    return CapacityStatus(options=tuple(map(describe_rung, situation.rungs)), claims=claims[:_MOST_CLAIMS])
+    return CapacityStatus(
+        options=tuple(map(describe_rung, situation.rungs)),
+        claims=claims[:_MOST_CLAIMS],
+        queue=_describe_place(situation.place) if situation.place else None,
+    )
+
+
+def _describe_place(place: Place) -> QueueStatus:
+    return QueueStatus(position=place.position, of=place.of, waits_for=word(place.waits_for))

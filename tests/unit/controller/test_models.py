@@ -72,6 +72,7 @@ def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
         failures=lambda _key: 0,
         others_wait=lambda: others_wait,
         on_ghost=lambda: None,
+        wake=lambda _key: None,
     )
 
 
