@@ -98,9 +98,11 @@ class ModelReconciler:
         except NamespaceTerminating:
             return None
 
-    def _decide(self, model: MistralModel, body: Json, key: Key) -> Outcome:
-        """Nothing may come in between: what the model gets of its class's budget is gone for others from here on."""
-        known, named = self._knowledge, model.spec.serving_class_name or ""
+    def _decide(self, model: MistralModel, body: Json, key: Key) -> Outcome | None:
+        """None when it is too early. Nothing may come in between: what the model gets of its class's budget is gone for
+        others from here on.
+        """
+        known, named, complete = self._knowledge, model.spec.serving_class_name or "", self._ledger.complete
         try:
             observed = observe(self._store, body, self._cluster())
             observed = replace(observed, budget=self._ledger.show(key, named, observed.serving_classes))
@@ -109,11 +111,11 @@ class ModelReconciler:
             self._ledger.give_up(key)
             raise
         self._ledger.record(key, named, outcome.account)
-        return outcome
+        return outcome if complete or not outcome.account.waits else None
 
     async def _sync(self, model: MistralModel, body: Json, key: Key) -> float | None:
         outcome = self._decide(model, body, key)
-        if outcome.account.waits and not self._ledger.complete:
+        if outcome is None:
             return _UNKNOWN_RETRY_S  # Sooner, when the last of the others has been looked at.
         if body.get("status") and self._misses_any(outcome.manifests) and not await self._is_alive(body):
             self._on_ghost()
