@@ -31,6 +31,7 @@ from mistral_operator.controller.place import find_cluster_uid
 from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.controller.workers import Workers
+from mistral_operator.planning.types import Provisioner
 from mistral_operator.sandbox.control_plane import ControlPlane
 from mistral_operator.sandbox.gke.scenario import parse_scenario
 from mistral_operator.sandbox.gke.simulated import SimulatedGke
@@ -63,12 +64,13 @@ class Place:
             project="sandbox-project", location="us-central1", cluster="sandbox", endpoint=endpoint
         ) as pools:
             cloud = CloudPools(pools, pace=CloudPace(list_interval_s=0.5, backoff_scale=0.1))
-            orphans = OrphanWatch(store, cloud, found=claims.add, count=lambda _: None)
+            clouds = {Provisioner.CONTAINER_API: cloud}
+            orphans = OrphanWatch(store, clouds, found=claims.add, count=lambda _: None)
             uid = await find_cluster_uid(self.client)
             reconciler = ClaimReconciler(
                 client=self.client,
                 store=store,
-                cloud=cloud,
+                clouds=clouds,
                 settings=ClaimSettings(
                     place=ClusterPlace("sandbox-project", "us-central1", "sandbox", uid),
                     fastest_poll_s=0.1,

@@ -29,6 +29,7 @@ from mistral_operator.cluster.kinds import CLAIM, MODEL, NODE, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claims import ClaimReconciler
 from mistral_operator.controller.observation import RULES
+from mistral_operator.planning.types import Provisioner
 
 Json = dict[str, Any]
 
@@ -255,6 +256,7 @@ class World:
     settings: ClaimSettings = SETTINGS
     pace: CloudPace = field(default_factory=lambda: CloudPace(change_interval_s=0.0))
     clock_s: float = 1000.0
+    provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
 
     def __post_init__(self) -> None:
         self.cloud = FakeCloud(self.kills, lambda: self.clock_s)
@@ -267,10 +269,11 @@ class World:
         self.cloud_pools = CloudPools(
             self.cloud, pace=self.pace, clock=lambda: self.clock_s, now=self.now, rng=Random(7)
         )
+        self.clouds = dict.fromkeys(self.provisioners, self.cloud_pools)
         self.reconciler = ClaimReconciler(
             client=self.cluster,
             store=self.cluster.store,
-            cloud=self.cloud_pools,
+            clouds=self.clouds,
             settings=self.settings,
             facts=lambda _: NodeFacts(),
             now=self.now,

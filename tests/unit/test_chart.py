@@ -83,6 +83,7 @@ def test_defaults_are_the_operators_own() -> None:
     values, options = yaml.safe_load((CHART / "values.yaml").read_text()), RunOptions()
     assert values["workers"] == options.workers
     assert values["resyncSeconds"] == options.resync_s
+    assert values["provisioners"] == [item.value for item in options.provisioners]
     assert values["claimIdleAfterSeconds"] == options.settings.claim_idle_after_s
     ladder = options.settings.ladder
     assert values["ladder"] == {

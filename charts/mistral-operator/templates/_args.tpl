@@ -17,6 +17,9 @@
 - {{ printf "--%s=%s" $name . | quote }}
 {{- end }}
 {{- end }}
+{{- range .Values.provisioners }}
+- --provisioner={{ . }}
+{{- end }}
 {{- with .Values.zones }}
 - {{ printf "--zones=%s" (join "," .) | quote }}
 {{- end }}

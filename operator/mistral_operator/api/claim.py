@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Reservation, Topology
+from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Provisioner, Reservation, Topology
 from mistral_operator.api.common import (
     LIST_MAP_BY_TYPE,
     LIST_SET,
@@ -29,6 +29,10 @@ MAX_SLICE_HOSTS = 256
 MAX_RUN_DURATION_S = 604_800
 """Google ends a flex-start machine after seven days at the latest."""
 
+_Maker = Literal[
+    Provisioner.CONTAINER_API, Provisioner.COMPUTE_CLASS, Provisioner.CONFIG_CONNECTOR, Provisioner.EXISTING
+]
+"""What `Auto` can come to."""
 _Word = Annotated[str, Field(max_length=256)]
 _Number = Annotated[int, Field(ge=0)]
 
@@ -74,6 +78,7 @@ class NodePoolClaimSpec(ApiType):
         ),
     )
 
+    provisioner: _Maker | None = Field(None, description="What makes the node pool. `ContainerAPI` when left out.")
     shape: ClaimShape = Field(description="What one node looks like.")
     consumption: Consumption = Field(description="How the capacity is bought.")
     reservation: Reservation | None = Field(

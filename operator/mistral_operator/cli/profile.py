@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import yaml
 
-from mistral_operator.planning.types import ClusterProfile
+from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 DEFAULT: Final = ClusterProfile(
     provider="GKE",
@@ -18,6 +18,7 @@ DEFAULT: Final = ClusterProfile(
     cluster="",
     zones=("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f"),
     leader_worker_set=True,
+    provisioners=tuple(Provisioner),
 )
 
 _ZONE: Final = "[a-z]+-[a-z]+[0-9]+-[a-z]"
@@ -30,6 +31,8 @@ _FIELDS: Final = {
     "version": "version",
     "customMetrics": "custom_metrics",
     "leaderWorkerSet": "leader_worker_set",
+    "autopilot": "autopilot",
+    "provisioners": "provisioners",
 }
 
 
@@ -53,16 +56,7 @@ def assume_profile(file: Path | None, location: str | None, zones: str | None) -
         return Assumption(profile, source)
     place = location or profile.location
     return Assumption(
-        ClusterProfile(
-            provider=profile.provider,
-            project=profile.project,
-            location=place,
-            cluster=profile.cluster,
-            zones=_name_zones(profile, place, zones),
-            version=profile.version,
-            custom_metrics=profile.custom_metrics,
-            leader_worker_set=profile.leader_worker_set,
-        ),
+        replace(profile, location=place, zones=_name_zones(profile, place, zones)),
         "from the command line",
     )
 
@@ -103,13 +97,21 @@ def profile_from_dict(content: Mapping[str, Any]) -> ClusterProfile:
     zones = content.get("zones")
     if not isinstance(content.get("location"), str) or not isinstance(zones, list) or not zones:
         raise ValueError("write location: us-central1 and zones: [us-central1-a, …]")
-    given = {_FIELDS[key]: value for key, value in content.items()} | {"zones": tuple(str(zone) for zone in zones)}
+    given = {_FIELDS[key]: value for key, value in content.items()} | {
+        "zones": tuple(str(zone) for zone in zones),
+        "provisioners": _read_provisioners(content.get("provisioners", list(Provisioner))),
+    }
     return ClusterProfile(**({"provider": "GKE", "project": "", "cluster": ""} | given))
+
+
+def _read_provisioners(names: Any) -> tuple[Provisioner, ...]:
+    try:
+        return tuple(map(Provisioner, names))
+    except (TypeError, ValueError):
+        raise ValueError(f"write provisioners as a list of some of {', '.join(Provisioner)}") from None
 
 
 def profile_to_dict(profile: ClusterProfile) -> dict[str, Any]:
     """The profile as `read_profile` reads it."""
-    return {
-        key: list(profile.zones) if key == "zones" else getattr(profile, attribute)
-        for key, attribute in _FIELDS.items()
-    }
+    lists = {"zones": list(profile.zones), "provisioners": [item.value for item in profile.provisioners]}
+    return {key: lists.get(key, getattr(profile, attribute)) for key, attribute in _FIELDS.items()}

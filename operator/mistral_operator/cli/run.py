@@ -13,7 +13,7 @@ from mistral_operator.cli.place import take_endpoint
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.place import UnknownPlaceError
-from mistral_operator.planning.types import Settings
+from mistral_operator.planning.types import Provisioner, Settings
 
 _DEFAULT = RunOptions()
 
@@ -24,6 +24,15 @@ _DEFAULT = RunOptions()
 @click.option("--location", default="", help="Region or zone of the cluster. Discovered on GKE.")
 @click.option("--cluster", default="", help="Name of the cluster. Discovered on GKE.")
 @click.option("--zones", default="", help="Zones for node pools, separated by commas. The cluster's own when left out.")
+@click.option(
+    "--provisioner",
+    "provisioners",
+    type=click.Choice([item.value for item in Provisioner]),
+    multiple=True,
+    default=[Provisioner.CONTAINER_API.value],
+    show_default=True,
+    help="What may make node pools; give it once for each. Each needs rights of its own.",
+)
 @click.option(
     "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
 )
@@ -67,7 +76,9 @@ _DEFAULT = RunOptions()
     help="Models, accelerators, engines, support rules and prices beside the built-in ones: a mounted ConfigMap.",
 )
 @click.option("--verbose", is_flag=True, help="Also log what is only of use to developers.")
-def run(zones: str, images: tuple[str, ...], claim_idle_after_s: int, **given: Any) -> None:
+def run(
+    zones: str, images: tuple[str, ...], provisioners: tuple[str, ...], claim_idle_after_s: int, **given: Any
+) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     from mistral_operator.controller.run import run as run_operator
 
@@ -79,7 +90,8 @@ def run(zones: str, images: tuple[str, ...], claim_idle_after_s: int, **given: A
     )
     named = tuple(zone.strip() for zone in zones.split(",") if zone.strip())
     try:
-        asyncio.run(run_operator(RunOptions(zones=named, settings=settings, **given)))
+        switched_on = tuple(map(Provisioner, dict.fromkeys(provisioners)))
+        asyncio.run(run_operator(RunOptions(zones=named, provisioners=switched_on, settings=settings, **given)))
     except (UnknownPlaceError, ApiError, CloudError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -27,6 +27,7 @@ from mistral_operator.capacity.claim_types import (
 )
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.cloud import CloudPools
+from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView
@@ -38,6 +39,7 @@ from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
 from mistral_operator.controller.orphans import OrphanedPools
 from mistral_operator.manifests.revision import claims_of_revision
+from mistral_operator.planning.types import Provisioner
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class ClaimReconciler:
         *,
         client: ClaimClient,
         store: Store,
-        cloud: CloudPools,
+        clouds: Clouds,
         settings: ClaimSettings,
         facts: Callable[[NodePoolClaim], NodeFacts],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -79,12 +81,12 @@ class ClaimReconciler:
         self._client = client
         self._statuses = StatusWriter(client)
         self._store = store
-        self._cloud = cloud
+        self._clouds = clouds
         self._settings = settings
         self._facts = facts
         self._now = now
         self._users = ClaimUsers(store)
-        self._orphans = OrphanedPools(client, cloud, settings, now)
+        self._orphans = OrphanedPools(client, clouds, settings, now)
 
     async def reconcile(self, name: str) -> float | None:
         """Do what is to be done about the claim now; answers the seconds after which to look again."""
@@ -92,31 +94,39 @@ class ClaimReconciler:
         if body is None:
             return await self._orphans.release(name)
         self._orphans.forget(name)
+        provisioner = provisioner_of(NodePoolClaim.model_validate(body))
+        cloud = self._clouds.get(provisioner)
+        if cloud is None:
+            return await self._tell_off(body, provisioner)
         for _ in range(_MOST_STEPS):
             claim = NodePoolClaim.model_validate(body)
-            outcome = await self._decide(claim)
+            outcome = sync_claim(claim, await self._observe(claim, cloud), self._settings, self._now())
             if outcome.action is None:
                 break
-            changed = await self._do(outcome.action, body)
+            changed = await self._do(outcome.action, body, cloud)
             if changed is None:
                 return None
             body = changed
         if outcome.settled:
-            self._cloud.settle(pool_name(name))
+            cloud.settle(pool_name(name))
         await self._write_status(body, outcome)
         return outcome.requeue_after_s if outcome.action is None else self._settings.fastest_poll_s
 
-    async def _decide(self, claim: NodePoolClaim) -> ClaimOutcome:
-        seen = await self._observe(claim)
-        return sync_claim(claim, seen, self._settings, self._now())
+    async def _tell_off(self, body: Json, provisioner: Provisioner) -> float:
+        """Nothing can be asked, so nothing is done: what runs goes on, and the finalizer stays."""
+        claim = NodePoolClaim.model_validate(body)
+        users, held_by = await self._find_users(claim)
+        seen = Seen(users=users, held_by=held_by, blind=explain_off(provisioner), facts=self._facts(claim))
+        await self._write_status(body, sync_claim(claim, seen, self._settings, self._now()))
+        return self._settings.resync_s
 
-    async def _observe(self, claim: NodePoolClaim) -> Seen:
+    async def _observe(self, claim: NodePoolClaim, cloud: CloudPools) -> Seen:
         name, pool = claim.metadata.name, pool_name(claim.metadata.name)
         operation, found, blind = None, None, None
-        unheard_s = self._cloud.unheard_s(pool)
+        unheard_s = cloud.unheard_s(pool)
         try:
-            operation = await self._cloud.follow(pool, _recorded_operation(claim))
-            found = await self._cloud.find(pool) if operation is None else None
+            operation = await cloud.follow(pool, _recorded_operation(claim))
+            found = await cloud.find(pool) if operation is None else None
         except CloudError as error:
             blind = error.finding
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
@@ -126,12 +136,12 @@ class ClaimReconciler:
             held_by=held_by,
             pool=found,
             operation=operation,
-            failures=self._cloud.failures(pool),
+            failures=cloud.failures(pool),
             blind=blind,
             nodes=count_nodes(self._store, name),
             facts=self._facts(claim),
             unheard_s=unheard_s,
-            may_call=self._cloud.may_change,
+            may_call=cloud.may_change,
         )
 
     async def _find_users(self, claim: NodePoolClaim) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
@@ -144,25 +154,25 @@ class ClaimReconciler:
         listed = await self._client.list(REVISION, tenant, label_selector=f"{CLAIM_LABEL}={shape}")
         return self._users.divide(revision for revision in listed.items if name in claims_of_revision(revision))
 
-    async def _do(self, action: Action, body: Json) -> Json | None:
+    async def _do(self, action: Action, body: Json, cloud: CloudPools) -> Json | None:
         """The claim after the action, or None when there is nothing more to do about it now."""
         metadata = body["metadata"]
         match action:
             case AddFinalizer():
                 return await self._patch_finalizers(body, [*metadata.get("finalizers", ()), CLAIM_FINALIZER])
             case RemoveFinalizer():
-                await self._let_go(body)
+                await self._let_go(body, cloud)
                 return None
             case DeleteClaim():
                 await self._client.delete(CLAIM, metadata["name"], uid=metadata["uid"])
                 return None  # Its deletionTimestamp brings it back, by the watch.
             case CreatePool(spec):
-                await self._cloud.create(spec)
+                await cloud.create(spec)
             case SetAutoscaling(name, bounds):
-                await self._cloud.resize(name, bounds)
+                await cloud.resize(name, bounds)
             case DeletePool(name, cause):
                 if cause is None or not await self._has_nodes(body):
-                    await self._cloud.delete(name, cause=cause)
+                    await cloud.delete(name, cause=cause)
         return body
 
     async def _has_nodes(self, body: Json) -> bool:
@@ -170,13 +180,13 @@ class ClaimReconciler:
         selector = node_selector(NodePoolClaim.model_validate(body))
         return bool((await self._client.list(NODE, label_selector=selector)).items)
 
-    async def _let_go(self, body: Json) -> None:
+    async def _let_go(self, body: Json, cloud: CloudPools) -> None:
         rest = [name for name in body["metadata"].get("finalizers", ()) if name != CLAIM_FINALIZER]
         try:
             await self._patch_finalizers(body, rest)
         except NotFound:
             log.info("NodePoolClaim %s has gone already", body["metadata"]["name"])
-        self._cloud.forget(pool_name(body["metadata"]["name"]))
+        cloud.forget(pool_name(body["metadata"]["name"]))
 
     async def _patch_finalizers(self, body: Json, finalizers: list[str]) -> Json:
         """The list is replaced as a whole, so only if nobody has changed it meanwhile; raises Conflict otherwise.

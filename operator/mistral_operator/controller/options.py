@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mistral_operator import __version__
-from mistral_operator.planning.types import Settings
+from mistral_operator.planning.types import Provisioner, Settings
 
 _SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"
 
@@ -28,6 +28,8 @@ class RunOptions:
     cluster: str = ""
     zones: tuple[str, ...] = ()
     """Zones for node pools; empty: the cluster's own."""
+    provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
+    """What may make node pools; each needs rights of its own."""
     container_api: str = ""
     """Empty: Google. `http://host:port`: a simulated one."""
     cloud_backoff_scale: float = 1.0

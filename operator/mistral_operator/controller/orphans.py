@@ -13,6 +13,7 @@ from typing import Protocol
 from mistral_operator.api.names import CLAIM_LABEL, CLAIM_RESOURCE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPools
+from mistral_operator.capacity.clouds import Clouds
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.orphans import AT_WORK
 from mistral_operator.capacity.pools import is_surely_own, pool_name
@@ -20,6 +21,7 @@ from mistral_operator.capacity.port import PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.kinds import CLAIM, NODE, Kind
 from mistral_operator.cluster.store import Key, Store
+from mistral_operator.planning.types import Provisioner
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +38,32 @@ class OrphanWatch:
     """Names claims that aren't there though a pool was made for them, to whoever works on claims of those names."""
 
     def __init__(
-        self, store: Store, cloud: CloudPools, *, found: Callable[[str], None], count: Callable[[float], None]
+        self, store: Store, clouds: Clouds, *, found: Callable[[str], None], count: Callable[[float], None]
     ) -> None:
         """`found` is called with each name, `count` with how many there are."""
         self._store = store
-        self._cloud = cloud
+        self._clouds = clouds
         self._found = found
         self._count = count
 
     async def run(self, interval_s: float) -> None:
         """Looks now and then until cancelled."""
         while True:
-            try:
-                await self.look()
-            except CloudError as error:
-                log.warning("Node pools can't be listed, so none that lost its claim is found: %s", error)
+            await self.look()
             await asyncio.sleep(interval_s)
 
     async def look(self) -> None:
-        """One look. Raises CloudError."""
-        named = {pool.resource_labels.get(CLAIM_RESOURCE_LABEL, "") for pool in await self._cloud.list()} - {""}
+        """One look at the pools of each provisioner; what can't be listed now hides no other's."""
+        named, complete = set[str](), True
+        for provisioner, cloud in self._clouds.items():
+            try:
+                named |= {pool.resource_labels.get(CLAIM_RESOURCE_LABEL, "") for pool in await cloud.list()} - {""}
+            except CloudError as error:
+                log.warning("%s: pools can't be listed, so none that lost its claim is found: %s", provisioner, error)
+                complete = False
         missing = [name for name in sorted(named) if self._store[CLAIM].meta(Key("", name)) is None]
-        self._count(len(missing))
+        if complete:
+            self._count(len(missing))
         for name in missing:
             self._found(name)
 
@@ -65,51 +71,56 @@ class OrphanWatch:
 class OrphanedPools:
     """Deletes pools without a claim. Forgetting everything costs only time: two looks are needed again."""
 
-    def __init__(self, client: Lists, cloud: CloudPools, settings: ClaimSettings, now: Callable[[], datetime]) -> None:
+    def __init__(self, client: Lists, clouds: Clouds, settings: ClaimSettings, now: Callable[[], datetime]) -> None:
         self._client = client
-        self._cloud = cloud
+        self._clouds = clouds
         self._settings = settings
         self._now = now
-        self._missing_since: dict[str, datetime] = {}
-        """Claim → when it was first seen that it isn't there, though its pool is."""
+        self._missing_since: dict[tuple[Provisioner, str], datetime] = {}
+        """Whose pool, claim → when it was first seen that the claim isn't there, though its pool is."""
 
     def forget(self, claim: str) -> None:
         """The claim is there."""
-        self._missing_since.pop(claim, None)
+        for provisioner in self._clouds:
+            self._missing_since.pop((provisioner, claim), None)
 
     async def release(self, claim: str) -> float | None:
         """Do what is to be done about the pool of a claim that the store lacks; answers when to look again, if at all.
 
         Raises ApiError: without an answer of the API server no claim is missing.
         """
-        name = pool_name(claim)
+        waits = [await self._release(claim, provisioner, cloud) for provisioner, cloud in self._clouds.items()]
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None)
+
+    async def _release(self, claim: str, provisioner: Provisioner, cloud: CloudPools) -> float | None:
+        name, place = pool_name(claim), (provisioner, claim)
         try:
-            operation = await self._cloud.follow(name, None)
-            pool = await self._cloud.find(name) if operation is None else None
+            operation = await cloud.follow(name, None)
+            pool = await cloud.find(name) if operation is None else None
         except CloudError as error:
             log.info("Whether node pool %s is left over is unknown: %s", name, error)
             return self._settings.resync_s
         if operation is not None:
             return self._settings.slowest_poll_s
         if pool is None or pool.resource_labels.get(CLAIM_RESOURCE_LABEL) != claim:
-            self._cloud.forget(name)
-            self.forget(claim)
+            cloud.forget(name)
+            self._missing_since.pop(place, None)
             return None
         if pool.status in AT_WORK:
             return self._settings.unsettled_s
         if await self._is_there(claim) or await self._must_stay(claim, pool):
-            self.forget(claim)
+            self._missing_since.pop(place, None)
             return None
-        return await self._delete(claim, name)
+        return await self._delete(place, name, cloud)
 
-    async def _delete(self, claim: str, name: str) -> float:
-        since = self._missing_since.setdefault(claim, self._now())
+    async def _delete(self, place: tuple[Provisioner, str], name: str, cloud: CloudPools) -> float:
+        since = self._missing_since.setdefault(place, self._now())
         wait_s = self._settings.orphan_after_s - (self._now() - since).total_seconds()
         if wait_s > 0:
             log.warning("Node pool %s has lost its claim; it is deleted if that is still so in %.0f s", name, wait_s)
             return wait_s
-        log.warning("Node pool %s lost its claim %s at %s and is deleted", name, claim, since)
-        begun = await self._cloud.delete(name, cause=None)
+        log.warning("Node pool %s lost its claim %s at %s and is deleted", name, place[1], since)
+        begun = await cloud.delete(name, cause=None)
         return self._settings.fastest_poll_s if begun else self._settings.resync_s
 
     async def _is_there(self, claim: str) -> bool:

@@ -1,6 +1,6 @@
 """The operator's parts and how they are put together. Nothing runs yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,7 @@ from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.controller.watch import OwnKindsWatch
 from mistral_operator.controller.workers import Workers
+from mistral_operator.planning.types import Provisioner
 
 _CLAIM_WORKERS: Final = 4
 _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
@@ -60,13 +61,13 @@ class Parts:
 
 def assemble(
     client: ApiClient,
-    pools: NodePools,
+    pools: Mapping[Provisioner, NodePools],
     place: ClusterPlace,
     profile: LiveProfile,
     options: RunOptions,
     metrics: Metrics,
 ) -> Parts:
-    """Puts the parts together. `client` and `pools` are what they write to; both have their guards set."""
+    """Puts the parts together. `client` and `pools` are what they write to."""
     store = Store(RULES)
     model_queue: KeyedQueue[Key] = KeyedQueue()
     claim_queue: KeyedQueue[str] = KeyedQueue()
@@ -88,11 +89,11 @@ def assemble(
         on_ghost=comparison.request,
         wake=model_queue.add,
     )
-    cloud = _share_cloud(client, pools, options)
+    clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
     claims = ClaimReconciler(
         client=client,
         store=store,
-        cloud=cloud,
+        clouds=clouds,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
     )
@@ -105,7 +106,7 @@ def assemble(
         reflectors=_reflectors(client, store, comparison.request, metrics),
         comparison=comparison,
         watch=watch,
-        orphans=OrphanWatch(store, cloud, found=claim_queue.add, count=metrics.orphaned_pools.set),
+        orphans=OrphanWatch(store, clouds, found=claim_queue.add, count=metrics.orphaned_pools.set),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
     )

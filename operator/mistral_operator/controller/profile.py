@@ -10,7 +10,7 @@ from mistral_operator.capacity.port import NodePools
 from mistral_operator.cluster.capabilities import discover
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError
-from mistral_operator.planning.types import ClusterProfile
+from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 _RETRY_S: Final = 5.0
 
@@ -40,7 +40,9 @@ class LiveProfile:
         return self.current != before
 
 
-async def describe_cluster(pools: NodePools, zones: tuple[str, ...]) -> ClusterProfile:
+async def describe_cluster(
+    pools: NodePools, zones: tuple[str, ...], provisioners: tuple[Provisioner, ...]
+) -> ClusterProfile:
     """Asks GKE until it answers: without the cluster's zones nothing can be planned. `zones` replace its own."""
     while True:
         try:
@@ -56,4 +58,6 @@ async def describe_cluster(pools: NodePools, zones: tuple[str, ...]) -> ClusterP
             cluster=view.name,
             zones=zones or view.zones,
             version=view.version,
+            autopilot=view.autopilot,
+            provisioners=provisioners,
         )

@@ -26,6 +26,7 @@ from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.parts import Parts, assemble
 from mistral_operator.controller.place import find_cluster_uid, find_place
+from mistral_operator.controller.ports import open_ports
 from mistral_operator.controller.profile import LiveProfile, describe_cluster
 from mistral_operator.controller.workers import Workers
 
@@ -74,9 +75,10 @@ async def _serve(options: RunOptions) -> None:
         )
         stack.push_async_callback(pools.close)
         starting[0] = "asking GKE about the cluster"
-        profile = LiveProfile(await describe_cluster(pools, options.zones), client)
+        profile = LiveProfile(await describe_cluster(pools, options.zones, options.provisioners), client)
         await profile.refresh()
-        parts = assemble(client, pools, place, profile, options, metrics)
+        ports = open_ports(options.provisioners, pools)
+        parts = assemble(client, ports, place, profile, options, metrics)
         _add_checks(health, parts)
         starting[0] = ""
         await _operate(client, parts, options, metrics)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mistral_operator.api.capacity import Capacity, Provisioner
+from mistral_operator.api.capacity import Capacity
 from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel, MistralModelSpec
@@ -177,6 +177,7 @@ def _read_terms(source: str, limits: ServingClassLimits, defaults: ServingClassD
         max_hourly_cost=_read_money(limits.max_hourly_cost),
         max_total_hourly_cost=_read_money(limits.max_total_hourly_cost),
         images=tuple((item.engine.value, item.image) for item in defaults.images),
+        provisioners=tuple(item.value for item in limits.provisioners),
     )
 
 
@@ -198,14 +199,6 @@ def _check_namespace(model: MistralModel, found: MistralServingClass, source: st
 def _check_spec(
     spec: MistralModelSpec, limits: ServingClassLimits, defaults: ServingClassDefaults, source: str
 ) -> PlanRefused | None:
-    asked = (spec.capacity.provisioner if spec.capacity else None) or Provisioner.AUTO
-    provisioner = Provisioner.CONTAINER_API if asked is Provisioner.AUTO else asked
-    if limits.provisioners and provisioner not in limits.provisioners:
-        return PlanRefused(
-            "ProvisionerNotAllowed",
-            f"spec.capacity.provisioner: {provisioner.value} is not allowed: {source} allows"
-            f" {', '.join(item.value for item in limits.provisioners)}; write one of them",
-        )
     labels = {**defaults.resource_labels, **spec.resource_labels}
     if len(labels) > _MOST_LABELS:
         return PlanRefused(

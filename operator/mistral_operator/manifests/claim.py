@@ -3,7 +3,7 @@
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANAGED_BY_LABEL
 from mistral_operator.manifests.identity import Manifest, hash_content
-from mistral_operator.planning.types import Consumption, PlannedOption
+from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner
 
 _MODES = {
     Consumption.ON_DEMAND: "od",
@@ -19,7 +19,10 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
     Its name is made from its content, so equal needs of one tenant meet in one pool. It carries no hash of its own:
     models that were planned by different versions share it without rewriting it.
     """
+    provisioner = option.provisioner
     spec = {
+        # Left out where it is the container API, so that claims of earlier versions are still the same ones.
+        **({} if provisioner is Provisioner.CONTAINER_API else {"provisioner": provisioner.value}),
         "shape": {
             "machineType": option.machine_type,
             "accelerator": {"type": option.accelerator_label, "count": option.devices_per_host},

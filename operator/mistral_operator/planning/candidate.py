@@ -15,7 +15,7 @@ from mistral_operator.planning.hardware import divide_accelerator
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
-from mistral_operator.planning.types import ClusterProfile, Settings
+from mistral_operator.planning.types import ClusterProfile, Provisioner, Settings
 from mistral_operator.planning.wishes import Wish
 
 
@@ -37,6 +37,7 @@ class Task:
     """What the estimates of speed are stated for."""
     terms: Terms = NO_TERMS
     """Of the model's serving class."""
+    provisioner: Provisioner = Provisioner.CONTAINER_API
 
     @property
     def region(self) -> str:

@@ -59,6 +59,7 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         throughput=split.throughput,
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
+        provisioner=task.provisioner,
     )
 
 

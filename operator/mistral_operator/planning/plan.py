@@ -14,6 +14,7 @@ from mistral_operator.planning.choose import choose
 from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
+from mistral_operator.planning.provisioner import resolve_provisioner
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
 from mistral_operator.planning.terms import NO_TERMS, Terms, hold_to_terms
@@ -117,6 +118,9 @@ def prepare(
     runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, images)
     if isinstance(runtimes, PlanRefused):
         return runtimes
+    provisioner = resolve_provisioner(spec, cluster, terms)
+    if isinstance(provisioner, PlanRefused):
+        return provisioner
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
     task = Task(
         model=entry,
@@ -130,6 +134,7 @@ def prepare(
         optimize_for=spec.optimize_for or OptimizeFor.COST,
         workload=read_workload(spec),
         terms=terms,
+        provisioner=provisioner,
     )
     return task, runtimes
 

@@ -14,6 +14,7 @@ from mistral_operator.planning.types import (
     MemoryBudget,
     Plan,
     PlannedOption,
+    Provisioner,
     Refusal,
     StartupEstimate,
     ThroughputEstimate,
@@ -50,6 +51,7 @@ def option_to_dict(option: PlannedOption) -> dict[str, Any]:
     return {
         **_fields_of(option),
         "consumption": option.consumption.value,
+        "provisioner": option.provisioner.value,
         "tier": option.tier.value,
         "zones": list(option.zones),
         "notes": list(option.notes),
@@ -86,6 +88,7 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
         **{
             **known,
             "consumption": Consumption(data["consumption"]),
+            "provisioner": Provisioner(data.get("provisioner", Provisioner.CONTAINER_API)),
             "tier": Tier(data["tier"]),
             "zones": tuple(data["zones"]),
             "notes": tuple(data.get("notes", ())),

@@ -32,6 +32,8 @@ class Terms:
     """The same of all models of the class together."""
     images: tuple[tuple[str, str], ...] = ()
     """Engine id and the image that replaces the operator's and the catalogue's."""
+    provisioners: tuple[str, ...] = ()
+    """What may make the node pools, as the API writes it."""
 
     @property
     def cost_field(self) -> str:
@@ -99,6 +101,8 @@ def check_price(terms: Terms, price: Decimal | None, note: str) -> Misfit | None
 
 def check_option(terms: Terms, option: PlannedOption) -> Misfit | None:
     """Whether the class allows an option that was planned under other terms."""
+    if terms.provisioners and option.provisioner.value not in terms.provisioners:
+        return Misfit("ProvisionerNotAllowed", f"{terms.source} allows only {', '.join(terms.provisioners)}")
     return check_hardware(
         terms,
         accelerator=option.accelerator,

@@ -24,6 +24,15 @@ class Consumption(StrEnum):
     RESERVATION = "Reservation"
 
 
+class Provisioner(StrEnum):
+    """What makes the node pools."""
+
+    CONTAINER_API = "ContainerAPI"
+    COMPUTE_CLASS = "ComputeClass"
+    CONFIG_CONNECTOR = "ConfigConnector"
+    EXISTING = "Existing"
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterProfile:
     """What the cluster is, discovered once or read from a file; nothing in it changes while a model lives."""
@@ -40,6 +49,10 @@ class ClusterProfile:
     """True when the API server serves `custom.metrics.k8s.io`: a HorizontalPodAutoscaler can read engine metrics."""
     leader_worker_set: bool = False
     """True when the API server serves `leaderworkerset.x-k8s.io`: a replica can run on several machines."""
+    autopilot: bool = False
+    """True on an Autopilot cluster, whose node pools are Google's own matter."""
+    provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
+    """Those that the operator was started with, and so has the rights and the parts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +213,7 @@ class PlannedOption:
     """Name of the reservation, or `projects/P/reservations/NAME` for one of another project; empty without one."""
     max_run_s: int = 0
     """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
+    provisioner: Provisioner = Provisioner.CONTAINER_API
 
     @property
     def devices_per_host(self) -> int:

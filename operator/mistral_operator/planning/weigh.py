@@ -12,6 +12,7 @@ from mistral_operator.planning.layout import Layout, Misfit, list_layouts
 from mistral_operator.planning.modes import advise_mode, check_flex_start
 from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
+from mistral_operator.planning.provisioner import check_hardware_of
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, judge
 from mistral_operator.planning.terms import check_hardware, check_price
@@ -28,6 +29,7 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
     runtime, shape = candidate.runtime, candidate.shape
     engine = runtime.engine.engine
     misfit = _check_offer(task, candidate) or _check_machine(task, candidate)
+    misfit = misfit or check_hardware_of(task.provisioner, shape, candidate.wish.consumption)
     if misfit:
         return _refuse(candidate, misfit)
     split = _choose_split(task, candidate)

@@ -328,3 +328,19 @@ async def test_one_list_serves_all_claims() -> None:
     for name in names:
         await world.reconciler.reconcile(name)
     assert world.cloud.calls.count("list") == 1
+
+
+async def test_a_claim_of_a_provisioner_that_was_switched_off_is_told_and_left_alone() -> None:
+    world = World()
+    world.add_model()
+    await world.settle()
+    before = len(world.cloud.calls)
+    world.provisioners = ()
+    world.start()
+    assert await world.step() == world.settings.resync_s
+    assert len(world.cloud.calls) == before
+    claim = world.claim
+    ready = next(found for found in claim["status"]["conditions"] if found["type"] == "Ready")
+    assert ready["status"] == "True", "what runs goes on"
+    assert ready["reason"] == "ProvisionerNotEnabled"
+    assert "start it with --provisioner ContainerAPI" in ready["message"]

@@ -132,16 +132,6 @@ def test_a_forbidden_field_is_refused_and_all_others_pass(field: str) -> None:
     assert judge(a_model(), limits={"forbiddenFields": list(FIELDS)}).refused is None
 
 
-def test_a_provisioner_is_allowed_or_not() -> None:
-    for asked in ({}, {"capacity": {"provisioner": "Auto"}}, {"capacity": {"provisioner": "ContainerAPI"}}):
-        assert judge(a_model(**asked), limits={"provisioners": ["ContainerAPI", "Existing"]}).refused is None
-        assert judge(a_model(**asked), limits={"provisioners": ["ComputeClass", "Existing"]}).refused == PlanRefused(
-            "ProvisionerNotAllowed",
-            "spec.capacity.provisioner: ContainerAPI is not allowed: MistralServingClass standard allows ComputeClass,"
-            " Existing; write one of them",
-        )
-
-
 def test_resource_labels_are_added_key_by_key() -> None:
     defaults = {"resourceLabels": {"cost-center": "ai", "team": "platform"}}
     ruling = judge(a_model(resourceLabels={"team": "search"}), defaults=defaults)

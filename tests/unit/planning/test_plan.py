@@ -212,7 +212,7 @@ def test_list_prices_say_where_they_do_not_hold() -> None:
 
 
 def test_without_a_place_every_region_counts() -> None:
-    nowhere = ClusterProfile(provider="None", project="", location="", cluster="", zones=())
+    nowhere = ClusterProfile(provider="GKE", project="", location="", cluster="", zones=())
     assert accept({"model": "mistral-7b"}, nowhere).chosen.zones == ()
 
 

@@ -1,0 +1,83 @@
+"""What makes the node pools: chosen from what the cluster is, refused where it can't."""
+
+from dataclasses import replace
+
+import pytest
+from tests.support.world import CLUSTER, make_model
+
+from mistral_operator.api.model import MistralModel
+from mistral_operator.catalogue.accelerator import MachineShape
+from mistral_operator.catalogue.load import load_catalogue
+from mistral_operator.planning.provisioner import check_hardware_of, resolve_provisioner
+from mistral_operator.planning.terms import NO_TERMS, Terms
+from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
+
+ALL = replace(CLUSTER, provisioners=tuple(Provisioner))
+AUTOPILOT = replace(ALL, autopilot=True)
+ELSEWHERE = replace(ALL, provider="None")
+
+
+def resolve(named: str | None, cluster: ClusterProfile = ALL, terms: Terms = NO_TERMS) -> Provisioner | PlanRefused:
+    body = make_model(**({"capacity": {"provisioner": named}} if named else {}))
+    return resolve_provisioner(MistralModel.model_validate(body).spec, cluster, terms)
+
+
+@pytest.mark.parametrize("named", [None, "Auto"])
+def test_auto_comes_to_what_the_cluster_calls_for(named: str | None) -> None:
+    assert resolve(named) is Provisioner.CONTAINER_API
+    assert resolve(named, AUTOPILOT) is Provisioner.COMPUTE_CLASS
+    assert resolve(named, ELSEWHERE) is Provisioner.EXISTING
+
+
+@pytest.mark.parametrize("asked", Provisioner)
+def test_what_is_asked_for_is_taken(asked: Provisioner) -> None:
+    assert resolve(asked.value) is asked
+
+
+@pytest.mark.parametrize(
+    ("named", "cluster", "reason", "advice"),
+    [
+        ("ContainerAPI", AUTOPILOT, "AutopilotOwnsNodePools", "write ComputeClass"),
+        ("ConfigConnector", AUTOPILOT, "AutopilotOwnsNodePools", "write ComputeClass"),
+        ("ContainerAPI", ELSEWHERE, "NotOnGke", "write Existing"),
+        ("ComputeClass", ELSEWHERE, "NotOnGke", "write Existing"),
+        ("ComputeClass", CLUSTER, "ProvisionerNotEnabled", "write ContainerAPI, or have the operator started with"),
+        ("Existing", CLUSTER, "ProvisionerNotEnabled", "--provisioner Existing"),
+    ],
+)
+def test_what_the_cluster_has_not_is_refused(named: str, cluster: ClusterProfile, reason: str, advice: str) -> None:
+    refused = resolve(named, cluster)
+    assert isinstance(refused, PlanRefused)
+    assert refused.reason == reason
+    assert advice in refused.message
+
+
+def test_a_class_allows_some() -> None:
+    terms = Terms(source="MistralServingClass standard", provisioners=("ContainerAPI", "Existing"))
+    assert resolve(None, terms=terms) is Provisioner.CONTAINER_API
+    assert resolve("ComputeClass", terms=terms) == PlanRefused(
+        "ProvisionerNotAllowed",
+        "spec.capacity.provisioner: ComputeClass is not allowed: MistralServingClass standard allows ContainerAPI,"
+        " Existing; write one of them",
+    )
+    refused = resolve(None, AUTOPILOT, terms)
+    assert isinstance(refused, PlanRefused)
+    assert "spec.capacity.provisioner: ComputeClass is not allowed" in refused.message
+
+
+def test_hardware_that_a_provisioner_can_not_make_is_refused() -> None:
+    shapes = [shape for item in load_catalogue().accelerators.values() for shape in item.machines]
+    one, several = _first(shapes, hosts=1), next(shape for shape in shapes if shape.hosts > 1)
+    for provisioner in Provisioner:
+        assert check_hardware_of(provisioner, one, Consumption.ON_DEMAND) is None
+    assert _reason(Provisioner.COMPUTE_CLASS, several, Consumption.SPOT) == "SlicesNeedNodePools"
+    assert _reason(Provisioner.CONFIG_CONNECTOR, one, Consumption.FLEX_START) == "FlexStartNeedsContainerApi"
+
+
+def _first(shapes: list[MachineShape], *, hosts: int) -> MachineShape:
+    return next(shape for shape in shapes if shape.hosts == hosts)
+
+
+def _reason(provisioner: Provisioner, shape: MachineShape, consumption: Consumption) -> str:
+    misfit = check_hardware_of(provisioner, shape, consumption)
+    return misfit.reason if misfit else ""
