@@ -59,11 +59,11 @@ class ModelReconciler:
         failures: Callable[[Key], int],
         others_wait: Callable[[], bool],
         on_ghost: Callable[[], None],
-        wake: Callable[[Key], None],
+        ledger: Ledger,
     ) -> None:
         """`cluster` is asked at each reconcile; `failures` says how often a key has failed in a row, `others_wait`
-        whether other models wait for their turn; `on_ghost` is called when a model that the store has is gone, `wake`
-        with one that may get more of its class's budget than before.
+        whether other models wait for their turn; `on_ghost` is called when a model that the store has is gone. `ledger`
+        is over the same store.
         """
         self._client = client
         self._store = store
@@ -73,7 +73,7 @@ class ModelReconciler:
         self._failures = failures
         self._others_wait = others_wait
         self._on_ghost = on_ghost
-        self._ledger = Ledger(store, wake)
+        self._ledger = ledger
         self._plans = PlanMemory()
         self._applier = Applier(client, store)
         self._statuses = StatusWriter(client)

@@ -19,6 +19,7 @@ from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.knowledge import Knowledge
+from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import AUTOSCALER_EVENTS, RULES
@@ -69,15 +70,14 @@ def assemble(
 ) -> Parts:
     """Puts the parts together. `client` and `pools` are what they write to."""
     store = Store(RULES)
-    model_queue: KeyedQueue[Key] = KeyedQueue()
-    claim_queue: KeyedQueue[str] = KeyedQueue()
+    model_queue, claim_queue = KeyedQueue[Key](), KeyedQueue[str]()
     router = Router(store, model_queue, claim_queue)
     recorder = Recorder(client)
+    knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
     watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
     comparison = Comparison(
         client, store, (MODEL, CLAIM), interval_s=options.resync_s, metrics=metrics, on_resync=_resync(router, watch)
     )
-    knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
     models = ModelReconciler(
         client,
         store,
@@ -87,7 +87,7 @@ def assemble(
         failures=model_queue.failures,
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
-        wake=model_queue.add,
+        ledger=Ledger(store, wake=model_queue.add),
     )
     clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
     claims = ClaimReconciler(

@@ -75,14 +75,9 @@ def sync(
     payer = find_payer(ruling, outlay, budget)
     plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
     choice = choose_revision(Grounds(model, ruling, payer, history, before, at, settings.operator_version, plan))
-    accepted, revision = choice.accepted, choice.revision
-    license_refused = check_pinned_license(model.spec, revision.plan, catalogue) if revision else None
-    if license_refused and accepted.holds:
-        accepted = unmet(license_refused.reason, license_refused.message)
+    revision = choice.revision
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
-    if missing and accepted.holds:
-        accepted = missing
-    accepted = annotate(ruling, accepted)
+    accepted = annotate(ruling, _review(model, choice, catalogue, missing))
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
@@ -114,6 +109,14 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
     """An owner reference can be written by anybody, also in another namespace."""
     metadata = child["metadata"]
     return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
+
+
+def _review(model: MistralModel, choice: Choice, catalogue: Catalogue, missing: Finding | None) -> Finding:
+    """Whether a spec that was accepted still is: its license may have changed, or a controller may be missing."""
+    if choice.revision is None or not choice.accepted.holds:
+        return choice.accepted
+    refused = check_pinned_license(model.spec, choice.revision.plan, catalogue)
+    return unmet(refused.reason, refused.message) if refused else missing or choice.accepted
 
 
 def _bound(

@@ -15,6 +15,7 @@ from mistral_operator.cluster.kinds import MODEL, SERVICE, SERVING_CLASS, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.knowledge import Knowledge
+from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import RULES
 
@@ -75,7 +76,7 @@ def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
         failures=lambda _key: 0,
         others_wait=lambda: others_wait,
         on_ghost=lambda: None,
-        wake=lambda _key: None,
+        ledger=Ledger(store, lambda _key: None),
     )
 
 
