@@ -275,6 +275,7 @@ class World:
             store=self.cluster.store,
             clouds=self.clouds,
             settings=self.settings,
+            wake=lambda _name: None,
             facts=lambda _: NodeFacts(),
             now=self.now,
         )

@@ -15,6 +15,7 @@ from mistral_operator.api.common import (
     DnsLabel,
     Metadata,
     Money,
+    QueueStatus,
     ResourceLabels,
     Rule,
     SchemaOf,
@@ -143,6 +144,9 @@ class NodePoolClaimStatus(ApiType):
         ),
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
     nodes: ClaimNodes | None = Field(None, description="Size of the pool.")
+    queue: QueueStatus | None = Field(
+        None, description="The claim's place among those that need the same, while it waits for its turn."
+    )
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
     hourly_cost: Money | None = Field(
         None,

@@ -10,6 +10,7 @@ from mistral_operator.api.common import (
     LIST_SET,
     ApiType,
     Condition,
+    QueueStatus,
     Text,
     Timestamp,
 )
@@ -142,14 +143,6 @@ class RungStatus(ApiType):
     message: Annotated[str, Field(max_length=4096)] | None = Field(None, description="The cloud's own words.")
     since: Timestamp | None = Field(None, description="When it came into this state.")
     retry_after: Timestamp | None = Field(None, description="When a rung that failed has its next turn.")
-
-
-class QueueStatus(ApiType):
-    """The model's place among those that wait for the same thing."""
-
-    position: Number = Field(description="1 for the first in line.")
-    of: Number = Field(description="So many models wait.")
-    waits_for: Word = Field(alias="for", description="What they wait for, such as `reservation team-gpus`.")
 
 
 class CapacityStatus(ApiType):

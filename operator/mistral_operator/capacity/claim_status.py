@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.slice_zone import describe_zone
@@ -24,6 +25,8 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         "nodes": _nodes(claim, seen),
         "conditions": _conditions(claim, seen, decision, now=now),
     }
+    if (place := seen.place) is not None and decision.reason == WAITS_IN_LINE:
+        status["queue"] = {"position": place.position, "of": place.of, "for": place.waits_for}
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
     if seen.operation is not None:

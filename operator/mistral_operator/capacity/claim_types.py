@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.arbitration import Place
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolView
@@ -66,6 +67,8 @@ class Seen:
     facts: NodeFacts = field(default_factory=NodeFacts)
     unheard_s: float = 0.0
     """For so long the pool may still come of a create whose answer nobody heard."""
+    place: Place | None = None
+    """Where it stands in line for what isn't enough for all; None when it is its turn."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
 

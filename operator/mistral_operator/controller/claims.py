@@ -36,6 +36,7 @@ from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.status import StatusClient, StatusWriter
 from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.claim_lines import find_place_of, list_next
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
 from mistral_operator.controller.orphans import OrphanedPools
 from mistral_operator.manifests.revision import claims_of_revision
@@ -76,6 +77,7 @@ class ClaimReconciler:
         clouds: Clouds,
         settings: ClaimSettings,
         facts: Callable[[NodePoolClaim], NodeFacts],
+        wake: Callable[[str], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
@@ -84,6 +86,7 @@ class ClaimReconciler:
         self._clouds = clouds
         self._settings = settings
         self._facts = facts
+        self._wake = wake
         self._now = now
         self._users = ClaimUsers(store)
         self._orphans = OrphanedPools(client, clouds, settings, now)
@@ -134,6 +137,7 @@ class ClaimReconciler:
         return Seen(
             users=users,
             held_by=held_by,
+            place=find_place_of(self._store, claim, self._now()),
             pool=found,
             operation=operation,
             failures=cloud.failures(pool),
@@ -187,6 +191,9 @@ class ClaimReconciler:
         except NotFound:
             log.info("NodePoolClaim %s has gone already", body["metadata"]["name"])
         cloud.forget(pool_name(body["metadata"]["name"]))
+        for name in list_next(self._store, NodePoolClaim.model_validate(body)):
+            cloud.hurry(pool_name(name))
+            self._wake(name)
 
     async def _patch_finalizers(self, body: Json, finalizers: list[str]) -> Json:
         """The list is replaced as a whole, so only if nobody has changed it meanwhile; raises Conflict otherwise.

@@ -95,6 +95,7 @@ def assemble(
         store=store,
         clouds=clouds,
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
+        wake=claim_queue.add,
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
     )
     return Parts(

@@ -6,14 +6,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from mistral_operator.api.common import Condition
+from mistral_operator.api.common import Condition, QueueStatus
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.status import (
     CapacityStatus,
     CostStatus,
     EndpointStatus,
     ModelStatus,
-    QueueStatus,
     Summary,
 )
 from mistral_operator.capacity.arbitration import Place
@@ -135,8 +134,14 @@ def _describe_capacity(situation: Situation) -> CapacityStatus:
     return CapacityStatus(
         options=tuple(map(describe_rung, situation.rungs)),
         claims=claims[:_MOST_CLAIMS],
-        queue=_describe_place(situation.place) if situation.place else None,
+        queue=_describe_place(situation.place) if situation.place else _find_queue(situation),
     )
+
+
+def _find_queue(situation: Situation) -> QueueStatus | None:
+    """The place of the first claim that waits."""
+    told = ((claim.get("status") or {}).get("queue") for claim in situation.claims if claim is not None)
+    return next((QueueStatus.model_validate(queue) for queue in told if queue), None)
 
 
 def _describe_place(place: Place) -> QueueStatus:
