@@ -72,22 +72,21 @@ def assemble(
     store = Store(RULES)
     model_queue, claim_queue = KeyedQueue[Key](), KeyedQueue[str]()
     router = Router(store, model_queue, claim_queue)
-    recorder = Recorder(client)
+    recorder, ledger = Recorder(client), Ledger(store, wake=model_queue.add)
     knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
     watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
-    comparison = Comparison(
-        client, store, (MODEL, CLAIM), interval_s=options.resync_s, metrics=metrics, on_resync=_resync(router, watch)
-    )
+    resync, kinds = _resync(router, watch), (MODEL, CLAIM)
+    comparison = Comparison(client, store, kinds, interval_s=options.resync_s, metrics=metrics, on_resync=resync)
     models = ModelReconciler(
         client,
         store,
         recorder,
+        ledger=ledger,
         knowledge=knowledge,
         cluster=lambda: profile.current,
         failures=model_queue.failures,
         others_wait=lambda: len(model_queue) > 0,
         on_ghost=comparison.request,
-        ledger=Ledger(store, wake=model_queue.add),
     )
     clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
     claims = ClaimReconciler(
