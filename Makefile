@@ -49,11 +49,11 @@ test: export MISTRAL_OPERATOR_TESTS_CHOSEN := $(PYTEST_FLAGS)
 test: $(STAMP) binaries neighbours ## all tests: unit, golden, scenario, and cluster on a real control plane
 	@rm -rf $(USED_RIGHTS)
 	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) \
-	    $(PYTEST) tests/cluster tests/unit tests/golden tests/scenario tests/released $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
+	    $(PYTEST) tests/cluster tests/unit tests/conformance tests/golden tests/scenario tests/released $(PARALLEL) --durations=10 $(PYTEST_FLAGS)
 	MISTRAL_OPERATOR_RIGHTS=$(USED_RIGHTS) $(PYTEST) tests/rights
 
 test-unit: $(STAMP) ## the quick tests: no control plane
-	$(PYTEST) tests/unit tests/golden tests/released $(PYTEST_FLAGS)
+	$(PYTEST) tests/unit tests/conformance tests/golden tests/released $(PYTEST_FLAGS)
 
 browser-test: $(STAMP) ## the page of `plan --html` in a real browser, which has to be there (Debian's chromium, CHROMIUM=PATH)
 	$(PYTEST) tests/browser $(PYTEST_FLAGS)

@@ -22,7 +22,7 @@ QUICK = ("--zone-patience-s=0.5", "--stockout-cooldown-s=4", "--refused-cooldown
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with light_stack(tmp_path_factory.mktemp("ladder")) as (stack, _):
+    async with light_stack(tmp_path_factory.mktemp("ladder"), delays_s={"maintenance_notice": 3000}) as (stack, _):
         stack.operator.args = QUICK
         stack.operator.start()
         yield stack
@@ -161,3 +161,25 @@ async def test_a_model_that_is_deleted_on_its_way_leaves_nothing(stack: Stack) -
 
 async def _has_claims(stack: Stack, number: int) -> bool:
     return len(await stack.claims()) >= number
+
+
+async def test_a_replica_has_its_successor_before_the_host_is_maintained_and_the_right_one_goes(stack: Stack) -> None:
+    await stack.apply("chat", model=MODEL, replicas=2, capacity={"options": [L4]})
+    await stack.expect_ready("chat", replicas=2)
+    ending, staying = await stack.children("Pod")
+    await stack.change_gke("maintain", node=ending["spec"]["nodeName"])
+    answering: list[int] = []
+
+    async def replaced() -> bool:
+        answering.append((await stack.get("chat"))["status"].get("readyReplicas", 0))
+        uids = {pod["metadata"]["uid"] for pod in await stack.children("Pod")}
+        return len(uids) == 2 and ending["metadata"]["uid"] not in uids
+
+    await eventually(replaced, 60, lambda: f"another replica has taken its place\n{stack.story()}")
+    assert min(answering) == 2, "no replica was missing before"
+    names = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in await stack.children("Pod")}
+    assert staying["metadata"]["name"] in names
+    assert ending["spec"]["nodeName"] not in names.values()
+    told = [entry for entry in (await stack.get("chat"))["status"]["timeline"] if entry["reason"] == "ReplicaEndsSoon"]
+    assert [ending["metadata"]["name"] in entry["message"] for entry in told] == [True]
+    await stack.expect_ready("chat", replicas=2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Observed
+from mistral_operator.planning.types import Provisioner
 
+ALL = replace(CLUSTER, provisioners=tuple(Provisioner))
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.yaml"))
 
@@ -21,7 +24,7 @@ EXAMPLES = sorted((HERE.parents[1] / "examples").glob("*.yaml"))
 def _render(example: Path) -> dict[str, str]:
     stored = yaml.safe_load(example.read_text())
     stored["metadata"] |= {"namespace": "team-a", "uid": UID, "generation": 1}
-    outcome = sync(MistralModel.model_validate(stored), Observed(cluster=CLUSTER), load_catalogue(), SETTINGS, START)
+    outcome = sync(MistralModel.model_validate(stored), Observed(cluster=ALL), load_catalogue(), SETTINGS, START)
     objects = [*outcome.manifests[:1], *outcome.claims, *outcome.manifests[1:]]
     return {"manifests.yaml": _write(objects), "status.yaml": _write([outcome.status])}
 

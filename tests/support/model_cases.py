@@ -149,6 +149,14 @@ BROKEN_RULES: dict[str, tuple[Json, str]] = {
         model({"pod": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}),
         "write capacity.options[].devices",
     ),
+    "nodes that are selected by a key of ours": (
+        model({"capacity": {"nodes": {"selector": {"serving.mistral-operator.dev/shape": "x"}}}}),
+        "capacity.nodes.selector: keys of serving.mistral-operator.dev belong to the operator",
+    ),
+    "nodes that are selected by what is no key": (
+        model({"capacity": {"nodes": {"selector": {"a b": "x"}}}}),
+        "capacity.nodes.selector: a key is a name",
+    ),
     "a resource label in capitals": (
         model({"resourceLabels": {"Team": "search"}}),
         "keys of resourceLabels begin with",
@@ -170,6 +178,9 @@ VALID: dict[str, Json] = {
             "nodeSelector": {"kubernetes.io/arch": "amd64"},
         }
     }),
+    "nodes that are there": model(
+        {"capacity": {"provisioner": "Existing", "nodes": {"selector": {"cloud.google.com/gke-nodepool": "gpus"}}}}
+    ),
     "a key as long as may be": model({"pod": {"labels": {f"{'a' * 253}/{'b' * 63}": "x"}}}),
     "every kind of toleration": model({
         "pod": {

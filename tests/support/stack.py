@@ -41,7 +41,8 @@ class Operator:
     """The operator's process: started, killed, started again. `kubeconfig` is its ServiceAccount's."""
 
     def __init__(self, sandbox: Place, processes: ProcessGroup, kubeconfig: Path) -> None:
-        self._sandbox = sandbox
+        self.sandbox = sandbox
+        """What it is told of the cluster; a test may tell it something else."""
         self._processes = processes
         self.kubeconfig = kubeconfig
         self.module = "mistral_operator"
@@ -53,7 +54,7 @@ class Operator:
 
     def start(self) -> None:
         """Start it; readiness shows in what it does."""
-        box = self._sandbox
+        box = self.sandbox
         args = [sys.executable, "-m", self.module, "run", *self.args, "--kubeconfig", self.kubeconfig]
         args += ["--container-api", box.container_api, "--project", box.project]
         args += ["--location", box.location, "--cluster", box.cluster, "--health-port", "0"]

@@ -22,6 +22,7 @@ from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Observed, Outcome
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile, Settings
+from mistral_operator.status.pods import DELETION_COST
 
 UID = "11111111-2222-3333-4444-555555555555"
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -72,6 +73,8 @@ class World:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
     """Node → the claim whose pool it is in."""
+    machines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Node → the Node object, where a test says something about it."""
     events: list[dict[str, Any]] = field(default_factory=list)
     classes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The cluster's MistralServingClasses by name."""
@@ -96,6 +99,7 @@ class World:
             pod_events=tuple(self.events),
             claims=tuple(self.claims[name] for name in sorted(self._named_claims()) if name in self.claims),
             nodes=self.nodes,
+            machines=tuple(self.machines.values()),
             serving_classes=tuple(self.classes[name] for name in sorted(self.classes)),
             budget=self.budget,
         )
@@ -119,6 +123,9 @@ class World:
             self.claims.setdefault(claim["metadata"]["name"], copy.deepcopy(claim))
         for unwanted in outcome.prune:
             del self.children[unwanted.kind, unwanted.name]
+        for mark in outcome.marks:
+            annotations = self.pods[mark.name]["metadata"].setdefault("annotations", {})
+            annotations[DELETION_COST] = mark.deletion_cost or ""
         self.model["status"] = outcome.status
         self.now += timedelta(seconds=1)
         return outcome
@@ -154,6 +161,14 @@ class World:
         }
         self.pods[name] = pod
         return pod
+
+    def set_machine(
+        self, name: str, *, born: datetime | None = None, labels: Mapping[str, str] | None = None, **spec: Any
+    ) -> None:
+        """Make a Node object, or write it anew."""
+        metadata: dict[str, Any] = {"name": name, "labels": dict(labels or {})}
+        metadata["creationTimestamp"] = (born or self.now).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.machines[name] = {"metadata": metadata, "spec": spec}
 
     def start_group(self, name: str, claim: str) -> list[str]:
         """Make a group's pods on the nodes of a slice, as LeaderWorkerSet and scheduler do; answers their names."""

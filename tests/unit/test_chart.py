@@ -91,6 +91,8 @@ def test_defaults_are_the_operators_own() -> None:
         "stockoutCooldownSeconds": ladder.stockout_cooldown_s,
         "refusedCooldownSeconds": ladder.refused_cooldown_s,
         "returnIntervalSeconds": ladder.return_interval_s,
+        "successorLeadSeconds": ladder.successor_lead_s,
+        "successorMargin": ladder.successor_margin,
     }
 
 

@@ -11,6 +11,8 @@
 - --stockout-cooldown-s={{ .Values.ladder.stockoutCooldownSeconds }}
 - --refused-cooldown-s={{ .Values.ladder.refusedCooldownSeconds }}
 - --return-interval-s={{ .Values.ladder.returnIntervalSeconds }}
+- --successor-lead-s={{ .Values.ladder.successorLeadSeconds }}
+- --successor-margin={{ .Values.ladder.successorMargin }}
 - --catalogue-directory=/etc/mistral-operator/catalogue
 {{- range $name := list "project" "location" "cluster" }}
 {{- with get $.Values $name }}

@@ -40,7 +40,15 @@
   verbs: [get, list, watch, create, patch, delete]
 # How replicas fare, on which nodes; only those with the operator's labels are asked for.
 - apiGroups: [""]
-  resources: [pods, nodes]
+  resources: [pods]
+  verbs: [list, watch]
+# The deletion cost of a replica whose node is going to end, so that this one goes when its successor answers.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [patch]
+# How replicas fare, on which nodes; only those with the operator's labels are asked for.
+- apiGroups: [""]
+  resources: [nodes]
   verbs: [list, watch]
 # Its uid tells this cluster from all others, in the labels of the node pools.
 - apiGroups: [""]

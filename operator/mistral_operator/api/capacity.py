@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mistral_operator.api.common import LIST_SET, ApiType, Count, Money, Rule, Zone
+from mistral_operator.api.common import LIST_SET, ApiType, Count, LabelValue, Money, Rule, Zone
+from mistral_operator.api.label_keys import free_of_our_keys, well_formed_keys
 
 
 class Provisioner(StrEnum):
@@ -30,7 +31,8 @@ class Consumption(StrEnum):
 Accelerator = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Topology = Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")]
 Reservation = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")]
-MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
+MACHINE_TYPE_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)+$"
+MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=MACHINE_TYPE_PATTERN)]
 
 
 class CapacityOption(ApiType):
@@ -76,11 +78,31 @@ class CapacityOption(ApiType):
     )
 
 
+class ExistingNodes(ApiType):
+    """Nodes that are there already."""
+
+    rules = (
+        free_of_our_keys("capacity.nodes", "selector", "selector"),
+        well_formed_keys("capacity.nodes", "selector", "selector"),
+    )
+
+    selector: Annotated[dict[str, LabelValue], Field(max_length=16)] = Field(
+        default_factory=dict,
+        description=(
+            "Labels that a node must have, such as `cloud.google.com/gke-nodepool: gpus`. Any node with a known"
+            " accelerator when left out."
+        ),
+    )
+
+
 class Capacity(ApiType):
     """Where replicas run. Left out, the planner builds the ladder from the catalogue, cheapest first."""
 
     provisioner: Provisioner | None = Field(
         None, description="What makes the node pools. `Auto` finds out what the cluster offers."
+    )
+    nodes: ExistingNodes | None = Field(
+        None, description="Which nodes that are there may be used, with `provisioner: Existing`."
     )
     options: Annotated[
         tuple[CapacityOption, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"})

@@ -13,8 +13,10 @@ from mistral_operator.api.common import (
     Condition,
     Count,
     DnsLabel,
+    LabelValue,
     Metadata,
     Money,
+    Quantity,
     QueueStatus,
     ResourceLabels,
     Rule,
@@ -22,6 +24,7 @@ from mistral_operator.api.common import (
     Timestamp,
     Zone,
 )
+from mistral_operator.api.pod import Toleration
 
 MAX_CLAIM_NAME_LENGTH = 37
 """GKE's 40 characters for a node pool's name without the prefix `mm-`."""
@@ -48,7 +51,9 @@ class ClaimAccelerator(ApiType):
 class ClaimShape(ApiType):
     """What one node looks like."""
 
-    machine_type: MachineType = Field(description="GKE machine type.")
+    machine_type: MachineType = Field(
+        "", description="GKE machine type. Left out for nodes that are there and of none."
+    )
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
     topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
     hosts: Annotated[Count, Field(ge=2, le=MAX_SLICE_HOSTS)] | None = Field(
@@ -64,6 +69,20 @@ class ClaimSlice(ApiType):
         description="What the slices of one revision have in common: the shape that its pods ask for."
     )
     number: Annotated[Count, Field(ge=0, le=999)] = Field(description="Number within the group, from 0.")
+
+
+class ClaimNodes(ApiType):
+    """Nodes that are there and may be used, with `provisioner: Existing`."""
+
+    selector: Annotated[dict[str, LabelValue], Field(max_length=48)] = Field(
+        default_factory=dict, description="Labels that a node must have."
+    )
+    tolerations: Annotated[
+        tuple[Toleration, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field((), description="Taints that the pods bear, beside that of their devices.")
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
+        default_factory=dict, description="What one pod takes of a node: CPU, memory and devices."
+    )
 
 
 class NodePoolClaimSpec(ApiType):
@@ -88,12 +107,15 @@ class NodePoolClaimSpec(ApiType):
     max_run_duration_seconds: Annotated[Count, Field(ge=60, le=MAX_RUN_DURATION_S)] | None = Field(
         None, description="Time after which a node ends by itself, with `consumption: FlexStart`."
     )
-    zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
-        description="Zones in which nodes may be made."
+    zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
+        (), description="Zones in which nodes may be made, or may be. Any with `provisioner: Existing` when left out."
     )
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
     model: DnsLabel | None = Field(
         None, description="The model that a slice serves. Pools of other shapes are shared within the namespace."
+    )
+    nodes: ClaimNodes | None = Field(
+        None, description="Which nodes that are there may be used, with `provisioner: Existing`."
     )
     slice: ClaimSlice | None = Field(None, description="Which of the model's slices it is.")
     location: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = (
@@ -112,7 +134,7 @@ class ClaimUser(ApiType):
     nodes: _Number | None = Field(None, description="Nodes that the model may need at most.")
 
 
-class ClaimNodes(ApiType):
+class ClaimSize(ApiType):
     """Size of the pool."""
 
     desired_max: _Number | None = Field(None, description="Nodes that the pool may grow to, over all zones.")
@@ -143,7 +165,7 @@ class NodePoolClaimStatus(ApiType):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["namespace", "name"]},
         ),
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
-    nodes: ClaimNodes | None = Field(None, description="Size of the pool.")
+    nodes: ClaimSize | None = Field(None, description="Size of the pool.")
     queue: QueueStatus | None = Field(
         None, description="The claim's place among those that need the same, while it waits for its turn."
     )

@@ -1,22 +1,13 @@
 """`spec.pod`: the short list of what may be added to the engine's pods."""
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
 
 from mistral_operator.api.common import ApiType, DnsSubdomain, LabelValue, Quantity, Rule, quantity_amount
-from mistral_operator.api.names import GROUP
+from mistral_operator.api.label_keys import DOMAIN, NAME, free_of_our_keys, well_formed_keys
 
-_RESERVED_MESSAGE: Final = (
-    f"keys of {GROUP} belong to the operator; remove them, or choose a key of your own domain, such as example.com/team"
-)
-_NAME: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_DOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_KEY_PATTERN: Final = f"^({_DOMAIN}/)?{_NAME}$"
-"""A label's key as Kubernetes takes it; the domain also has a longest length."""
-_LONGEST_DOMAIN: Final = 253
 _SECURITY_ANNOTATIONS: Final = (
     "container.apparmor.security.beta.kubernetes.io",
     "container.seccomp.security.alpha.kubernetes.io",
@@ -24,26 +15,6 @@ _SECURITY_ANNOTATIONS: Final = (
 )
 """They undo the pod's security context, or contradict it, and then no pod can be made."""
 RESOURCES: Final = ("cpu", "memory", "ephemeral-storage")
-
-
-def _free_of_our_keys(field: str, attribute: str) -> Rule:
-    return Rule(
-        f"!has(self.{field}) || self.{field}.all(key, !key.startsWith('{GROUP}/'))",
-        f"pod.{field}: {_RESERVED_MESSAGE}",
-        lambda pod: not any(key.startswith(f"{GROUP}/") for key in getattr(pod, attribute)),
-    )
-
-
-def _well_formed_keys(field: str, attribute: str) -> Rule:
-    return Rule(
-        f"!has(self.{field}) || self.{field}.all(key, key.matches('{_KEY_PATTERN}')"
-        f" && key.indexOf('/') <= {_LONGEST_DOMAIN})",
-        f"pod.{field}: a key is a name of at most 63 letters, digits, -, _ and ., after a domain and a slash or without"
-        " them; write a key such as team or example.com/team",
-        lambda pod: all(
-            re.fullmatch(_KEY_PATTERN, key) and key.find("/") <= _LONGEST_DOMAIN for key in getattr(pod, attribute)
-        ),
-    )
 
 
 class TolerationOperator(StrEnum):
@@ -82,7 +53,7 @@ class Toleration(ApiType):
         ),
     )
 
-    key: Annotated[str, Field(max_length=317, pattern=f"^(({_DOMAIN}/)?{_NAME})?$")] | None = Field(
+    key: Annotated[str, Field(max_length=317, pattern=f"^(({DOMAIN}/)?{NAME})?$")] | None = Field(
         None, description="Key of the taint, such as `example.com/gpu`. All keys when left out."
     )
     operator: TolerationOperator | None = Field(None, description="How the value is compared. `Equal` when left out.")
@@ -128,12 +99,12 @@ class Pod(ApiType):
     """Additions to the engine's pods, merged last; what the operator sets itself always wins."""
 
     rules = (
-        _free_of_our_keys("labels", "labels"),
-        _free_of_our_keys("annotations", "annotations"),
-        _free_of_our_keys("nodeSelector", "node_selector"),
-        _well_formed_keys("labels", "labels"),
-        _well_formed_keys("annotations", "annotations"),
-        _well_formed_keys("nodeSelector", "node_selector"),
+        free_of_our_keys("pod", "labels", "labels"),
+        free_of_our_keys("pod", "annotations", "annotations"),
+        free_of_our_keys("pod", "nodeSelector", "node_selector"),
+        well_formed_keys("pod", "labels", "labels"),
+        well_formed_keys("pod", "annotations", "annotations"),
+        well_formed_keys("pod", "nodeSelector", "node_selector"),
         Rule(
             "!has(self.annotations) || self.annotations.all(key, "
             + " && ".join(f"!key.startsWith('{name}/')" for name in _SECURITY_ANNOTATIONS)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
@@ -19,7 +20,7 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
     """The whole status. Transition times of conditions whose status stays are kept."""
     status: dict[str, Any] = {
         "observedGeneration": claim.metadata.generation,
-        "poolName": pool_name(claim.metadata.name),
+        **({} if claim.spec.provisioner is Provisioner.EXISTING else {"poolName": pool_name(claim.metadata.name)}),
         "state": decision.state.value,
         "users": [_user(user) for user in seen.users[:SHOWN_USERS]],
         "nodes": _nodes(claim, seen),
@@ -61,7 +62,9 @@ def _user(user: ClaimUser) -> dict[str, Any]:
 
 
 def _nodes(claim: NodePoolClaim, seen: Seen) -> Mapping[str, int]:
-    """A slice has all its hosts or none, however many replicas its model wants."""
+    """A slice has all its hosts or none, however many replicas its model wants; nodes that are there have no bounds."""
+    if claim.spec.provisioner is Provisioner.EXISTING:
+        return {"current": seen.nodes}
     hosts = claim.spec.shape.hosts if claim.spec.slice else None
     wanted = hosts if hosts and seen.users else sum(user.nodes for user in seen.users)
     return {"desiredMax": wanted, "current": seen.nodes}

@@ -135,6 +135,8 @@ def _max_run_s(claim: NodePoolClaim) -> int:
 def find_flaw(claim: NodePoolClaim) -> str:
     """Why there can be no such pool, for a claim that somebody wrote by hand; empty for any that a plan makes."""
     spec = claim.spec
+    if not spec.zones or not spec.shape.machine_type:
+        return "spec.zones and spec.shape.machineType say where nodes are made, and which; write both."
     if spec.consumption is Consumption.FLEX_START and spec.slice is not None:
         return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
     if spec.consumption is Consumption.RESERVATION and not spec.reservation:

@@ -41,6 +41,8 @@ class MachineShape:
     """Local disks that come with one machine and are paid with it, as the API counts them."""
     boot_disk: str = USUAL_BOOT_DISK
     """Kind of boot disk that one machine takes, in the API's words."""
+    is_node: bool = False
+    """True for a node that is there, or a part of it: CPU and memory are what it leaves to pods, not the machine's."""
 
     @property
     def total_devices(self) -> int:

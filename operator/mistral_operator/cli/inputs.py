@@ -24,6 +24,7 @@ _OBJECTS: Final = {
     "pods": "pods",
     "podEvents": "pod_events",
     "claims": "claims",
+    "machines": "machines",
     "servingClasses": "serving_classes",
 }
 

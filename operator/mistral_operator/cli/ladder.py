@@ -13,6 +13,8 @@ _HELP: Final[Mapping[str, str]] = {
     "stockout_cooldown_s": "Seconds for which a rung that had no capacity is left alone.",
     "refused_cooldown_s": "Seconds for which a rung that a quota or a missing right forbids is left alone.",
     "return_interval_s": "Seconds between two attempts to return to a better rung.",
+    "successor_lead_s": "Seconds before the end of a node at which its replica's successor is begun at the latest.",
+    "successor_margin": "The same as a multiple of the plan's estimate from nothing to ready; the longer one counts.",
 }
 
 

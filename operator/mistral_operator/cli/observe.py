@@ -1,6 +1,6 @@
 """One model and all that belongs to it, read from a cluster: what the operator has in its caches, asked for once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ class Belongings:
     """Every MistralServingClass of the cluster, where they were asked for."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node of a multi-host slice → the slice's claim."""
+    machines: tuple[Json, ...] = ()
+    """The nodes on which the model's pods are, where they were asked for."""
 
 
 async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belongings | None:
@@ -60,6 +62,13 @@ async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belon
 async def read_classes(client: ApiClient) -> tuple[Json, ...]:
     """Every MistralServingClass of the cluster, without managedFields."""
     return tuple(_slim(item) for item in await list_served(client, SERVING_CLASS))
+
+
+async def read_machines(client: ApiClient, pods: Iterable[Json]) -> tuple[Json, ...]:
+    """The nodes of these pods; empty ones of the same pools may be anybody's."""
+    named = {pod["spec"].get("nodeName") for pod in pods}
+    nodes = (await client.list(NODE)).items
+    return tuple(_slim(node) for node in nodes if node["metadata"]["name"] in named)
 
 
 async def list_served(client: ApiClient, kind: Kind, namespace: str = "", selector: str = "") -> Sequence[Json]:

@@ -9,6 +9,8 @@ from typing import Any, Final
 import click
 import yaml
 
+from mistral_operator.planning.nodes import NodeGroup, merge_groups, read_group, read_taints
+from mistral_operator.planning.provisioner import GKE
 from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 DEFAULT: Final = ClusterProfile(
@@ -91,17 +93,18 @@ def read_profile(file: Path) -> ClusterProfile:
 
 def profile_from_dict(content: Mapping[str, Any]) -> ClusterProfile:
     """Raises ValueError that says what to write."""
-    unknown = sorted(set(content) - set(_FIELDS))
+    unknown = sorted(set(content) - {*_FIELDS, "nodes"})
     if unknown:
-        raise ValueError(f"unknown field {', '.join(unknown)}; known are {', '.join(_FIELDS)}")
-    zones = content.get("zones")
-    if not isinstance(content.get("location"), str) or not isinstance(zones, list) or not zones:
+        raise ValueError(f"unknown field {', '.join(unknown)}; known are {', '.join((*_FIELDS, 'nodes'))}")
+    zones, elsewhere = content.get("zones", []), content.get("provider", GKE) != GKE
+    if not elsewhere and not (isinstance(content.get("location"), str) and isinstance(zones, list) and zones):
         raise ValueError("write location: us-central1 and zones: [us-central1-a, …]")
-    given = {_FIELDS[key]: value for key, value in content.items()} | {
+    given = {_FIELDS[key]: value for key, value in content.items() if key in _FIELDS} | {
         "zones": tuple(str(zone) for zone in zones),
         "provisioners": _read_provisioners(content.get("provisioners", list(Provisioner))),
+        "nodes": None if content.get("nodes") is None else merge_groups(map(_read_nodes, content["nodes"])),
     }
-    return ClusterProfile(**({"provider": "GKE", "project": "", "cluster": ""} | given))
+    return ClusterProfile(**({"provider": GKE, "project": "", "location": "", "cluster": ""} | given))
 
 
 def _read_provisioners(names: Any) -> tuple[Provisioner, ...]:
@@ -111,7 +114,30 @@ def _read_provisioners(names: Any) -> tuple[Provisioner, ...]:
         raise ValueError(f"write provisioners as a list of some of {', '.join(Provisioner)}") from None
 
 
+def _read_nodes(node: Any) -> NodeGroup:
+    """One kind of node, in the words of a Node object."""
+    try:
+        labels = {str(key): str(value) for key, value in node["labels"].items()}
+        return read_group(labels, node["allocatable"], read_taints(node))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "write nodes as a list of {labels: {…}, allocatable: {cpu: 11, memory: 40Gi, nvidia.com/gpu: 1}, taints:"
+            f" [{{key: …, effect: NoSchedule}}]}} ({error!r})"
+        ) from None
+
+
+def _write_nodes(group: NodeGroup) -> dict[str, Any]:
+    taints = [{"key": item.key, "value": item.value, "effect": item.effect} for item in group.taints]
+    return {
+        "labels": dict(group.labels),
+        "allocatable": {"cpu": str(group.cpu), "memory": f"{group.memory_gib}Gi"}
+        | {resource: str(count) for resource, count in group.devices},
+        **({"taints": taints} if taints else {}),
+    }
+
+
 def profile_to_dict(profile: ClusterProfile) -> dict[str, Any]:
     """The profile as `read_profile` reads it."""
     lists = {"zones": list(profile.zones), "provisioners": [item.value for item in profile.provisioners]}
-    return {key: lists.get(key, getattr(profile, attribute)) for key, attribute in _FIELDS.items()}
+    nodes = {} if profile.nodes is None else {"nodes": list(map(_write_nodes, profile.nodes))}
+    return {key: lists.get(key, getattr(profile, attribute)) for key, attribute in _FIELDS.items()} | nodes

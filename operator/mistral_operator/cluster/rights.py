@@ -33,6 +33,9 @@ _CHILDREN: Final = (
     "What a model owns. They are read one by one only where an object may be somebody else's, which is then left alone."
 )
 _REPLICAS: Final = "How replicas fare, on which nodes; only those with the operator's labels are asked for."
+_MARKS: Final = (
+    "The deletion cost of a replica whose node is going to end, so that this one goes when its successor answers."
+)
 _CLUSTER_UID: Final = "Its uid tells this cluster from all others, in the labels of the node pools."
 _EVENTS: Final = "What the cluster autoscaler says of pods, and what the operator says of models."
 _LEASE: Final = "Who leads, only with `--leader-elect`, and only in the Lease's namespace."
@@ -69,6 +72,7 @@ CLUSTER_GRANTS: Final = (
     Grant(PDB, _OWN, _CHILDREN),
     Grant(HPA, _OWN, _CHILDREN),
     Grant(POD, ("list", "watch"), _REPLICAS),
+    Grant(POD, ("patch",), _MARKS),
     Grant(NODE, ("list", "watch"), _REPLICAS),
     Grant(NAMESPACE, ("get",), _CLUSTER_UID, names=("kube-system",)),
     Grant(EVENT, ("list", "watch", "create"), _EVENTS),

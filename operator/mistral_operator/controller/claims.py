@@ -29,6 +29,7 @@ from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
 from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView
 from mistral_operator.cluster.client import ListResult
@@ -78,6 +79,7 @@ class ClaimReconciler:
         settings: ClaimSettings,
         facts: Callable[[NodePoolClaim], NodeFacts],
         wake: Callable[[str], None],
+        existing: Callable[[], tuple[ExistingNode, ...]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client = client
@@ -87,6 +89,7 @@ class ClaimReconciler:
         self._settings = settings
         self._facts = facts
         self._wake = wake
+        self._existing = existing
         self._now = now
         self._users = ClaimUsers(store)
         self._orphans = OrphanedPools(client, clouds, settings, now)
@@ -98,6 +101,8 @@ class ClaimReconciler:
             return await self._orphans.release(name)
         self._orphans.forget(name)
         provisioner = provisioner_of(NodePoolClaim.model_validate(body))
+        if provisioner is Provisioner.EXISTING and self._existing is not None:
+            return await self._look_at_nodes(body, self._existing())
         cloud = self._clouds.get(provisioner)
         if cloud is None:
             return await self._tell_off(body, provisioner)
@@ -114,6 +119,21 @@ class ClaimReconciler:
             cloud.settle(pool_name(name))
         await self._write_status(body, outcome)
         return outcome.requeue_after_s if outcome.action is None else self._settings.fastest_poll_s
+
+    async def _look_at_nodes(self, body: Json, nodes: tuple[ExistingNode, ...]) -> float | None:
+        """Of nodes that are there nothing is made, so no cloud is asked."""
+        claim, metadata = NodePoolClaim.model_validate(body), body["metadata"]
+        users, held_by = await self._find_users(claim)
+        seen = Seen(users=users, held_by=held_by)
+        outcome = sync_existing(claim, nodes, seen, self._settings, self._now())
+        if isinstance(outcome.action, DeleteClaim):
+            await self._client.delete(CLAIM, metadata["name"], uid=metadata["uid"])
+            return None
+        if isinstance(outcome.action, RemoveFinalizer):
+            await self._patch_finalizers(body, _without_ours(metadata))
+            return None
+        await self._write_status(body, outcome)
+        return outcome.requeue_after_s
 
     async def _tell_off(self, body: Json, provisioner: Provisioner) -> float:
         """Nothing can be asked, so nothing is done: what runs goes on, and the finalizer stays."""
@@ -185,9 +205,8 @@ class ClaimReconciler:
         return bool((await self._client.list(NODE, label_selector=selector)).items)
 
     async def _let_go(self, body: Json, cloud: CloudPools) -> None:
-        rest = [name for name in body["metadata"].get("finalizers", ()) if name != CLAIM_FINALIZER]
         try:
-            await self._patch_finalizers(body, rest)
+            await self._patch_finalizers(body, _without_ours(body["metadata"]))
         except NotFound:
             log.info("NodePoolClaim %s has gone already", body["metadata"]["name"])
         cloud.forget(pool_name(body["metadata"]["name"]))
@@ -218,6 +237,11 @@ class ClaimReconciler:
             return
         if written:
             self._store[CLAIM].put(written, own=True)
+
+
+def _without_ours(metadata: Mapping[str, Any]) -> list[str]:
+    """The finalizers of others."""
+    return [name for name in metadata.get("finalizers", ()) if name != CLAIM_FINALIZER]
 
 
 def _recorded_operation(claim: NodePoolClaim) -> RunningOperation | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -25,6 +25,8 @@ class Health:
     def __init__(self, metrics: Metrics) -> None:
         self.alive: dict[str, Check] = {"event loop": self._check_loop}
         self.ready: dict[str, Check] = {}
+        self.notes: list[str] = []
+        """What whoever asks for readiness should know although nothing is wrong."""
         self._metrics = metrics
         self._lag_s = 0.0
         self._measured_at = time.monotonic()
@@ -55,7 +57,7 @@ class Health:
         return _answer(self.alive)
 
     async def _serve_ready(self, _request: web.Request) -> web.Response:
-        return _answer(self.ready)
+        return _answer(self.ready, self.notes)
 
     async def _serve_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(
@@ -75,9 +77,9 @@ class Health:
         return f"the event loop is {late_s:.1f} s late" if late_s > _LAG_LIMIT_S else ""
 
 
-def _answer(checks: Mapping[str, Check]) -> web.Response:
+def _answer(checks: Mapping[str, Check], notes: Iterable[str] = ()) -> web.Response:
     wrong = {name: finding for name, check in checks.items() if (finding := check())}
     if not wrong:
-        return web.Response(text="ok\n")
+        return web.Response(text="".join(f"{line}\n" for line in ("ok", *notes)))
     text = "".join(f"{name}: {finding}\n" for name, finding in wrong.items())
     return web.Response(status=503, text=text)

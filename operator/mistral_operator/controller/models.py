@@ -17,8 +17,16 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import GROUP
 from mistral_operator.cluster.apply import Applier, NameTaken
 from mistral_operator.cluster.client import ApiClient
-from mistral_operator.cluster.errors import UPGRADE, ApiError, Forbidden, NamespaceTerminating, NotFound, Undeclared
-from mistral_operator.cluster.kinds import MODEL, REVISION, SERVICE, WORKLOADS, find_kind, kind_of
+from mistral_operator.cluster.errors import (
+    UPGRADE,
+    ApiError,
+    Conflict,
+    Forbidden,
+    NamespaceTerminating,
+    NotFound,
+    Undeclared,
+)
+from mistral_operator.cluster.kinds import MODEL, POD, REVISION, SERVICE, WORKLOADS, find_kind, kind_of
 from mistral_operator.cluster.status import StatusWriter
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
@@ -27,9 +35,10 @@ from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.observation import observe
 from mistral_operator.core.failure import add_failure
 from mistral_operator.core.sync import sync
-from mistral_operator.core.types import Manifest, ObjectRef, Outcome
+from mistral_operator.core.types import Manifest, ObjectRef, Outcome, PodMark
 from mistral_operator.planning.remember import PlanMemory
 from mistral_operator.planning.types import ClusterProfile
+from mistral_operator.status.pods import DELETION_COST
 
 Json = dict[str, Any]
 
@@ -121,6 +130,7 @@ class ModelReconciler:
             self._on_ghost()
             return None
         try:
+            await self._mark(key.namespace, outcome.marks)
             changed = await self._apply(outcome)
             await self._prune(key.namespace, outcome.prune)
         except NamespaceTerminating:
@@ -197,6 +207,16 @@ class ModelReconciler:
             # The watch tells of the deletion later; until then it must not be asked for again.
             self._store[kind].remove(key, meta.version)
             log.info("Removed %s %s, which is no longer wanted", ref.kind, ref.name)
+
+    async def _mark(self, namespace: str, marks: Iterable[PodMark]) -> None:
+        """A pod that has gone, or is another one by now, needs no mark."""
+        for mark in marks:
+            metadata = {"uid": mark.uid, "annotations": {DELETION_COST: mark.deletion_cost}}
+            try:
+                marked = await self._client.merge_patch(POD, mark.name, namespace, {"metadata": metadata})
+            except (NotFound, Conflict):
+                continue
+            self._store[POD].put(marked, own=True)
 
     async def _write_status(self, body: Json, status: Manifest) -> None:
         try:

@@ -47,6 +47,8 @@ CLAIM_NAME: Final = "claim"
 """Index of ControllerRevisions: the claims that their pods need. Of Nodes: the claim whose pool they are in."""
 UID: Final = "uid"
 """Index of Pods: namespace and their own uid, `namespace/uid`."""
+NODE_NAME: Final = "node"
+"""Index of Pods: the node that they are on."""
 NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
 NEED: Final = "need"
@@ -89,6 +91,7 @@ def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> 
         pod_events=tuple(_events_on(store, pods)),
         claims=tuple(_claims_of(store, uid)),
         nodes=dict(_nodes_of(store, pods)),
+        machines=tuple(_machines_of(store, pods, uid)),
         serving_classes=tuple(_read_classes(store)),
     )
 
@@ -112,6 +115,15 @@ def _nodes_of(store: Store, pods: Iterable[Mapping[str, Any]]) -> Iterable[tuple
         meta = store[NODE].meta(Key("", node))
         if meta is not None:
             yield node, meta.first(CLAIM_NAME)
+
+
+def _machines_of(store: Store, pods: Iterable[Mapping[str, Any]], model_uid: str) -> Iterable[Json]:
+    """The nodes of these pods, and those of the model's pools on which no pod that the operator knows is."""
+    shelf, claims = store[NODE], claims_needed_by(store, model_uid)
+    named = {str((pod.get("spec") or {}).get("nodeName", "")) for pod in pods}
+    pools = (meta.key.name for claim in claims for meta in shelf.find_metas(CLAIM_NAME, claim))
+    empty = {name for name in pools if not store[POD].find_metas(NODE_NAME, name)}
+    return (body for name in sorted(named | empty) if (body := shelf.get(Key("", name))))
 
 
 def _claims_of(store: Store, model_uid: str) -> Iterable[Json]:
@@ -185,6 +197,11 @@ def _default_index(serving_class: Json) -> list[str]:
 
 def _uid_key(pod: Mapping[str, Any]) -> str:
     return f"{pod['metadata']['namespace']}/{pod['metadata']['uid']}"
+
+
+def _node_index(pod: Json) -> list[str]:
+    name = (pod.get("spec") or {}).get("nodeName")
+    return [str(name)] if name else []
 
 
 def _involved_index(event: Json) -> list[str]:
@@ -271,7 +288,7 @@ RULES: Final[Mapping[Kind, Rules]] = {
     HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ScalingActive="False")),
     REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: claims_of_revision}, digest=_digest_of_revision),
     POD: Rules(
-        indexes={MODEL_NAME: _model_of_pod_index, UID: lambda body: [_uid_key(body)]},
+        indexes={MODEL_NAME: _model_of_pod_index, UID: lambda body: [_uid_key(body)], NODE_NAME: _node_index},
         slim=_slim_pod,
         digest=_digest_of_object,
     ),

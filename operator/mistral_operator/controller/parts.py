@@ -1,7 +1,8 @@
 """The operator's parts and how they are put together. Nothing runs yet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
@@ -18,6 +19,7 @@ from mistral_operator.controller.claims import ClaimReconciler
 from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
+from mistral_operator.controller.existing_nodes import ExistingNodes
 from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.metrics import Metrics
@@ -30,7 +32,7 @@ from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.controller.watch import OwnKindsWatch
 from mistral_operator.controller.workers import Workers
-from mistral_operator.planning.types import Provisioner
+from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 _CLAIM_WORKERS: Final = 4
 _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
@@ -40,7 +42,9 @@ _REFLECTED: Final[tuple[tuple[Kind, str, str], ...]] = (
     (SERVING_CLASS, "", ""),
     (EVENT, "", AUTOSCALER_EVENTS),
 )
-"""Kind, label selector and field selector of what is reflected: never the whole cluster's pods or nodes."""
+"""Kind, label selector and field selector of what is reflected: never the whole cluster's pods or nodes. Where nodes
+may be used that are there already, those with accelerators are reflected too: `existing_nodes`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Parts:
     knowledge: Knowledge
     router: Router
     profile: LiveProfile
+    existing: ExistingNodes | None
+    """None where nothing may run on nodes that the operator didn't make."""
     recorder: Recorder
     reflectors: tuple[Reflector, ...]
     comparison: Comparison
@@ -77,17 +83,9 @@ def assemble(
     watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
     resync, kinds = _resync(router, watch), (MODEL, CLAIM)
     comparison = Comparison(client, store, kinds, interval_s=options.resync_s, metrics=metrics, on_resync=resync)
-    models = ModelReconciler(
-        client,
-        store,
-        recorder,
-        ledger=ledger,
-        knowledge=knowledge,
-        cluster=lambda: profile.current,
-        failures=model_queue.failures,
-        others_wait=lambda: len(model_queue) > 0,
-        on_ghost=comparison.request,
-    )
+    existing = _watch_existing(client, profile, comparison.request, metrics)
+    cluster = partial(_profile, profile, existing)
+    models = _model_reconciler(client, store, recorder, ledger, knowledge, cluster, model_queue, comparison.request)
     clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
     claims = ClaimReconciler(
         client=client,
@@ -96,6 +94,7 @@ def assemble(
         settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
         wake=claim_queue.add,
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
+        existing=(lambda: existing.nodes) if existing else None,
     )
     return Parts(
         store=store,
@@ -103,12 +102,36 @@ def assemble(
         router=router,
         profile=profile,
         recorder=recorder,
-        reflectors=_reflectors(client, store, comparison.request, metrics),
+        reflectors=_reflectors(client, store, existing, comparison.request, metrics),
+        existing=existing,
         comparison=comparison,
         watch=watch,
         orphans=OrphanWatch(store, clouds, found=claim_queue.add, count=metrics.orphaned_pools.set),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
+    )
+
+
+def _model_reconciler(
+    client: ApiClient,
+    store: Store,
+    recorder: Recorder,
+    ledger: Ledger,
+    knowledge: Knowledge,
+    cluster: Callable[[], ClusterProfile],
+    queue: KeyedQueue[Key],
+    on_ghost: Callable[[], None],
+) -> ModelReconciler:
+    return ModelReconciler(
+        client,
+        store,
+        recorder,
+        ledger=ledger,
+        knowledge=knowledge,
+        cluster=cluster,
+        failures=queue.failures,
+        others_wait=lambda: len(queue) > 0,
+        on_ghost=on_ghost,
     )
 
 
@@ -118,11 +141,28 @@ def _share_cloud(client: ApiClient, pools: NodePools, options: RunOptions) -> Cl
     return CloudPools(pools, pace=pace, guard=lambda: client.before_write())
 
 
+def _watch_existing(
+    client: ApiClient, profile: LiveProfile, on_reconnect: Callable[[], None], metrics: Metrics
+) -> ExistingNodes | None:
+    if Provisioner.EXISTING not in profile.current.provisioners:
+        return None
+    return ExistingNodes(client, on_reconnect=on_reconnect, on_restart=metrics.count_restart)
+
+
+def _profile(profile: LiveProfile, existing: ExistingNodes | None) -> ClusterProfile:
+    """The cluster as it is now, with the nodes that are there if anything may run on them."""
+    return replace(profile.current, nodes=existing.groups) if existing else profile.current
+
+
 def _reflectors(
-    client: ApiClient, store: Store, on_reconnect: Callable[[], None], metrics: Metrics
+    client: ApiClient,
+    store: Store,
+    existing: ExistingNodes | None,
+    on_reconnect: Callable[[], None],
+    metrics: Metrics,
 ) -> tuple[Reflector, ...]:
     EventBound(store)  # Lives as long as the store, whose listener it is.
-    return tuple(
+    own = (
         Reflector(
             client,
             store[kind],
@@ -134,6 +174,7 @@ def _reflectors(
         )
         for kind, labels, fields in _REFLECTED
     )
+    return (*own, *(existing.reflectors if existing else ()))
 
 
 def _resync(router: Router, watch: OwnKindsWatch) -> Callable[[int], None]:

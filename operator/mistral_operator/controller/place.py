@@ -22,6 +22,7 @@ _PATHS: Final = {
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _SYSTEM: Final = "kube-system"
 _RETRY_S: Final = 5.0
+_GKE_VERSION: Final = "-gke."
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,38 @@ async def find_place(options: RunOptions, metadata_server: str = METADATA_SERVER
                 f"outside of GKE the cluster must be named; give {missing} ({error or 'no answer'})"
             ) from error
     return ClusterPlace(**found)
+
+
+async def find_gke_cluster(
+    options: RunOptions, client: ApiClient, metadata_server: str = METADATA_SERVER
+) -> ClusterPlace | None:
+    """The same, or None where the cluster isn't one of GKE.
+
+    A metadata server that is silent proves nothing, but every API server of GKE names itself so in its version. Raises
+    UnknownPlaceError where it is one of GKE, or options say so, and it can't be found out which.
+    """
+    try:
+        return await find_place(options, metadata_server)
+    except UnknownPlaceError:
+        if any(getattr(options, name) for name in _PATHS) or await _names_itself_gke(client):
+            raise
+    log.warning(
+        "This is no cluster of GKE, and no other was named: no node pools are made, and models run only on nodes that"
+        " are there (provisioner Existing). Elsewhere give --project, --location and --cluster"
+    )
+    return None
+
+
+async def _names_itself_gke(client: ApiClient) -> bool:
+    """Asks until the API server answers."""
+    while True:
+        try:
+            version = await client.read("/version")
+        except ApiError as error:
+            log.warning("The API server's version can't be read, trying again in %.0f s: %s", _RETRY_S, error)
+            await asyncio.sleep(_RETRY_S)
+            continue
+        return _GKE_VERSION in str(version.get("gitVersion", ""))
 
 
 async def find_cluster_uid(client: ApiClient) -> str:

@@ -40,6 +40,13 @@ class LiveProfile:
         return self.current != before
 
 
+def describe_other_cluster() -> ClusterProfile:
+    """One that isn't of GKE: no node pools are made there, so the nodes that are there are all there is."""
+    return ClusterProfile(
+        provider="None", project="", location="", cluster="", zones=(), provisioners=(Provisioner.EXISTING,)
+    )
+
+
 async def describe_cluster(
     pools: NodePools, zones: tuple[str, ...], provisioners: tuple[Provisioner, ...]
 ) -> ClusterProfile:

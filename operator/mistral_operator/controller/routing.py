@@ -12,12 +12,14 @@ from mistral_operator.controller.observation import (
     INVOLVED,
     IS_DEFAULT,
     MODEL_NAME,
+    NODE_NAME,
     OWNER,
     UID,
     changed,
     claims_needed_by,
 )
 from mistral_operator.controller.queue import KeyedQueue
+from mistral_operator.planning.types import Provisioner
 
 _COALESCE_S: Final = 0.1
 """Workloads change in bursts: one look after a tenth of a second sees them all."""
@@ -44,12 +46,20 @@ class Router:
         store[JOB].listen(self._on_job)
         store[REVISION].listen(self._add_claim_of)
         store[NODE].listen(self._add_claim_of)
+        store[NODE].listen(self._on_node)
 
     def look_at_everything(self) -> None:
         """Has each model and claim looked at once more, spread over time."""
         self._spread(self._store[MODEL].keys())
         for _, name in self._store[CLAIM].keys():  # noqa: SIM118 - not a dict
             self._claims.add(name)
+
+    def look_at_claims_on_nodes(self) -> None:
+        """Has each claim on nodes that were there before looked at once more."""
+        for _, name in self._store[CLAIM].keys():  # noqa: SIM118 - not a dict
+            body = self._store[CLAIM].get(Key("", name))
+            if body and body["spec"].get("provisioner") == Provisioner.EXISTING:
+                self._claims.add(name)
 
     def _on_model(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old
@@ -79,6 +89,13 @@ class Router:
         if changed(old, new):
             for name in {name for meta in (old, new) if meta is not None for name in meta.indexed.get(CLAIM_NAME, ())}:
                 self._claims.add_after(name, _CLAIM_COALESCE_S)
+
+    def _on_node(self, old: Meta | None, new: Meta | None) -> None:
+        """A label or a taint may tell its replicas that it is going to end."""
+        meta = new or old
+        if meta is not None and changed(old, new):
+            for pod in self._store[POD].find_metas(NODE_NAME, meta.key.name):
+                self._add_model_of(pod)
 
     def _on_claim(self, old: Meta | None, new: Meta | None) -> None:
         meta = new or old

@@ -10,12 +10,14 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.container_api import ContainerApi
+from mistral_operator.capacity.port import NodePools
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import MODEL
 from mistral_operator.cluster.lease import Lease, NotLeading
@@ -25,10 +27,11 @@ from mistral_operator.controller.log import configure_logging
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.parts import Parts, assemble
-from mistral_operator.controller.place import find_cluster_uid, find_place
+from mistral_operator.controller.place import find_cluster_uid, find_gke_cluster
 from mistral_operator.controller.ports import open_ports
-from mistral_operator.controller.profile import LiveProfile, describe_cluster
+from mistral_operator.controller.profile import LiveProfile, describe_cluster, describe_other_cluster
 from mistral_operator.controller.workers import Workers
+from mistral_operator.planning.types import Provisioner
 
 _SILENT_S: Final = 600.0
 """A watch is opened anew every few minutes: one that has not even tried for so long is stuck."""
@@ -37,6 +40,7 @@ _STUCK_S: Final = 900.0
 _KOPF_STOP_S: Final = 3.0
 _CATALOGUE_S: Final = 5.0
 """How often the directory of the catalogue's extension is looked at."""
+_NO_PLACE: Final = ClusterPlace("", "", "")
 _EVENTS_S: Final = 1.0
 """For the last Events before the Lease is handed over."""
 
@@ -69,15 +73,22 @@ async def _serve(options: RunOptions) -> None:
         stack.push_async_callback(client.close)
         client.after_request = metrics.requested
         client.before_write = _not_yet
-        place = replace(await find_place(options), uid=await find_cluster_uid(client))
-        pools = ContainerApi(
-            project=place.project, location=place.location, cluster=place.cluster, endpoint=options.container_api
-        )
-        stack.push_async_callback(pools.close)
-        starting[0] = "asking GKE about the cluster"
-        profile = LiveProfile(await describe_cluster(pools, options.zones, options.provisioners), client)
+        found = await find_gke_cluster(options, client)
+        place = replace(found or _NO_PLACE, uid=await find_cluster_uid(client))
+        ports: Mapping[Provisioner, NodePools] = {}
+        described = describe_other_cluster()
+        if found is None:
+            health.notes.append("not on GKE: models run only on nodes that are there")
+        else:
+            pools = ContainerApi(
+                project=place.project, location=place.location, cluster=place.cluster, endpoint=options.container_api
+            )
+            stack.push_async_callback(pools.close)
+            starting[0] = "asking GKE about the cluster"
+            described = await describe_cluster(pools, options.zones, options.provisioners)
+            ports = open_ports(options.provisioners, pools)
+        profile = LiveProfile(described, client)
         await profile.refresh()
-        ports = open_ports(options.provisioners, pools)
         parts = assemble(client, ports, place, profile, options, metrics)
         _add_checks(health, parts)
         starting[0] = ""
@@ -152,12 +163,14 @@ async def _leadership(client: ApiClient, options: RunOptions, background: asynci
 
 
 def _readers(parts: Parts, options: RunOptions) -> list[Coroutine[Any, Any, None]]:
+    router = parts.router
     return [
         *(reflector.run() for reflector in parts.reflectors),
         parts.comparison.run(),
         parts.recorder.run(),
         _follow_capabilities(parts, options.resync_s),
         _follow_catalogue(parts),
+        *([parts.existing.follow(router.look_at_claims_on_nodes, router.look_at_everything)] if parts.existing else []),
     ]
 
 

@@ -13,7 +13,7 @@ from mistral_operator.core.serving_class import Ruling
 from mistral_operator.core.support import find_unsupported
 from mistral_operator.manifests.inputs import hash_inputs, hash_rung
 from mistral_operator.manifests.revision import Revision, Unreadable
-from mistral_operator.planning.types import Plan, PlanRefused
+from mistral_operator.planning.types import Plan, PlannedOption, PlanRefused, Provisioner
 from mistral_operator.status.findings import Finding, met, unmet
 
 
@@ -156,4 +156,11 @@ def _accept(plan: Plan) -> Finding:
     option = plan.chosen
     hardware = f"{option.devices} × {option.accelerator} ({option.machine_type})"
     engine = f"{option.engine} {option.engine_version} with a context of {option.context_length} tokens"
-    return met("Planned", f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}.")
+    told = f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}."
+    return met("Planned", told + _tell_nodes(option))
+
+
+def _tell_nodes(option: PlannedOption) -> str:
+    """What the operator makes is told by claims; that it makes nothing is told here."""
+    existing = option.provisioner is Provisioner.EXISTING
+    return " It runs on nodes that are there (provisioner Existing): none are made for it." if existing else ""

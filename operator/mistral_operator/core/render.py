@@ -49,7 +49,8 @@ def _render_workload(
 ) -> Manifest:
     """What runs the replicas: none before there is something to load."""
     too_early = situation.nothing_to_load and revision.hash == situation.revision
-    option, replicas = revision.plan.chosen, 0 if too_early else situation.wanted_replicas
+    wanted = situation.wanted_replicas + situation.succession.extra_replicas
+    option, replicas = revision.plan.chosen, 0 if too_early else wanted
     worker = revision.worker_template
     if worker is not None:
         return build_leader_worker_set(model, option, revision.pod_template, worker, replicas=replicas)

@@ -25,7 +25,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "engine.speculative": "Leave it out.",
     "capacity.provisioner=ComputeClass": "Use ContainerAPI.",
     "capacity.provisioner=ConfigConnector": "Use ContainerAPI.",
-    "capacity.provisioner=Existing": "Use ContainerAPI.",
     "scaling.autoscaler=KEDA": "Use HPA or None.",
     "scaling.scaleToZero": "Leave it out; `kubectl scale --replicas=0` works by hand.",
     "scaling.schedules": "Leave it out.",

@@ -17,6 +17,7 @@ from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.budget import Allotment, Outlay, allot, find_payer, read_template_revision, weigh_outlay
 from mistral_operator.core.choice import Choice, Grounds, choose_revision
+from mistral_operator.core.ends import anticipate
 from mistral_operator.core.events import note_changes
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
@@ -77,7 +78,7 @@ def sync(
     choice = choose_revision(Grounds(model, ruling, payer, history, before, at, settings.operator_version, plan))
     revision = choice.revision
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
-    accepted = annotate(ruling, _review(model, choice, catalogue, missing))
+    accepted = annotate(ruling, _accept(model, choice, catalogue, missing))
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
@@ -91,6 +92,8 @@ def sync(
     ladder = _judge(situation, payer, revision, history, choice, at)
     situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving, returns=ladder.returns)
     situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
+    ending = anticipate(allotment.model, situation, observed.machines, at)
+    situation = replace(situation, succession=ending.succession)
     status = build_status(situation, before, now)
     manifests = render(allotment.model, revision, former, situation) if revision else ()
     return Outcome(
@@ -100,8 +103,8 @@ def sync(
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
         account=allotment.account,
-        # When the Service has been made again, nothing else will tell of that.
-        requeue_after_s=0.0 if situation.cut_off and manifests else ladder.next_look_s,
+        requeue_after_s=_find_soonest(_look_at_service_s(situation), ladder.next_look_s, ending.next_look_s),
+        marks=ending.marks,
     )
 
 
@@ -111,12 +114,21 @@ def _belongs_to(child: _Object, model: MistralModel) -> bool:
     return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
 
 
-def _review(model: MistralModel, choice: Choice, catalogue: Catalogue, missing: Finding | None) -> Finding:
-    """Whether a spec that was accepted still is: its license may have changed, or a controller may be missing."""
+def _accept(model: MistralModel, choice: Choice, catalogue: Catalogue, missing: Finding | None) -> Finding:
+    """The verdict on the spec, and on the license and the controller that what is served needs."""
     if choice.revision is None or not choice.accepted.holds:
         return choice.accepted
     refused = check_pinned_license(model.spec, choice.revision.plan, catalogue)
     return unmet(refused.reason, refused.message) if refused else missing or choice.accepted
+
+
+def _look_at_service_s(situation: Situation) -> float | None:
+    """When the Service has been made again, nothing else will tell of that."""
+    return 0.0 if situation.cut_off and situation.plan is not None else None
+
+
+def _find_soonest(*moments_s: float | None) -> float | None:
+    return min((each for each in moments_s if each is not None), default=None)
 
 
 def _bound(

@@ -8,7 +8,7 @@ from mistral_operator.capacity.arbitration import Account, Budget
 from mistral_operator.manifests.identity import Manifest
 from mistral_operator.planning.types import ClusterProfile
 
-__all__ = ["EventNote", "Manifest", "ObjectRef", "Observed", "Outcome"]
+__all__ = ["EventNote", "Manifest", "ObjectRef", "Observed", "Outcome", "PodMark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Observed:
     """NodePoolClaims named by the model's revisions."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node of a pod → the NodePoolClaim whose pool it is in."""
+    machines: tuple[Mapping[str, Any], ...] = ()
+    """The Nodes on which the model's pods are, and those of its claims' pools on which no replica of any model is."""
     serving_classes: tuple[Mapping[str, Any], ...] = ()
     """Every MistralServingClass of the cluster."""
     budget: Budget | None = None
@@ -51,6 +53,16 @@ class EventNote:
     """`Normal` or `Warning`."""
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodMark:
+    """A pod and its deletion cost, by which a smaller ReplicaSet chooses whom to remove."""
+
+    name: str
+    uid: str
+    deletion_cost: str | None
+    """None: the mark is to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +81,5 @@ class Outcome:
     account: Account
     """What it has of its class's budget with this."""
     requeue_after_s: float | None
+    marks: tuple[PodMark, ...] = ()
+    """Written before the manifests are applied, one of which may make a workload smaller."""

@@ -32,7 +32,7 @@ def build_engine_container(
         "args": list(container.args),
         "env": [*build_environment(spec, container), *_users_environment(spec)],
         **_ports(container),
-        "resources": _resources(pod, option),
+        "resources": request_resources(pod, option),
         **_probes(container, startup_s=launch.startup_budget_s),
         "lifecycle": {"preStop": {"sleep": {"seconds": launch.engine_hold_s}}},
         "securityContext": container_security(),
@@ -78,7 +78,8 @@ def _ports(container: ContainerLaunch) -> Manifest:
     return {"ports": ports} if ports else {}
 
 
-def _resources(pod: Pod, option: PlannedOption) -> Manifest:
+def request_resources(pod: Pod, option: PlannedOption) -> Manifest:
+    """What the engine asks of its node: the plan's, or the user's instead, and the devices."""
     users = pod.resources or PodResources()
     requests = {"cpu": option.host_cpu, "memory": option.host_memory, **users.requests}
     limits = {"memory": option.host_memory, **users.limits}

@@ -16,7 +16,8 @@ from mistral_operator.engines.protocol import EngineLaunch
 from mistral_operator.manifests.containers import build_engine_container, build_gateway_container
 from mistral_operator.manifests.identity import Manifest, object_labels
 from mistral_operator.manifests.security import pod_security
-from mistral_operator.planning.types import Consumption, PlannedOption
+from mistral_operator.planning.nodes import SPOT_LABEL, ZONE_LABEL
+from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner
 
 
 def build_pod_template(
@@ -61,6 +62,7 @@ def _template(
             **({"priorityClassName": pod.priority_class_name} if pod.priority_class_name else {}),
             "securityContext": pod_security(launch.run_as_user, launch.run_as_group),
             "nodeSelector": select_nodes(pod, option, claim),
+            **avoid_nodes(option),
             "tolerations": tolerate_devices(pod, option),
             **spread,
             "terminationGracePeriodSeconds": launch.termination_grace_s,
@@ -79,7 +81,9 @@ def select_nodes(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
 
     A TPU's label and topology don't tell its machine: 2x4 is one machine of 8 chips or a slice of two with 4.
     """
-    spot = {"cloud.google.com/gke-spot": "true"} if option.consumption is Consumption.SPOT else {}
+    spot = {SPOT_LABEL: "true"} if option.consumption is Consumption.SPOT else {}
+    if option.provisioner is Provisioner.EXISTING:
+        return {**pod.node_selector, **option.node_labels, **spot}
     if option.topology:
         devices = {
             "cloud.google.com/gke-tpu-accelerator": option.accelerator_label,
@@ -89,6 +93,20 @@ def select_nodes(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
     else:
         devices = {"cloud.google.com/gke-accelerator": option.accelerator_label}
     return {**pod.node_selector, **devices, SHAPE_LABEL: claim, **spot}
+
+
+def avoid_nodes(option: PlannedOption) -> Manifest:
+    """Among nodes that were there before: none of a pool that the operator made for a claim, which isn't shared with
+    whoever comes by; none that Google may take back unless that was asked for; and none of other zones than asked for.
+    """
+    if option.provisioner is not Provisioner.EXISTING:
+        return {}
+    absent = [SHAPE_LABEL, *([] if option.consumption is Consumption.SPOT else [SPOT_LABEL])]
+    terms: list[Manifest] = [{"key": key, "operator": "DoesNotExist"} for key in absent]
+    if option.zones:
+        terms.append({"key": ZONE_LABEL, "operator": "In", "values": sorted(option.zones)})
+    required = {"nodeSelectorTerms": [{"matchExpressions": terms}]}
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}}
 
 
 def tolerate_devices(pod: Pod, option: PlannedOption) -> list[Manifest]:

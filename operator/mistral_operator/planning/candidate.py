@@ -1,17 +1,19 @@
 """What is weighed: one machine or slice, bought in one way, with the engine and checkpoint that would run there."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 
 from mistral_operator.api.model import OptimizeFor
-from mistral_operator.api.pod import PodResources
+from mistral_operator.api.pod import PodResources, Toleration
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.model import Model
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
+from mistral_operator.planning.nodes import ZONE_LABEL, NodeGroup
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
@@ -38,6 +40,12 @@ class Task:
     terms: Terms = NO_TERMS
     """Of the model's serving class."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
+    nodes: tuple[NodeGroup, ...] | None = None
+    """Nodes that are there and that the model selects; None where nothing is known of them."""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """By which labels the user selects them, beside those of the pods."""
+    tolerations: tuple[Toleration, ...] = ()
+    """Of the model's pods, beside the one for their devices."""
 
     @property
     def region(self) -> str:
@@ -54,10 +62,16 @@ class Candidate:
     """As the machine has it: a part of one where machines share it."""
     shape: MachineShape
     runtime: Runtime
+    group: NodeGroup | None = None
+    """Nodes that are there and have this; None for machines that are made."""
+    part: Fraction = Fraction(1)
+    """Of a node that is there."""
 
     @property
     def name(self) -> str:
         """Stable and readable."""
+        if self.group is not None:
+            return f"{self.shape.machine_type}-x{self.shape.devices}-existing".lower()
         topology = f"-{self.shape.topology}" if self.shape.hosts > 1 else ""
         return f"{self.shape.machine_type}{topology}-{self.wish.consumption.value.lower()}"
 
@@ -67,6 +81,8 @@ class Candidate:
         machine = (
             self.shape.machine_type if self.shape.hosts == 1 else f"{self.shape.hosts} × {self.shape.machine_type}"
         )
+        if self.group is not None:
+            machine = f"node {self.shape.machine_type}"
         count = self.shape.total_devices if self.shape.share == 1 else self.shape.share
         hardware = f"{count} × {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
         return f"{hardware}, {self.runtime.demand.precision}"
@@ -75,12 +91,12 @@ class Candidate:
 def list_candidates(task: Task, wish: Wish) -> Iterator[Candidate]:
     """Every machine of every accelerator with each engine of its kind."""
     for accelerator in task.catalogue.accelerators.values():
-        for runtime in _runtimes_for(task, accelerator):
+        for runtime in runtimes_for(task, accelerator):
             for shape in accelerator.machines:
                 yield Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
 
 
-def _runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
+def runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
     """For each engine of the accelerator's kind, the first checkpoint whose numbers it can hold, else the first."""
     usable: dict[str, Runtime] = {}
     for runtime in task.runtimes:
@@ -97,7 +113,10 @@ def price_candidate(task: Task, candidate: Candidate) -> tuple[Decimal | None, s
     """What one replica costs an hour, all its machines together, and where the price comes from."""
     shape = candidate.shape
     price, note = price_machine(candidate.accelerator, shape, candidate.wish.consumption, task.region, task.settings)
-    return (None if price is None else price * shape.hosts), note
+    part = candidate.part
+    if part != 1 and price is not None:
+        note = f"{part} of a node; {note}"
+    return (None if price is None else price * shape.hosts * part.numerator / part.denominator), note
 
 
 def zones_of(task: Task, candidate: Candidate) -> tuple[str, ...]:
@@ -107,6 +126,10 @@ def zones_of(task: Task, candidate: Candidate) -> tuple[str, ...]:
 
 def usable_zones(task: Task, candidate: Candidate) -> tuple[str, ...]:
     """Which zones would do: what the user wrote, else the cluster's zones that list the accelerator."""
+    if task.provisioner is Provisioner.EXISTING:
+        zone = candidate.group.label(ZONE_LABEL) if candidate.group else ""
+        # A class that limits zones must be kept; else pods may run wherever such nodes are.
+        return candidate.wish.zones or ((zone,) if zone and task.terms.zones else ())
     listed = candidate.accelerator.zones
     here = tuple(zone for zone in task.cluster.zones if zone in listed) if listed else task.cluster.zones
     return candidate.wish.zones or here

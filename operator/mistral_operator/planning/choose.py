@@ -1,12 +1,14 @@
 """Every engine, machine and way to buy it → an option or a refusal with its reason; the options in the user's order."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import partial
 
 from mistral_operator.catalogue.accelerator import find_price
 from mistral_operator.planning.candidate import Candidate, Task, list_candidates
+from mistral_operator.planning.existing import list_existing
 from mistral_operator.planning.order import UNKNOWN_COST, option_key
-from mistral_operator.planning.types import PlannedOption, Refusal
+from mistral_operator.planning.types import PlannedOption, Provisioner, Refusal
 from mistral_operator.planning.weigh import NOT_ALLOWED, weigh
 from mistral_operator.planning.wishes import Wish
 
@@ -20,7 +22,7 @@ def choose(task: Task, wishes: tuple[Wish, ...]) -> tuple[tuple[PlannedOption, .
     refusals: list[tuple[tuple[bool, int, Decimal, str], Refusal]] = []
     for wish in wishes:
         options: list[PlannedOption] = []
-        for candidate in list_candidates(task, wish):
+        for candidate in candidates_of(task, wish):
             verdict = weigh(task, candidate)
             if isinstance(verdict, PlannedOption):
                 options.append(verdict)
@@ -31,6 +33,11 @@ def choose(task: Task, wishes: tuple[Wish, ...]) -> tuple[tuple[PlannedOption, .
         ]
     refusals.sort(key=lambda item: item[0])
     return _drop_twins(rungs), _drop_repeats([refusal for _, refusal in refusals])
+
+
+def candidates_of(task: Task, wish: Wish) -> Iterable[Candidate]:
+    """What is there, or what can be made, whichever the model's provisioner is about."""
+    return list_existing(task, wish) if task.provisioner is Provisioner.EXISTING else list_candidates(task, wish)
 
 
 def _refusal_key(task: Task, candidate: Candidate, refusal: Refusal) -> tuple[bool, int, Decimal, str]:

@@ -38,7 +38,8 @@ def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> Hos
     """Ask for nearly the whole machine, or say that it is too small for loading the checkpoint."""
     rule = engine.host
     shared_gib = rule.shared_memory_parallel_gib if shape.total_devices > 1 else rule.shared_memory_gib
-    available_gib = allocatable_memory_gib(shape.memory_gib) - rule.beside_gib
+    cpu, memory_gib = _leave_to_pods(shape)
+    available_gib = memory_gib - rule.beside_gib
     processes_gib = rule.base_gib + rule.device_gib * shape.devices + shared_gib
     # A host of several reads only the layers of its own stage.
     read_bytes = ceil_div(checkpoint_bytes, shape.hosts)
@@ -50,7 +51,14 @@ def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> Hos
             f" and shared memory {processes_gib} GiB), and {shape.machine_type} leaves {available_gib} of"
             f" {shape.memory_gib} GiB",
         )
-    return HostRequest(allocatable_cpu(shape.cpu) - rule.beside_cpu, available_gib, shared_gib * GIB)
+    return HostRequest(cpu - rule.beside_cpu, available_gib, shared_gib * GIB)
+
+
+def _leave_to_pods(shape: MachineShape) -> tuple[int, int]:
+    """CPUs and GiB for one replica; of a node that is there Kubernetes tells, and its system's pods take some more."""
+    if shape.is_node:
+        return max(1, shape.cpu - 1), max(0, shape.memory_gib - SYSTEM_PODS_GIB)
+    return allocatable_cpu(shape.cpu), allocatable_memory_gib(shape.memory_gib)
 
 
 def check_pod(asked: PodResources, shape: MachineShape, host: HostRequest) -> Misfit | None:

@@ -1,16 +1,18 @@
 """An option of the ladder, complete enough to be rendered, and what its reader should know."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.estimate import estimate_startup
+from mistral_operator.planning.existing import label_nodes, note_nodes
 from mistral_operator.planning.fit import Fit, usual_context
 from mistral_operator.planning.formats import is_weight_only
 from mistral_operator.planning.host import HostRequest
 from mistral_operator.planning.modes import longest_run_s, note_mode
 from mistral_operator.planning.order import Split
 from mistral_operator.planning.support import Verdict
-from mistral_operator.planning.types import PlannedOption, StartupEstimate
+from mistral_operator.planning.types import PlannedOption, Provisioner, StartupEstimate
 from mistral_operator.planning.units import tokens_text
 
 
@@ -60,6 +62,7 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
         provisioner=task.provisioner,
+        node_labels=label_nodes(task, candidate) if task.provisioner is Provisioner.EXISTING else {},
     )
 
 
@@ -68,7 +71,8 @@ def _estimate_startup(candidate: Candidate, fitted: Fit) -> StartupEstimate:
     bucket = bool(runtime.weights.bucket and runtime.engine.engine.converted_checkpoint)
     weights_bytes = fitted.memory.weights_bytes
     engine = runtime.engine.engine
-    return estimate_startup(engine, candidate.accelerator, runtime.checkpoint_bytes, weights_bytes, bucket=bucket)
+    estimate = estimate_startup(engine, candidate.accelerator, runtime.checkpoint_bytes, weights_bytes, bucket=bucket)
+    return estimate if candidate.group is None else replace(estimate, node_s=0)
 
 
 def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
@@ -98,4 +102,6 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
             f"a replica holds {split.layout.data_parallel} copies of the model, which share its requests; they start"
             " and end together"
         )
+    if task.provisioner is Provisioner.EXISTING:
+        yield from note_nodes(candidate)
     yield from note_mode(candidate.wish.consumption, candidate.wish.reservation)

@@ -71,7 +71,7 @@ def option_key(optimize_for: OptimizeFor, option: PlannedOption) -> Key:
             cost,
             option.name,
         )
-    return (cost, option.hosts, option.name)
+    return (cost, option.hosts, option.devices, option.name)
 
 
 def _latency_class(option: PlannedOption) -> float:

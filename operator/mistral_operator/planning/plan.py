@@ -12,9 +12,10 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Task
 from mistral_operator.planning.choose import choose
 from mistral_operator.planning.estimate import mark_price
+from mistral_operator.planning.existing import check_there, check_unused, own_selector, select_groups
 from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
-from mistral_operator.planning.provisioner import resolve_provisioner
+from mistral_operator.planning.provisioner import note_provisioner, resolve_provisioner
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
 from mistral_operator.planning.terms import NO_TERMS, Terms, hold_to_terms
@@ -24,6 +25,7 @@ from mistral_operator.planning.types import (
     Plan,
     PlannedOption,
     PlanRefused,
+    Provisioner,
     Refusal,
     Settings,
 )
@@ -73,9 +75,12 @@ def plan_model(
     if isinstance(prepared, PlanRefused):
         return prepared
     task, runtimes = prepared
-    wishes = read_wishes(spec, catalogue, cluster)
+    wishes = read_wishes(spec, catalogue, cluster, task.provisioner)
     if isinstance(wishes, PlanRefused):
         return wishes
+    absent = check_there(spec, task, wishes) if task.provisioner is Provisioner.EXISTING else None
+    if absent:
+        return absent
     wishes = hold_to_terms(wishes, spec.capacity.options if spec.capacity else (), terms, catalogue)
     if isinstance(wishes, PlanRefused):
         return wishes
@@ -121,6 +126,9 @@ def prepare(
     provisioner = resolve_provisioner(spec, cluster, terms)
     if isinstance(provisioner, PlanRefused):
         return provisioner
+    unused = check_unused(spec, provisioner)
+    if unused:
+        return unused
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
     task = Task(
         model=entry,
@@ -135,6 +143,9 @@ def prepare(
         workload=read_workload(spec),
         terms=terms,
         provisioner=provisioner,
+        nodes=select_groups(spec, cluster) if provisioner is Provisioner.EXISTING else None,
+        node_selector=own_selector(spec),
+        tolerations=spec.pod.tolerations if spec.pod else (),
     )
     return task, runtimes
 
@@ -160,7 +171,10 @@ def _build_plan(
         license_id=entry.license.id,
         options=options,
         refusals=refusals,
-        notes=tuple(note_plan(weights, engine, task.terms)),
+        notes=(
+            *note_provisioner(spec, task.cluster, task.provisioner),
+            *note_plan(weights, engine, task.terms),
+        ),
         weights_precision=weights.precision,
         engine_env=engine.env,
         engine_model=engine.model_name,
@@ -239,7 +253,8 @@ def _suggest_smaller(task: Task) -> str:
     precision = task.runtimes[0].demand.precision
     smaller = next((name.value for name, value in PRECISIONS.items() if _is_smaller(task, value, precision)), "")
     advice = f"; write spec.engine.precision: {smaller}" if smaller else ""
-    return f"Nothing in the catalogue holds {task.model.name} at {precision} for {engines}{advice}"
+    where = "among the nodes that are there" if task.provisioner is Provisioner.EXISTING else "in the catalogue"
+    return f"Nothing {where} holds {task.model.name} at {precision} for {engines}{advice}"
 
 
 def _ask_nothing(runtimes: tuple[Runtime, ...]) -> tuple[Runtime, ...]:
@@ -257,11 +272,17 @@ def _describe(option: PlannedOption, limit: Decimal | None) -> str:
     price = "price unknown" if cost is None else f"{dollars_text(cost)}{mark_price(option.price_note)}"
     on_demand = option.consumption is Consumption.ON_DEMAND
     bought = "" if on_demand else f", consumption: {option.consumption.value}"
-    otherwise = ", or leave spec.capacity out" if on_demand else ""
+    existing = option.provisioner is Provisioner.EXISTING
+    otherwise = ", or leave spec.capacity out" if on_demand and not existing else ""
+    hardware = (
+        f"accelerator: {option.accelerator}, devices: {option.devices}"
+        if existing
+        else f"machineType: {option.machine_type}"
+    )
     raised = "" if cost is None or limit is None or cost <= limit else f' with maxHourlyCost: "{_cents(cost)}" or more'
     return (
         f"{option.devices} × {option.accelerator} ({option.machine_type}, {price});"
-        f" write spec.capacity.options: [{{machineType: {option.machine_type}{bought}}}]{raised}{otherwise}"
+        f" write spec.capacity.options: [{{{hardware}{bought}}}]{raised}{otherwise}"
     )
 
 

@@ -1,5 +1,6 @@
 """What makes the node pools of a model: as asked for, or found from what the cluster is; and what each can't do."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from mistral_operator.api import capacity as api
@@ -36,6 +37,17 @@ def _choose(cluster: ClusterProfile) -> Provisioner:
     return Provisioner.COMPUTE_CLASS if cluster.autopilot else Provisioner.CONTAINER_API
 
 
+def note_provisioner(spec: MistralModelSpec, cluster: ClusterProfile, provisioner: Provisioner) -> Iterator[str]:
+    """What `Auto` came to, where that isn't the usual."""
+    named = spec.capacity.provisioner if spec.capacity else None
+    if named not in (None, api.Provisioner.AUTO):
+        return
+    if cluster.provider != GKE:
+        yield f"the cluster isn't GKE's, so no node pools are made: {provisioner.value} uses the nodes that are there"
+    elif cluster.autopilot:
+        yield f"on an Autopilot cluster only Google makes node pools: {provisioner.value} says which"
+
+
 def _check_cluster(provisioner: Provisioner, cluster: ClusterProfile) -> PlanRefused | None:
     if cluster.provider != GKE and provisioner is not Provisioner.EXISTING:
         return PlanRefused(
@@ -66,6 +78,12 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             "SlicesNeedNodePools",
             f"a slice of {shape.hosts} machines needs a node pool of its own, which {provisioner.value} doesn't make;"
             f" write {_FIELD}: ContainerAPI, or hardware of one machine",
+        )
+    if provisioner is Provisioner.EXISTING and consumption in (Consumption.FLEX_START, Consumption.RESERVATION):
+        return Misfit(
+            "NothingIsBought",
+            f"with {_FIELD}: Existing the nodes are there, however they were bought, and {consumption.value} has no"
+            " meaning; leave consumption out, or write ContainerAPI",
         )
     if provisioner is Provisioner.CONFIG_CONNECTOR and consumption is Consumption.FLEX_START:
         return Misfit(

@@ -55,6 +55,7 @@ def option_to_dict(option: PlannedOption) -> dict[str, Any]:
         "tier": option.tier.value,
         "zones": list(option.zones),
         "notes": list(option.notes),
+        "node_labels": dict(option.node_labels),
         "memory": {name: str(value) for name, value in _fields_of(option.memory).items()},
         "startup": _fields_of(option.startup),
         "shm_bytes": str(option.shm_bytes),

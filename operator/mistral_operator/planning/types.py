@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from mistral_operator.planning.nodes import NodeGroup
+
 
 class Tier(StrEnum):
     """How sure we are that a pair of model and hardware runs: see docs/support-matrix.md."""
@@ -53,6 +55,8 @@ class ClusterProfile:
     """True on an Autopilot cluster, whose node pools are Google's own matter."""
     provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
     """Those that the operator was started with, and so has the rights and the parts for."""
+    nodes: tuple[NodeGroup, ...] | None = None
+    """Kinds of nodes with devices that are there and that the operator didn't make; None where they weren't read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,10 @@ class LadderSettings:
     """For how long one that quota, rights or a person's decision forbid is left alone."""
     return_interval_s: float = 1800.0
     """Time between two moves back to a better rung."""
+    successor_lead_s: float = 600.0
+    """So long before a node ends its replica's successor is begun, at least."""
+    successor_margin: float = 1.5
+    """Or so many times the plan's estimate from nothing to ready, if that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +222,8 @@ class PlannedOption:
     max_run_s: int = 0
     """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    """By which labels pods find nodes that were there before; empty where the claim's pool has its own."""
 
     @property
     def devices_per_host(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from mistral_operator.api.claim import MAX_SLICE_HOSTS
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, usable_zones, zones_of
 from mistral_operator.planning.estimate import mark_price
+from mistral_operator.planning.existing import check_nodes
 from mistral_operator.planning.fit import Fit, batch_for, fit
 from mistral_operator.planning.hardware import read_version
 from mistral_operator.planning.host import check_pod, plan_host
@@ -16,7 +17,7 @@ from mistral_operator.planning.provisioner import check_hardware_of
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, judge
 from mistral_operator.planning.terms import check_hardware, check_price
-from mistral_operator.planning.types import Consumption, PlannedOption, Refusal, ThroughputEstimate, Tier
+from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner, Refusal, ThroughputEstimate, Tier
 from mistral_operator.planning.units import exact_dollars_text
 
 MOST_PCIE_DEVICES = 4
@@ -167,6 +168,8 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
     mismatch = wish.mismatch(accelerator, shape)
     if mismatch:
         return Misfit(NOT_ALLOWED, f"spec.capacity.options asks for other hardware: {mismatch}")
+    if task.provisioner is Provisioner.EXISTING:
+        return check_nodes(task, candidate)
     if task.region and task.region not in shape.regions:
         return Misfit(
             "NotInRegion",

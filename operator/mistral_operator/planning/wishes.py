@@ -1,5 +1,6 @@
 """The rungs that a user asked for, in their order; one that leaves everything open where none was."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -8,7 +9,7 @@ from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.reservation import check_reservation
-from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused
+from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,32 @@ class Wish:
 
 
 def read_wishes(
-    spec: MistralModelSpec, catalogue: Catalogue, cluster: ClusterProfile
+    spec: MistralModelSpec,
+    catalogue: Catalogue,
+    cluster: ClusterProfile,
+    provisioner: Provisioner = Provisioner.CONTAINER_API,
 ) -> tuple[Wish, ...] | PlanRefused:
-    """Read `spec.capacity.options`; refuse what the catalogue or the cluster does not have."""
+    """Read `spec.capacity.options`; refuse what the catalogue or the cluster does not have.
+
+    Nodes that are there may be of a machine type that the catalogue doesn't know, or of a zone that isn't the
+    cluster's own, and a replica may take a part of one.
+    """
     asked = spec.capacity.options if spec.capacity else ()
     if not asked:
         return (Wish(),)
     wishes = []
     for index, option in enumerate(asked):
         field = f"spec.capacity.options[{index}]"
-        refused = (
-            _check_known(option, field, catalogue)
-            or _check_shape(option, field, catalogue)
-            or _check_zones(option, field, cluster)
-            or check_reservation(option, field, cluster)
-        )
+        if provisioner is Provisioner.EXISTING:
+            there = {group.machine_type for group in cluster.nodes or ()}
+            refused = _check_known(option, field, catalogue, there)
+        else:
+            refused = (
+                _check_known(option, field, catalogue)
+                or _check_shape(option, field, catalogue)
+                or _check_zones(option, field, cluster)
+                or check_reservation(option, field, cluster)
+            )
         if refused:
             return refused
         consumption = Consumption(option.consumption.value) if option.consumption else Consumption.ON_DEMAND
@@ -66,7 +78,10 @@ def read_wishes(
     return tuple(wishes)
 
 
-def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
+def _check_known(
+    option: CapacityOption, field: str, catalogue: Catalogue, there: Collection[str] = ()
+) -> PlanRefused | None:
+    """`there` are machine types that nodes have, whatever the catalogue knows."""
     if option.accelerator and catalogue.accelerator_id(option.accelerator) is None:
         offered = _offer(option.accelerator.removeprefix("nvidia-"), list(catalogue.accelerators))
         return PlanRefused(
@@ -80,7 +95,7 @@ def _check_known(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
             "UnsupportedAccelerator",
             f"{field}.accelerator: the operator makes no machines with {accelerator.name}; write one of {offered}",
         )
-    if option.machine_type and catalogue.machine(option.machine_type) is None:
+    if option.machine_type and option.machine_type not in there and catalogue.machine(option.machine_type) is None:
         machine_types = [shape.machine_type for item in catalogue.accelerators.values() for shape in item.machines]
         offered = _offer(option.machine_type, machine_types)
         return PlanRefused(

@@ -6,7 +6,7 @@ from typing import Any, Final
 from mistral_operator.capacity.advice import ClusterPlace, advise
 from mistral_operator.capacity.errors import RESERVATION_REASONS, classify
 from mistral_operator.manifests.slices import GROUPS_LABEL, name_groups
-from mistral_operator.planning.types import ClusterProfile
+from mistral_operator.planning.types import ClusterProfile, Provisioner
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.situation import Situation
 
@@ -110,7 +110,9 @@ def _check_scale_up(situation: Situation, pending: set[str], progress: str) -> F
     event = _latest_autoscaler_event(situation, pending)
     if event is None:
         words = next((p.scheduling_message for p in situation.needed_pods if p.scheduling_message), "")
-        return unmet("WaitingForNodes", f"{progress}; waiting for the cluster autoscaler. {quote(words)}".strip())
+        existing = situation.plan is not None and situation.plan.chosen.provisioner is Provisioner.EXISTING
+        awaited = "room on the nodes that are there" if existing else "the cluster autoscaler"
+        return unmet("WaitingForNodes", f"{progress}; waiting for {awaited}. {quote(words)}".strip())
     text = quote(event.get("message", ""))
     if event.get("reason") == "TriggeredScaleUp":
         return unmet("ScalingUp", f"{progress}; nodes are being added. The cluster autoscaler says: {text}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mistral_operator.capacity.arbitration import Place
+from mistral_operator.status.ends import NO_SUCCESSOR
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.rungs import check_rung
 from mistral_operator.status.situation import Situation
@@ -78,6 +79,8 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
         return met("ReplicasMissing", f"{explaining.reason}: {explaining.message}")
     if situation.serving_class.breach:
         return met("OutsideServingClass", f"What runs stays as it is, but {situation.serving_class.breach}.")
+    if situation.succession.lacks_successor and situation.ready_pods:
+        return met(NO_SUCCESSOR, situation.succession.describe())
     lower = check_rung(situation)
     if lower:
         return lower
@@ -100,6 +103,8 @@ def check_reconciling(situation: Situation, parts: Mapping[str, Finding]) -> Fin
     if situation.rolled_out and not situation.cut_off:
         return unmet("Settled", "What was asked for is what runs.")
     explaining = explain(parts)
+    if explaining.holds and situation.succession.ends:
+        explaining = parts["WorkloadReady"]
     return met("Progressing", f"{explaining.reason}: {explaining.message}")
 
 

@@ -8,6 +8,7 @@ from mistral_operator.api.names import REVISION_LABEL, ROLE_LABEL, WORKER_ROLE
 from mistral_operator.engines.protocol import Engine
 
 _Object = Mapping[str, Any]
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 FINISHED: Final = frozenset({"Succeeded", "Failed"})
 """Phases of pods that run no more, and need no node."""
 
@@ -33,6 +34,10 @@ class PodView:
     restarts: int
     last_exit: str
     """How the engine's container ended last: reason, exit code and last words; empty when it never did."""
+    node: str
+    """Where it is; empty while it has no node."""
+    deletion_cost: str
+    """The annotation by which a smaller ReplicaSet chooses whom to remove; empty where there is none."""
 
 
 def view_pods(pods: Iterable[_Object], engines: Iterable[Engine]) -> tuple[PodView, ...]:
@@ -63,6 +68,8 @@ def view_pod(pod: _Object, telling: frozenset[str]) -> PodView:
         waiting_message=waiting.get("message", ""),
         restarts=int(container.get("restartCount", 0)),
         last_exit=_last_exit(container),
+        node=pod.get("spec", {}).get("nodeName", ""),
+        deletion_cost=(metadata.get("annotations") or {}).get(DELETION_COST, ""),
     )
 
 

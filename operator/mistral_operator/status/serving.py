@@ -6,6 +6,7 @@ from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
 from mistral_operator.status.capacity import check_pod_creation
 from mistral_operator.status.conversion import check_conversion
+from mistral_operator.status.ends import REPLICA_ENDS_SOON
 from mistral_operator.status.findings import Finding, met, quote, read_condition, unmet
 from mistral_operator.status.pods import PodView
 from mistral_operator.status.situation import Situation
@@ -84,7 +85,7 @@ def check_workload(situation: Situation) -> Finding:
         return met("NoneNeeded", "No replica is wanted.")
     ready = len(situation.ready_pods)
     progress = f"{ready} of {situation.wanted_replicas} replicas are ready"
-    if situation.rolled_out:
+    if situation.rolled_out and not situation.succession.ends:
         return met("ReplicasReady", f"{progress}.")
     refused = check_pod_creation(situation)
     if refused:
@@ -95,6 +96,8 @@ def check_workload(situation: Situation) -> Finding:
     )
     if troubled:
         return troubled
+    if situation.succession.ends and ready >= situation.wanted_replicas:
+        return met(REPLICA_ENDS_SOON, f"{progress}. {situation.succession.describe()}")
     if situation.ready_pods and len(situation.current_pods) < len(situation.standing_pods):
         return unmet("RollingOut", f"{progress}; a new revision is being rolled out.")
     return unmet("Starting", f"{progress}.")

@@ -10,6 +10,7 @@ from mistral_operator.capacity.arbitration import Place
 from mistral_operator.capacity.ladder import Rung
 from mistral_operator.planning.types import ClusterProfile, Plan
 from mistral_operator.status.conversion import ConversionView
+from mistral_operator.status.ends import NO_ENDS, Succession
 from mistral_operator.status.findings import Finding
 from mistral_operator.status.pods import PodView
 
@@ -73,6 +74,8 @@ class Situation:
     returns: bool = True
     """Whether the first could be built beside what serves."""
     serving_class: ClassView = ClassView()
+    succession: Succession = NO_ENDS
+    """What is done about replicas whose nodes are going to end."""
 
     @property
     def all_pods(self) -> tuple[PodView, ...]:
@@ -151,4 +154,5 @@ class Situation:
     def rolled_out(self) -> bool:
         """True when just the wanted replicas of the pinned plan stand, and all of them are ready."""
         current = [pod for pod in self.current_pods if pod.ready]
-        return len(current) == self.wanted_replicas == len(self.standing_pods) and not self.converting
+        just_these = len(current) == self.wanted_replicas == len(self.standing_pods)
+        return just_these and not self.converting and not self.succession.extra_replicas

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from mistral_operator.api.status import TimelineEntry
+from mistral_operator.status.ends import REPLICA_ENDS_SOON
 from mistral_operator.status.findings import Finding, format_time, is_true
 from mistral_operator.status.situation import Situation
 
@@ -20,7 +21,9 @@ def extend_timeline(
     now: datetime,
     left: Iterable[str] = (),
 ) -> tuple[TimelineEntry, ...]:
-    """Add the phases that the present revision has reached since `previous` was written, and the rungs it has left."""
+    """Add the phases that the present revision has reached since `previous` was written, the rungs it has left, and
+    replicas whose nodes are going to end.
+    """
     if not situation.revision:
         return tuple(previous)
     known = _reached_before(situation, previous)
@@ -30,7 +33,14 @@ def extend_timeline(
         for phase, (reached, message) in _phases(situation, findings).items()
         if reached and phase not in known
     )
-    return (*previous, *fresh, *gone)[-LONGEST:]
+    told = {entry.message for entry in previous if entry.reason == REPLICA_ENDS_SOON}
+    words = (end.describe() for end in situation.succession.ends)
+    ends = (
+        TimelineEntry(time=format_time(now), reason=REPLICA_ENDS_SOON, message=each)
+        for each in words
+        if each not in told
+    )
+    return (*previous, *fresh, *gone, *ends)[-LONGEST:]
 
 
 def _reached_before(situation: Situation, previous: Sequence[TimelineEntry]) -> frozenset[str]:

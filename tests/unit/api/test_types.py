@@ -138,7 +138,7 @@ def test_a_claim_is_read() -> None:
     assert list(violations(claim)) == []
 
 
-@pytest.mark.parametrize("field", ["shape", "consumption", "zones", "tenant"])
+@pytest.mark.parametrize("field", ["shape", "consumption", "tenant"])
 def test_a_claim_without_a_part_is_refused(field: str) -> None:
     spec = {name: value for name, value in CLAIM["spec"].items() if name != field}
     with pytest.raises(ValidationError, match=f"spec.{field}"):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mistral_operator.cli.profile import DEFAULT, assume_profile, profile_to_dict, read_profile
+from mistral_operator.planning.nodes import NodeGroup, Taint
 from mistral_operator.planning.types import ClusterProfile
 
 
@@ -41,9 +42,35 @@ def test_a_written_profile_is_read_back(tmp_path: Path) -> None:
     assert read_profile(file) == profile
 
 
+def test_nodes_are_written_in_the_words_of_kubernetes_and_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "profile.yaml"
+    file.write_text("""
+provider: None
+nodes:
+- labels: {nvidia.com/gpu.product: NVIDIA-L4, team: search}
+  allocatable: {cpu: 11910m, memory: 41Gi, nvidia.com/gpu: 1}
+  taints: [{key: dedicated, value: search, effect: NoSchedule}]
+""")
+    profile = read_profile(file)
+    assert (profile.provider, profile.zones, profile.location) == ("None", (), "")
+    assert profile.nodes == (
+        NodeGroup(
+            labels=(("nvidia.com/gpu.product", "NVIDIA-L4"), ("team", "search")),
+            devices=(("nvidia.com/gpu", 1),),
+            cpu=11,
+            memory_gib=41,
+            taints=(Taint("dedicated", "search"),),
+        ),
+    )
+    file.write_text(yaml.safe_dump(profile_to_dict(profile)))
+    assert read_profile(file) == profile
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("provider: None\nnodes: [{labels: {a: b}}]", "write nodes as a list of"),
+        ("provider: None\nnodes: [{labels: {}, allocatable: {cpu: many}}]", "write nodes as a list of"),
         ("location: us-central1", "zones"),
         ("[]", "mapping"),
         ("location: x\nzones: [a]\nzone: b", "unknown field zone; known are provider"),

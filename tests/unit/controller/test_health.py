@@ -31,6 +31,13 @@ async def test_ready_when_nothing_is_wrong(health: Health) -> None:
     assert await ask(port, "/readyz") == (200, "ok\n")
 
 
+async def test_what_is_worth_knowing_is_told_beside(health: Health) -> None:
+    health.notes.append("not on GKE")
+    port = await health.start(0, "127.0.0.1")
+    assert await ask(port, "/readyz") == (200, "ok\nnot on GKE\n")
+    assert await ask(port, "/healthz") == (200, "ok\n")
+
+
 async def test_alive_fails_for_what_a_restart_mends(health: Health) -> None:
     health.alive["kopf"] = lambda: "stands still"
     port = await health.start(0, "127.0.0.1")

@@ -13,7 +13,7 @@ from mistral_operator.cluster.errors import ApiError, Forbidden, Unreachable
 from mistral_operator.cluster.kinds import Kind
 from mistral_operator.controller import place
 from mistral_operator.controller.options import RunOptions
-from mistral_operator.controller.place import UnknownPlaceError, find_cluster_uid, find_place
+from mistral_operator.controller.place import UnknownPlaceError, find_cluster_uid, find_gke_cluster, find_place
 
 
 @pytest.fixture
@@ -75,3 +75,42 @@ async def test_a_cluster_is_known_by_its_system_namespace(
 ) -> None:
     monkeypatch.setattr(place, "_RETRY_S", 0.0)
     assert await find_cluster_uid(cast("ApiClient", System(*answers))) == expected
+
+
+class Versions:
+    """Stands in for the API server's answers about its version."""
+
+    def __init__(self, *answers: str | ApiError) -> None:
+        self._answers = list(answers)
+
+    async def read(self, path: str) -> dict[str, Any]:
+        assert path == "/version"
+        answer = self._answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return {"gitVersion": answer}
+
+
+@pytest.mark.parametrize("answers", [("v1.36.3",), ("v1.31.2+k3s1",), (Unreachable(0, "", "refused"), "v1.36.3-eks-1")])
+async def test_a_cluster_of_nobody_is_found_to_be_one(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[str | ApiError, ...]
+) -> None:
+    monkeypatch.setattr(place, "_RETRY_S", 0.0)
+    client = cast("ApiClient", Versions(*answers))
+    assert await find_gke_cluster(RunOptions(), client, "http://127.0.0.1:1") is None
+
+
+async def test_a_cluster_of_gke_whose_metadata_server_is_silent_is_no_other() -> None:
+    client = cast("ApiClient", Versions("v1.33.4-gke.1245000"))
+    with pytest.raises(UnknownPlaceError):
+        await find_gke_cluster(RunOptions(), client, "http://127.0.0.1:1")
+
+
+async def test_whoever_names_a_part_of_a_cluster_means_one_of_gke() -> None:
+    with pytest.raises(UnknownPlaceError, match=r"give --location, --cluster"):
+        await find_gke_cluster(RunOptions(project="p"), cast("ApiClient", Versions()), "http://127.0.0.1:1")
+
+
+async def test_a_cluster_that_is_named_is_taken_for_granted() -> None:
+    given = RunOptions(project="p", location="l", cluster="c")
+    assert await find_gke_cluster(given, cast("ApiClient", Versions())) == ClusterPlace("p", "l", "c")
