@@ -18,7 +18,6 @@ def render_rows() -> str:
     """The table of refused fields."""
     rows = [
         *_rows("spec.", support.NOT_YET),
-        *_rows("spec.capacity.options[].", support.NOT_YET_IN_OPTION),
     ]
     return "\n".join(["", "| Field | Instead |", "| --- | --- |", *rows, "", ""])
 

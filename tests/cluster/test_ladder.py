@@ -183,3 +183,30 @@ async def test_a_replica_has_its_successor_before_the_host_is_maintained_and_the
     told = [entry for entry in (await stack.get("chat"))["status"]["timeline"] if entry["reason"] == "ReplicaEndsSoon"]
     assert [ending["metadata"]["name"] in entry["message"] for entry in told] == [True]
     await stack.expect_ready("chat", replicas=2)
+
+
+async def test_so_many_replicas_on_one_rung_and_the_rest_on_the_next_have_one_endpoint(stack: Stack) -> None:
+    spread = {"options": [L4 | {"replicas": 2}, A100]}
+    await stack.apply("chat", model=MODEL, replicas=3, capacity=spread)
+    await stack.expect_ready("chat", replicas=3)
+    nodes = {pool["machine_type"]: len(pool["nodes"]) for pool in await stack.pools()}
+    assert nodes == {"g2-standard-8": 2, "a2-highgpu-1g": 1}
+    slices = f"/apis/discovery.k8s.io/v1/namespaces/{stack.namespace}/endpointslices"
+
+    async def led_to_all() -> bool:
+        listed = (await stack.kube.request("GET", slices))["items"]
+        return sum(len(each["endpoints"] or ()) for each in listed) == 3
+
+    await eventually(led_to_all, 30, lambda: f"the Service leads to all replicas\n{stack.story()}")
+    await stack.scale("chat", 2)
+    await on_machines(stack, "g2-standard-8")
+    await stack.expect_ready("chat", replicas=2)
+    assert [each["metadata"]["name"] for each in await stack.children("Deployment")] == ["chat"]
+    await stack.apply("chat", model=MODEL, replicas=2, capacity={"options": [A100 | {"replicas": 1}, L4]})
+
+    async def turned_round() -> bool:
+        found = {pool["machine_type"]: len(pool["nodes"]) for pool in await stack.pools()}
+        return found == {"g2-standard-8": 1, "a2-highgpu-1g": 1}
+
+    await eventually(turned_round, 60, lambda: f"each option has its replica\n{stack.story()}")
+    await stack.expect_ready("chat", replicas=2)

@@ -1,5 +1,7 @@
 """Several models under one budget: who gets what is left, who waits where, and what is never taken away."""
 
+from decimal import Decimal
+
 from tests.support.fleet import Fleet
 
 TWO = "2.00"
@@ -178,3 +180,19 @@ def test_a_model_alone_may_not_cost_more_than_all_together() -> None:
     accepted = fleet.worlds["a"].condition("Accepted")
     assert (accepted["status"], accepted["reason"]) == ("False", "NothingFits")
     assert "limits.maxTotalHourlyCost of MistralServingClass standard" in accepted["message"]
+
+
+def test_the_parts_of_a_spread_model_share_what_the_model_gets() -> None:
+    fleet = Fleet(maxTotalHourlyCost="2.60")
+    options = [{"accelerator": "l4", "replicas": 2}, {"accelerator": "l4", "consumption": "Spot"}]
+    fleet.add("a")
+    fleet.serve("a")
+    world = fleet.add("spread", replicas=4, capacity={"options": options})
+    for _ in range(3):
+        fleet.look("spread")
+    asked = {name: child["spec"]["replicas"] for (kind, name), child in world.children.items() if kind == "Deployment"}
+    assert asked["spread"] == 2, "the first part is paid first"
+    account = fleet.ledger.show(fleet.key(fleet.worlds["a"]), "", tuple(fleet.classes.values()))
+    assert account.others_hold <= Decimal("2.60") - Decimal("0.8536")
+    assert fleet.queue("spread")["position"] == 1
+    assert world.condition("Degraded")["reason"] == "WaitsInLine"

@@ -48,11 +48,11 @@ class Fleet:
         """Have the operator look at these models, one after the other; answers the last outcome."""
         for name in names:
             world = self.worlds[name]
-            world.budget = self.ledger.show(self._key(world), "", tuple(self.classes.values()))
+            world.budget = self.ledger.show(self.key(world), "", tuple(self.classes.values()))
             outcome = world.decide()
             if self.ledger.complete or not outcome.account.waits:
                 world.step()
-            self.ledger.record(self._key(world), "", outcome.account)
+            self.ledger.record(self.key(world), "", outcome.account)
         return outcome
 
     def serve(self, name: str) -> None:
@@ -67,7 +67,7 @@ class Fleet:
 
     def delete(self, name: str) -> None:
         """Delete a model, whose pods are gone at once."""
-        key = self._key(self.worlds.pop(name))
+        key = self.key(self.worlds.pop(name))
         self._version += 1
         self._store[MODEL].remove(key, self._version)
 
@@ -80,7 +80,8 @@ class Fleet:
         found: Json = self.worlds[name].model["status"]["capacity"].get("queue", {})
         return found
 
-    def _key(self, world: World) -> Key:
+    def key(self, world: World) -> Key:
+        """The model's key."""
         metadata = world.model["metadata"]
         return Key(metadata["namespace"], metadata["name"])
 

@@ -150,9 +150,12 @@ class World:
         """One condition of the model's status."""
         return next(c for c in self.model["status"]["conditions"] if c["type"] == kind)
 
-    def start_pod(self, name: str = "chat-0", **status: Any) -> dict[str, Any]:
-        """Make a pod from the Deployment's template; it has a node unless `node` is empty."""
-        template = self.deployment["spec"]["template"]
+    def start_pod(self, name: str = "chat-0", *, workload: str = "", **status: Any) -> dict[str, Any]:
+        """Make a pod from the template of a Deployment, the model's own unless `workload` is another one's name; it has
+        a node unless `node` is empty.
+        """
+        deployment = self.children["Deployment", workload] if workload else self.deployment
+        template = deployment["spec"]["template"]
         node = status.pop("node", "node-1")
         pod = {
             "metadata": {"name": name, "uid": f"uid-{name}", "labels": dict(template["metadata"]["labels"])},

@@ -143,12 +143,13 @@ class RungStatus(ApiType):
     message: Annotated[str, Field(max_length=4096)] | None = Field(None, description="The cloud's own words.")
     since: Timestamp | None = Field(None, description="When it came into this state.")
     retry_after: Timestamp | None = Field(None, description="When a rung that failed has its next turn.")
+    replicas: Number | None = Field(None, description="Replicas that stand on it.")
 
 
 class CapacityStatus(ApiType):
     """Rungs and claims of the model."""
 
-    options: Annotated[tuple[RungStatus, ...], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
+    options: Annotated[tuple[RungStatus, ...], Field(max_length=16, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
         (), description="The ladder's rungs."
     )
     claims: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=LIST_SET)] = Field(
@@ -158,6 +159,19 @@ class CapacityStatus(ApiType):
         None,
         description="The model's place in line, while others come before it. It is looked at when it matters, and every"
         " ten minutes.",
+    )
+
+
+class PartStatus(ApiType):
+    """One part of a model whose replicas are spread: those that one option takes, or the rest."""
+
+    number: Annotated[int, Field(ge=1, le=8)] = Field(description="Its place among the parts, from 1 on.")
+    workload: Word | None = Field(None, description="Name of its Deployment.")
+    replicas: Number | None = Field(None, description="Replicas that are wanted of it.")
+    ready_replicas: Number | None = Field(None, description="Those that answer.")
+    revision: Word | None = Field(None, description="Name of the ControllerRevision that holds its plan.")
+    options: Annotated[tuple[RungStatus, ...], Field(max_length=8, json_schema_extra=LIST_MAP_BY_NAME)] = Field(
+        (), description="Its ladder: the rungs from its option on."
     )
 
 
@@ -210,6 +224,9 @@ class ModelStatus(ApiType):
     )
     plan: PlanStatus | None = Field(None, description="The pinned plan in short.")
     capacity: CapacityStatus | None = Field(None, description="Rungs and claims.")
+    parts: Annotated[tuple[PartStatus, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)] = Field(
+        (), description="The parts of a model of which an option says how many replicas it takes at most."
+    )
     replicas: Number | None = Field(None, description="Replicas that exist.")
     ready_replicas: Number | None = Field(None, description="Replicas that answer.")
     updated_replicas: Number | None = Field(None, description="Replicas of the present revision.")

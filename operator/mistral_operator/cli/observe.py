@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mistral_operator.api.names import APP_INSTANCE_LABEL, CLAIM_LABEL, CONVERTER_ROLE, MODEL_LABEL, ROLE_LABEL
+from mistral_operator.api.names import (
+    APP_INSTANCE_LABEL,
+    CLAIM_LABEL,
+    CONVERTER_ROLE,
+    MODEL_LABEL,
+    PART_LABEL,
+    ROLE_LABEL,
+)
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
@@ -40,9 +47,10 @@ async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belon
     selector = f"{MODEL_LABEL}={name}"
     children = [item for kind in CHILDREN for item in await list_served(client, kind, namespace, selector)]
     converter = f"{ROLE_LABEL}={CONVERTER_ROLE},{APP_INSTANCE_LABEL}={name}"
+    part = f"{PART_LABEL},{APP_INSTANCE_LABEL}={name}"
     pods = [
         pod
-        for labels in (selector, converter)
+        for labels in (selector, part, converter)
         for pod in (await client.list(POD, namespace, label_selector=labels)).items
     ]
     events = sorted((await client.list(EVENT, namespace)).items, key=last_seen)

@@ -11,6 +11,7 @@ from mistral_operator.api.names import (
     CLAIM_LABEL,
     CONVERTER_ROLE,
     MODEL_LABEL,
+    PART_LABEL,
     ROLE_LABEL,
     SHAPE_LABEL,
 )
@@ -159,9 +160,11 @@ def _model_index(body: Json) -> list[str]:
 
 
 def _model_of_pod_index(pod: Json) -> list[str]:
-    """A replica's by the label that selects replicas, a conversion's by another one."""
+    """A replica's by the label that its workload selects it by, unless that is a later part's; a conversion's by
+    another one.
+    """
     labels = _labels(pod)
-    if labels.get(ROLE_LABEL) != CONVERTER_ROLE:
+    if labels.get(ROLE_LABEL) != CONVERTER_ROLE and PART_LABEL not in labels:
         return _model_index(pod)
     name = labels.get(APP_INSTANCE_LABEL)
     return [f"{pod['metadata']['namespace']}/{name}"] if name else []

@@ -9,7 +9,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import REVISION_LABEL
 from mistral_operator.capacity.arbitration import Account, Budget, Contender, Place, Share, find_place, share_budget
 from mistral_operator.core.serving_class import Ruling, lower_cost
-from mistral_operator.core.spend import Standing, count_wanted_replicas, may_surge, price_replicas
+from mistral_operator.core.spend import Standing, count_wanted_replicas, find_others_cost, may_surge, price_replicas
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.status.pods import FINISHED
 
@@ -92,7 +92,12 @@ def find_payer(ruling: Ruling, outlay: Outlay, budget: Budget) -> MistralModel:
         return ruling.model
     held = outlay.find_held(budget)
     share = share_budget(total, Account(find_contender(ruling.model), held, held), budget)
-    return lower_cost(ruling.model, share.available)
+    return _limit(ruling.model, share.available)
+
+
+def _limit(model: MistralModel, amount: Decimal) -> MistralModel:
+    """With so much to spend; a part of a spread model has it beside the others."""
+    return lower_cost(model, amount + find_others_cost(model))
 
 
 def allot(
@@ -117,7 +122,7 @@ def allot(
     held = min(outlay.find_held(budget), need.wanted + need.surge)
     share = share_budget(total, Account(who, held, need.wanted), budget)
     amount = max(share.granted, need.wanted + need.surge) if _pays_surge(share, need) else share.granted
-    paid = lower_cost(bounded, amount)
+    paid = _limit(bounded, amount)
     granted = count_wanted_replicas(paid, revision, former)
     if granted == need.replicas:
         return Allotment(paid, granted, Account(who, max(amount, outlay.standing), need.wanted))

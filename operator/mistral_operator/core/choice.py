@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.api.part import ModelPart
 from mistral_operator.api.status import ModelStatus
 from mistral_operator.capacity.ladder import Moment, Rung, choose_rung
 from mistral_operator.core.revisions import History, pin
@@ -50,6 +51,8 @@ class Choice:
 def choose_revision(grounds: Grounds) -> Choice:
     """A spec that is refused leaves what runs as it is, from the last revision that was accepted."""
     model, history = grounds.model, grounds.history
+    if isinstance(model, ModelPart) and model.leaving:
+        return _leave(grounds)
     inputs = hash_inputs(model)
     refused = find_unsupported(model) or _find_unreadable(model, history, inputs)
     if refused:
@@ -58,13 +61,30 @@ def choose_revision(grounds: Grounds) -> Choice:
     barred = _find_bar(grounds, held)
     if held and not barred and not _contradicts(model, held):
         return _stand(grounds, held)
-    planned = barred or grounds.plan("")
+    planned = barred or _plan(grounds, "")
     if isinstance(planned, PlanRefused):
         return _stay(grounds, unmet(planned.reason, planned.message))
     # A name that is taken by other content can't be given again.
     digest = hash_rung(inputs, planned.rung_names[0]) if held else inputs
     made = _pin(grounds, planned, digest, inputs)
     return Choice(_accept(planned), made, _read(grounds, made))
+
+
+def _leave(grounds: Grounds) -> Choice:
+    """A part that is wanted no more goes on with what it has, until the others answer."""
+    latest = grounds.history.latest
+    leaving = met("Leaving", "This part goes when the others answer in its place.")
+    return Choice(leaving, latest, _read(grounds, latest) if latest else ())
+
+
+def _plan(grounds: Grounds, rung: str) -> Plan | PlanRefused:
+    """Two parts might want slices of one group, of which the operator couldn't say whose they are."""
+    plan = grounds.plan(rung)
+    if not isinstance(grounds.model, ModelPart) or isinstance(plan, PlanRefused) or plan.chosen.hosts == 1:
+        return plan
+    what = f"{plan.chosen.name}: a replica of {plan.chosen.hosts} hosts"
+    return PlanRefused("SlicesNotSpread", f"{what} can't be one part of a model yet; leave replicas out of"
+                       " spec.capacity.options, or write a machine that holds the model by itself")  # fmt: skip
 
 
 def _contradicts(model: MistralModel, held: Revision) -> bool:
@@ -127,7 +147,7 @@ def _move(grounds: Grounds, held: Revision, rung: str) -> Revision | PlanRefused
     unreadable = _find_unreadable(grounds.model, grounds.history, digest)
     if unreadable:
         return PlanRefused(unreadable.reason, unreadable.message)
-    planned = grounds.plan(rung)
+    planned = _plan(grounds, rung)
     return planned if isinstance(planned, PlanRefused) else _pin(grounds, planned, digest, held.inputs)
 
 

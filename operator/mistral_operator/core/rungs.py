@@ -1,5 +1,6 @@
 """On which rung of its ladder a model is: what the status tells of the rungs, what is seen of them, where to go."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.types import Plan, PlanRefused
 from mistral_operator.status.capacity import check_capacity
 from mistral_operator.status.findings import Finding
+from mistral_operator.status.pods import PodView
 from mistral_operator.status.situation import Situation
 
 _NO_LACK: Final = frozenset({"WaitingForReplica", "WaitingForPods", "PodsRefused"})
@@ -111,7 +113,7 @@ def look_at_rung(situation: Situation, revision: Revision, history: History) -> 
     )
     finding, option = check_capacity(own), revision.plan.chosen
     answering = {pod.revision for pod in situation.ready_pods}
-    rungs = {each.hash: each.rung for each in (*history.revisions, revision) if each.inputs == revision.inputs}
+    rungs = _name_rungs(history, revision)
     return Sight(
         rung=revision.rung,
         has_nodes=finding.holds or _lacks_nothing(finding, own) or any(pod.scheduled for pod in own.standing_hosts),
@@ -124,6 +126,17 @@ def look_at_rung(situation: Situation, revision: Revision, history: History) -> 
         startup_s=option.startup.total_s,
         by_zone=option.hosts > 1,
     )
+
+
+def count_on_rungs(pods: Iterable[PodView], history: History, revision: Revision) -> dict[str, int]:
+    """Rung's name → replicas that are on it; those of another ladder are on none."""
+    rungs = _name_rungs(history, revision)
+    return dict(Counter(rungs[pod.revision] for pod in pods if pod.revision in rungs))
+
+
+def _name_rungs(history: History, revision: Revision) -> dict[str, str]:
+    """Hash → rung, of the revisions on the same ladder."""
+    return {each.hash: each.rung for each in (*history.revisions, revision) if each.inputs == revision.inputs}
 
 
 def _lacks_nothing(finding: Finding, situation: Situation) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
+from mistral_operator.api.part import ModelPart
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.types import PlannedOption
 
@@ -81,7 +82,12 @@ def count_affordable(
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
     if limit is None or not replica_hourly_cost:
         return None
-    return max(0, int((dollars(limit) - spent_hourly) / replica_hourly_cost))
+    return max(0, int((dollars(limit) - find_others_cost(model) - spent_hourly) / replica_hourly_cost))
+
+
+def find_others_cost(model: MistralModel) -> Decimal:
+    """US dollars an hour that other parts of a spread model take of its limits."""
+    return model.others_cost if isinstance(model, ModelPart) else _NOTHING
 
 
 def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decimal | None] = ()) -> bool:
@@ -92,8 +98,9 @@ def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decim
     capacity, cost = model.spec.capacity, option.hourly_cost
     if capacity is None or not cost:
         return True
+    taken, others = model.surge_taken if isinstance(model, ModelPart) else _NOTHING, find_others_cost(model)
     extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
     if capacity.max_hourly_cost is None:
-        return extra is None or cost <= extra
-    worst = _find_dearest(cost, beside) * model.spec.replicas + cost
+        return extra is None or cost + taken <= extra
+    worst = _find_dearest(cost, beside) * model.spec.replicas + cost + taken + others
     return worst <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)

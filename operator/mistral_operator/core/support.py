@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel
+from mistral_operator.core.parts import find_conflict
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.status.findings import Finding, unmet
 
@@ -37,9 +38,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "monitoring.mode=PodMonitor": _SCRAPE,
     "monitoring.interval": "Leave it out; nothing is collected yet.",
 }
-NOT_YET_IN_OPTION: Final[Mapping[str, str]] = {
-    "replicas": "Leave it out; spec.replicas counts them all.",
-}
 _USE_FIELD: Final = "Use the field of spec.engine that is meant for it, or leave it out."
 _SUPPORTED_TARGETS: Final = frozenset({"queuedRequests"})
 
@@ -50,7 +48,7 @@ def find_unsupported(model: MistralModel) -> Finding | None:
     return (
         _find_in_spec(spec)
         or _find_bucket(spec)
-        or _find_in_options(spec)
+        or _find_misplaced(model)
         or _find_target(spec)
         or _find_repeated(model)
     )
@@ -74,14 +72,10 @@ def _find_bucket(spec: Mapping[str, Any]) -> Finding | None:
     )
 
 
-def _find_in_options(spec: Mapping[str, Any]) -> Finding | None:
-    options = spec.get("capacity", {}).get("options") or []
-    for index, option in enumerate(options):
-        for entry, advice in NOT_YET_IN_OPTION.items():
-            path, _, value = entry.partition("=")
-            if _is_set(option, path, value):
-                return _refuse(f"capacity.options[{index}].{path}", value, advice)
-    return None
+def _find_misplaced(model: MistralModel) -> Finding | None:
+    """What options say of replicas has to divide them all."""
+    conflict = find_conflict(model.spec.capacity.options if model.spec.capacity else ())
+    return unmet("FieldConflict", f"spec.capacity.{conflict}.") if conflict else None
 
 
 def _find_target(spec: Mapping[str, Any]) -> Finding | None:

@@ -19,10 +19,11 @@ from mistral_operator.core.budget import Allotment, Outlay, allot, find_payer, r
 from mistral_operator.core.choice import Choice, Grounds, choose_revision
 from mistral_operator.core.ends import anticipate
 from mistral_operator.core.events import note_changes
+from mistral_operator.core.parts import read_part
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
 from mistral_operator.core.revisions import History, read_history
-from mistral_operator.core.rungs import Ladder, judge
+from mistral_operator.core.rungs import Ladder, count_on_rungs, judge
 from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
 from mistral_operator.core.slices import (
     explain_missing_controller,
@@ -33,11 +34,13 @@ from mistral_operator.core.slices import (
     price_slices,
 )
 from mistral_operator.core.spend import Standing
+from mistral_operator.core.spread import is_spread, sync_parts
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests import conversion, slices
 from mistral_operator.manifests.conversion import name_conversion
-from mistral_operator.manifests.identity import is_owned_by
+from mistral_operator.manifests.identity import is_owned_by, name_workload, part_number
+from mistral_operator.manifests.revision import KIND as REVISION_KIND
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.manifests.slices import name_groups
 from mistral_operator.manifests.workload import DEPLOYMENT
@@ -54,6 +57,8 @@ from mistral_operator.status.situation import ClassView, Situation
 _Object = Mapping[str, Any]
 WORKLOADS: Final = (DEPLOYMENT, slices.KIND)
 """Kinds whose pods are replicas."""
+PER_PART: Final = (*WORKLOADS, REVISION_KIND)
+"""Kinds of which each part of a spread model has its own."""
 
 
 def sync(
@@ -69,10 +74,24 @@ def sync(
     `observed` may be stale or empty: what it lacks is found again at the next call. A spec that is refused leaves what
     runs as it is, from the last revision that was accepted. `planner` may remember plans, and answers the same.
     """
+    if is_spread(model, observed):
+        return sync_parts(model, observed, now, lambda part, seen: _sync(part, seen, catalogue, settings, now, planner))
+    return _sync(model, observed, catalogue, settings, now, planner)
+
+
+def _sync(
+    model: MistralModel,
+    observed: Observed,
+    catalogue: Catalogue,
+    settings: Settings,
+    now: datetime,
+    planner: Planner,
+) -> Outcome:
+    """Decide about a model, or about one part of one that is spread."""
     children = [child for child in observed.children if _belongs_to(child, model)]
     history, before = read_history(children), read_status(model)
     at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
-    outlay, budget = _weigh(observed, children, history), observed.budget or Budget()
+    outlay, budget = _weigh(model, observed, children, history), observed.budget or Budget()
     payer = find_payer(ruling, outlay, budget)
     plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
     choice = choose_revision(Grounds(model, ruling, payer, history, before, at, settings.operator_version, plan))
@@ -91,7 +110,9 @@ def sync(
     situation = _gather(allotment, observed, children, history, pods, accepted, revision)
     ladder = _judge(situation, payer, revision, history, choice, at)
     situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving, returns=ladder.returns)
-    situation = replace(situation, model=model, serving_class=_view_class(model, ruling, revision))
+    where = count_on_rungs(situation.standing_pods, history, revision) if revision else {}
+    situation = replace(situation, model=model, rung_replicas=where)
+    situation = replace(situation, serving_class=_view_class(model, ruling, revision))
     ending = anticipate(allotment.model, situation, observed.machines, at)
     situation = replace(situation, succession=ending.succession)
     status = build_status(situation, before, now)
@@ -111,7 +132,8 @@ def sync(
 def _belongs_to(child: _Object, model: MistralModel) -> bool:
     """An owner reference can be written by anybody, also in another namespace."""
     metadata = child["metadata"]
-    return metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
+    mine = child["kind"] not in PER_PART or read_part(child) == part_number(model)
+    return mine and metadata.get("namespace") == model.metadata.namespace and is_owned_by(child, model.metadata.uid)
 
 
 def _accept(model: MistralModel, choice: Choice, catalogue: Catalogue, missing: Finding | None) -> Finding:
@@ -154,9 +176,10 @@ def _bound(
     )
 
 
-def _weigh(observed: Observed, children: Sequence[_Object], history: History) -> Outlay:
+def _weigh(model: MistralModel, observed: Observed, children: Sequence[_Object], history: History) -> Outlay:
     workloads = [child for child in children if child["kind"] in WORKLOADS]
-    return weigh_outlay(history.revisions, workloads, observed.pods, observed.claims)
+    pods = [pod for pod in observed.pods if read_part(pod) == part_number(model)]
+    return weigh_outlay(history.revisions, workloads, pods, observed.claims)
 
 
 def _judge(
@@ -223,7 +246,7 @@ def _gather(
 
 def _name_workloads(model: MistralModel) -> dict[str, str]:
     """Kind → name; a model has one of them, and two while it moves from one to the other."""
-    return {DEPLOYMENT: model.metadata.name, slices.KIND: name_groups(model)}
+    return {DEPLOYMENT: name_workload(model), slices.KIND: name_groups(model)}
 
 
 def _find_workload(model: MistralModel, children: Sequence[_Object], revision: Revision) -> _Object | None:

@@ -16,9 +16,13 @@ from mistral_operator.api.names import (
     MANAGED_BY_LABEL,
     MODEL_KIND,
     MODEL_LABEL,
+    PART_LABEL,
     ROLE_LABEL,
 )
+from mistral_operator.api.part import ModelPart
 
+APP_NAME: Final = "mistral-model"
+"""On every object of a model and its replicas' pods; a conversion's have another name."""
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON; never changed in place."""
 
@@ -35,7 +39,7 @@ def hash_content(content: Any, length: int = 10) -> str:
 def object_labels(model: MistralModel) -> dict[str, str]:
     """Labels of every object that belongs to `model`."""
     return {
-        APP_NAME_LABEL: "mistral-model",
+        APP_NAME_LABEL: APP_NAME,
         APP_INSTANCE_LABEL: model.metadata.name,
         MANAGED_BY_LABEL: MANAGED_BY,
         MODEL_LABEL: model.metadata.name,
@@ -44,7 +48,39 @@ def object_labels(model: MistralModel) -> dict[str, str]:
 
 def pod_selector(model: MistralModel) -> dict[str, str]:
     """Labels that select the one pod of each replica that answers requests and reports metrics."""
-    return {MODEL_LABEL: model.metadata.name, ROLE_LABEL: LEADER_ROLE}
+    return {**replica_selector(model), ROLE_LABEL: LEADER_ROLE}
+
+
+def replica_selector(model: MistralModel) -> dict[str, str]:
+    """Labels that select the pods of all replicas: of a spread model, those of every part."""
+    if isinstance(model, ModelPart):
+        return {APP_NAME_LABEL: APP_NAME, APP_INSTANCE_LABEL: model.metadata.name}
+    return workload_selector(model)
+
+
+def workload_selector(model: MistralModel) -> dict[str, str]:
+    """Labels that only the pods of one workload have. They can't be changed in its life, and no other workload may
+    select them, so the pods of later parts have another value than a model's name can be.
+    """
+    number = part_number(model)
+    return {MODEL_LABEL: model.metadata.name if number == 1 else f"{model.metadata.name}.part-{number}"}
+
+
+def part_number(model: MistralModel) -> int:
+    """From 1 on; 1 also for a model that is not spread."""
+    return model.part if isinstance(model, ModelPart) else 1
+
+
+def name_workload(model: MistralModel) -> str:
+    """The model's own name, or one with the number of the part."""
+    number = part_number(model)
+    return model.metadata.name if number == 1 else f"{model.metadata.name}-part-{number}"
+
+
+def part_labels(model: MistralModel) -> dict[str, str]:
+    """What tells the objects and pods of later parts from those of the first."""
+    number = part_number(model)
+    return {} if number == 1 else {PART_LABEL: str(number)}
 
 
 def owner_reference(model: MistralModel) -> Manifest:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.manifests.identity import hash_content
+from mistral_operator.manifests.identity import hash_content, part_number
 
 _FIELDS: Final = frozenset({
     "model", "customModel", "variant", "weights", "engine", "capacity", "optimizeFor", "serviceAccountName",
@@ -16,7 +16,8 @@ _FIELDS: Final = frozenset({
 })  # fmt: skip
 # Parts that only say how many replicas may run or in which order they change.
 _NOT_PLANNED: Final = frozenset({
-    "capacity.maxHourlyCost", "capacity.maxSurgeHourlyCost", "capacity.priority", "rollout.strategy", "rollout.canary",
+    "capacity.maxHourlyCost", "capacity.maxSurgeHourlyCost", "capacity.priority", "capacity.options.replicas",
+    "rollout.strategy", "rollout.canary",
 })  # fmt: skip
 # Values that say no more than leaving the field out.
 _DEFAULTS: Final[Mapping[str, frozenset[str]]] = {
@@ -36,7 +37,10 @@ _UNORDERED: Final = frozenset({"capacity.options.zones"})
 def hash_inputs(model: MistralModel) -> str:
     """Hash the chosen inputs of planning; never the rendered output."""
     spec = model.spec.model_dump(by_alias=True, exclude_defaults=True, mode="json")
-    return hash_content(_reduce({name: spec[name] for name in _FIELDS if name in spec}, ""))
+    digest = hash_content(_reduce({name: spec[name] for name in _FIELDS if name in spec}, ""))
+    number = part_number(model)
+    # The labels of its pods are another part's: with the same hash it would have another one's revision.
+    return digest if number == 1 else hash_content([digest, "part", number])
 
 
 def hash_rung(inputs: str, rung: str) -> str:

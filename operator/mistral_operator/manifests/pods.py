@@ -5,7 +5,6 @@ from typing import Any
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import (
     LEADER_ROLE,
-    MODEL_LABEL,
     REVISION_LABEL,
     ROLE_LABEL,
     SHAPE_LABEL,
@@ -14,7 +13,7 @@ from mistral_operator.api.names import (
 from mistral_operator.api.pod import Pod
 from mistral_operator.engines.protocol import EngineLaunch
 from mistral_operator.manifests.containers import build_engine_container, build_gateway_container
-from mistral_operator.manifests.identity import Manifest, object_labels
+from mistral_operator.manifests.identity import Manifest, object_labels, part_labels, workload_selector
 from mistral_operator.manifests.security import pod_security
 from mistral_operator.planning.nodes import SPOT_LABEL, ZONE_LABEL
 from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner
@@ -73,7 +72,8 @@ def _template(
 
 
 def _labels(model: MistralModel, pod: Pod, role: str, revision: str) -> dict[str, str]:
-    return {**pod.labels, **object_labels(model), ROLE_LABEL: role, REVISION_LABEL: revision}
+    own = {**object_labels(model), **workload_selector(model), **part_labels(model)}
+    return {**pod.labels, **own, ROLE_LABEL: role, REVISION_LABEL: revision}
 
 
 def select_nodes(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
@@ -121,7 +121,7 @@ def _spread_over_zones(model: MistralModel) -> Manifest:
         "maxSkew": 1,
         "topologyKey": "topology.kubernetes.io/zone",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
+        "labelSelector": {"matchLabels": workload_selector(model)},
     }
 
 

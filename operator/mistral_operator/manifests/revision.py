@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_LABEL, REVISION_LABEL
-from mistral_operator.manifests.identity import Manifest, hash_content, own
+from mistral_operator.manifests.identity import Manifest, hash_content, own, part_labels
 from mistral_operator.manifests.slices import SLICES_ANNOTATION, read_slices, slice_claim, slice_name, write_slices
 from mistral_operator.manifests.stored_plan import find_flaw
 from mistral_operator.planning.serialize import PlanFormatError, plan_from_dict, plan_to_dict
@@ -202,7 +202,7 @@ def build_revision(model: MistralModel, revision: Revision) -> Manifest:
         api_version="apps/v1",
         kind=KIND,
         name=f"{model.metadata.name}-{revision.hash}",
-        labels={REVISION_LABEL: revision.hash, CLAIM_LABEL: revision.claim_name},
+        labels={REVISION_LABEL: revision.hash, CLAIM_LABEL: revision.claim_name, **part_labels(model)},
         annotations={SLICES_ANNOTATION: write_slices(revision.slices)} if revision.slices else None,
         revision=revision.number,
         data=dict(revision.data),

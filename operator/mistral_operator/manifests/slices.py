@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.manifests.identity import Manifest, name_workload, own, part_labels
 from mistral_operator.planning.types import PlannedOption
 
 KIND: Final = "LeaderWorkerSet"
@@ -33,6 +33,7 @@ def build_leader_worker_set(
         api_version=API_VERSION,
         kind=KIND,
         name=name_groups(model),
+        labels=part_labels(model),
         annotations={_EXCLUSIVE: "cloud.google.com/gke-nodepool"},
         spec={
             "replicas": replicas,
@@ -57,7 +58,7 @@ def name_groups(model: MistralModel) -> str:
     The controller makes a headless Service of the LeaderWorkerSet's own name, by which the hosts of a group find each
     other before they are ready; it makes none where there is a Service of that name already.
     """
-    return f"{model.metadata.name}-slices"
+    return f"{name_workload(model)}-slices"
 
 
 def choose_slices(occupied: Iterable[int], held: Iterable[int], replicas: int) -> tuple[int, ...]:

@@ -5,9 +5,15 @@ from enum import StrEnum
 from typing import Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.api.rollout import RolloutStrategy
-from mistral_operator.manifests.identity import Manifest, own
+from mistral_operator.manifests.identity import (
+    Manifest,
+    name_workload,
+    own,
+    part_labels,
+    replica_selector,
+    workload_selector,
+)
 from mistral_operator.planning.types import Consumption, PlannedOption
 
 DEPLOYMENT: Final = "Deployment"
@@ -36,12 +42,13 @@ def build_deployment(
         model,
         api_version="apps/v1",
         kind=DEPLOYMENT,
-        name=model.metadata.name,
+        name=name_workload(model),
+        labels=part_labels(model),
         spec={
             "replicas": replicas,
             "revisionHistoryLimit": 0,  # revisions are ControllerRevisions of the model itself
             "progressDeadlineSeconds": _capacity_wait_s(option) + STARTUP_MARGIN * option.startup.total_s,
-            "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
+            "selector": {"matchLabels": workload_selector(model)},
             "strategy": _strategy(model, turnover),
             "template": pod_template,
         },
@@ -61,7 +68,7 @@ def build_disruption_budget(model: MistralModel) -> Manifest:
         name=model.metadata.name,
         spec={
             "maxUnavailable": 1,
-            "selector": {"matchLabels": {MODEL_LABEL: model.metadata.name}},
+            "selector": {"matchLabels": replica_selector(model)},
             # A replica that never became ready must not hold up a node's drain.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },

@@ -131,11 +131,9 @@ def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
 
 def _describe_capacity(situation: Situation) -> CapacityStatus:
     claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
-    return CapacityStatus(
-        options=tuple(map(describe_rung, situation.rungs)),
-        claims=claims[:_MOST_CLAIMS],
-        queue=_describe_place(situation.place) if situation.place else _find_queue(situation),
-    )
+    rungs = tuple(describe_rung(rung, situation.rung_replicas.get(rung.name, 0)) for rung in situation.rungs)
+    queue = _describe_place(situation.place) if situation.place else _find_queue(situation)
+    return CapacityStatus(options=rungs, claims=claims[:_MOST_CLAIMS], queue=queue)
 
 
 def _find_queue(situation: Situation) -> QueueStatus | None:

@@ -12,8 +12,8 @@ _LONGEST: Final = 4096
 _BARRED: Final = frozenset({RungState.EXHAUSTED.value, RungState.REFUSED.value})
 
 
-def describe_rung(rung: Rung) -> RungStatus:
-    """One rung as the status tells it."""
+def describe_rung(rung: Rung, replicas: int) -> RungStatus:
+    """One rung as the status tells it, with the replicas that stand on it."""
     return RungStatus(
         name=word(rung.name),
         state=rung.state.value,
@@ -21,6 +21,7 @@ def describe_rung(rung: Rung) -> RungStatus:
         message=rung.message[:_LONGEST] or None,
         since=format_time(rung.since) if rung.since else None,
         retry_after=format_time(rung.retry_after) if rung.retry_after else None,
+        replicas=replicas or None,
     )
 
 

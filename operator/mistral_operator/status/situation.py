@@ -1,7 +1,7 @@
 """Everything that the checks may look at, gathered once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -71,6 +71,8 @@ class Situation:
     """The ladder of the pinned plan, as it was judged now."""
     serving_rungs: frozenset[str] = frozenset()
     """The names of those on which a replica answers."""
+    rung_replicas: Mapping[str, int] = field(default_factory=dict)
+    """Rung's name → replicas that stand on it."""
     returns: bool = True
     """Whether the first could be built beside what serves."""
     serving_class: ClassView = ClassView()

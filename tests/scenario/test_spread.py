@@ -1,0 +1,215 @@
+"""Replicas spread over rungs: so many on one option at most, the rest on the next, with one endpoint for all."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.world import MODEL_LABEL, REVISION_LABEL, SETTINGS, World, autoscaler_event, make_model
+
+L4 = {"accelerator": "l4", "devices": 1}
+SPOT = L4 | {"consumption": "Spot"}
+A100 = {"accelerator": "a100-40", "devices": 1}
+SECOND = "chat-part-2"
+STOCKED_OUT = "Node scale up in zones us-central1-a associated with this pod failed: GCE out of resources"
+
+
+def spread(most: int = 2, replicas: int = 3, rest: dict[str, Any] = SPOT, **spec: Any) -> World:
+    options = [L4 | {"replicas": most}, rest]
+    capacity = {"options": options, **spec.pop("capacity", {})}
+    world = World(model=make_model(capacity=capacity, replicas=replicas, **spec))
+    world.step()
+    world.provision()
+    return world
+
+
+def asked(world: World) -> dict[str, int]:
+    """Deployment → replicas."""
+    return {name: each["spec"]["replicas"] for (kind, name), each in world.children.items() if kind == "Deployment"}
+
+
+def run(world: World, *, ready: bool = True) -> None:
+    """As many ready pods as each Deployment asks for, and no others, as its controller and the nodes make it."""
+    for name, replicas in asked(world).items():
+        selector = world.children["Deployment", name]["spec"]["selector"]["matchLabels"]
+        mine = [pod for pod, each in world.pods.items() if selector.items() <= each["metadata"]["labels"].items()]
+        for gone in mine[replicas:]:
+            del world.pods[gone]
+        for index in range(len(mine), replicas):
+            world.start_pod(f"{name}-{index}", workload=name, node=f"node-of-{name}-{index}")
+            if ready:
+                world.make_ready(f"{name}-{index}")
+
+
+def settle(world: World) -> None:
+    for _ in range(6):
+        run(world)
+        world.step()
+        world.provision()
+
+
+def serving(**given: Any) -> World:
+    world = spread(**given)
+    settle(world)
+    return world
+
+
+def rungs(world: World) -> dict[str, tuple[str, int]]:
+    return {each["name"]: (each["state"], each.get("replicas", 0)) for each in options(world)}
+
+
+def options(world: World) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = world.model["status"]["capacity"]["options"]
+    return found
+
+
+def test_each_part_has_its_own_workload_and_all_have_one_endpoint() -> None:
+    world = serving()
+    assert asked(world) == {"chat": 2, SECOND: 1}
+    templates = [world.children["Deployment", name]["spec"]["template"] for name in ("chat", SECOND)]
+    selectors = [each["spec"]["nodeSelector"] for each in templates]
+    assert [each.get("cloud.google.com/gke-spot") for each in selectors] == [None, "true"]
+    assert len(world.claims) == 2
+    assert sum(kind in ("Service", "PodDisruptionBudget") for kind, _ in world.children) == 2
+    assert world.condition("Ready")["message"] == "3 of 3 replicas answer."
+    assert world.condition("Reconciling")["status"] == "False"
+    status = world.model["status"]
+    assert (status["replicas"], status["readyReplicas"], status["summary"]["ready"]) == (3, 3, "3/3")
+    assert rungs(world) == {"g2-standard-8-ondemand": ("Active", 2), "g2-standard-8-spot": ("Active", 1)}
+    assert [(part["workload"], part["replicas"]) for part in status["parts"]] == [("chat", 2), (SECOND, 1)]
+    assert world.step().prune == ()
+
+
+def test_no_workload_selects_anothers_pods_and_service_and_budget_select_all() -> None:
+    world = serving()
+    labels = {name: pod["metadata"]["labels"] for name, pod in world.pods.items()}
+
+    def selected(selector: dict[str, str]) -> set[str]:
+        return {name for name, own in labels.items() if selector.items() <= own.items()}
+
+    first, second = (world.children["Deployment", each]["spec"]["selector"]["matchLabels"] for each in ("chat", SECOND))
+    assert first == {MODEL_LABEL: "chat"}, "as it was before the model was spread: it can't be changed"
+    assert selected(first) == {"chat-0", "chat-1"}
+    assert selected(second) == {"chat-part-2-0"}
+    assert selected(world.children["Service", "chat"]["spec"]["selector"]) == set(labels)
+    budget = world.children["PodDisruptionBudget", "chat"]["spec"]["selector"]["matchLabels"]
+    assert selected(budget) == set(labels)
+    scale = dict(pair.split("=") for pair in world.model["status"]["selector"].split(","))
+    assert selected(scale) == set(labels)
+
+
+def test_scaling_takes_from_the_last_part_first_and_fills_the_first_part_first() -> None:
+    world = serving(replicas=3)
+    for replicas, expected in ((5, {"chat": 2, SECOND: 3}), (2, {"chat": 2}), (1, {"chat": 1}), (0, {"chat": 0})):
+        world.change(replicas=replicas)
+        settle(world)
+        assert asked(world) == expected
+    world.change(replicas=3)
+    settle(world)
+    assert asked(world) == {"chat": 2, SECOND: 1}
+
+
+def test_a_model_that_is_spread_later_keeps_its_pods_and_moves_one_only_when_the_other_answers() -> None:
+    world = World(model=make_model(capacity={"options": [L4, SPOT]}, replicas=3))
+    world.step()
+    world.provision()
+    settle(world)
+    (before,) = world.revisions
+    world.change(capacity={"options": [L4 | {"replicas": 2}, SPOT]})
+    world.step()
+    assert asked(world) == {"chat": 3, SECOND: 1}, "nothing goes before the other one answers"
+    assert before["metadata"]["name"] in {each["metadata"]["name"] for each in world.revisions}
+    settle(world)
+    assert asked(world) == {"chat": 2, SECOND: 1}
+    kept = [pod["metadata"]["labels"][REVISION_LABEL] for name, pod in world.pods.items() if "part" not in name]
+    assert set(kept) == {before["metadata"]["labels"][REVISION_LABEL]}
+
+
+def test_a_part_that_is_taken_out_of_the_spec_goes_when_the_others_answer_and_leaves_nothing() -> None:
+    world = serving()
+    world.change(capacity={"options": [L4, SPOT]})
+    world.step()
+    assert asked(world) == {"chat": 3, SECOND: 1}
+    run(world, ready=False)
+    world.step()
+    assert asked(world) == {"chat": 3, SECOND: 1}, "a replica that doesn't answer yet replaces nobody"
+    world.make_ready("chat-2")
+    settle(world)
+    assert asked(world) == {"chat": 3}
+    assert len(world.revisions) == 1
+    assert "parts" not in world.model["status"]
+    assert world.children["Service", "chat"]["spec"]["selector"][MODEL_LABEL] == "chat"
+
+
+def test_a_part_whose_rung_has_nothing_moves_down_and_the_other_stays() -> None:
+    world = World(model=make_model(capacity={"options": [SPOT | {"replicas": 1}, A100, L4]}, replicas=2))
+    world.step()
+    world.provision()
+    settle(world)
+    gone = [name for name in world.pods if "part" not in name]
+    for name in gone:
+        del world.pods[name]
+    pod = world.start_pod("chat-9", node="")
+    world.events.append(autoscaler_event(pod, "FailedScaleUp", STOCKED_OUT, world.now.strftime("%Y-%m-%dT%H:%M:%SZ")))
+    world.step()
+    assert world.condition("Ready")["status"] == "True"
+    degraded = world.condition("Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "ReplicasMissing")
+    assert "Part 1: " in degraded["message"]
+    assert STOCKED_OUT in degraded["message"]
+    world.now += timedelta(seconds=SETTINGS.ladder.zone_patience_s * 3)
+    assert world.step().requeue_after_s == 0
+    world.step()
+    del world.pods["chat-9"]
+    settle(world)
+    assert rungs(world)["a2-highgpu-1g-ondemand"] == ("Active", 2)
+    first, second = world.model["status"]["parts"]
+    assert first["options"][0]["state"] == "Exhausted"
+    assert [rung["name"] for rung in second["options"]] == ["a2-highgpu-1g-ondemand", "g2-standard-8-ondemand"]
+    assert world.condition("Degraded")["reason"] == "OnLowerRung"
+
+
+def test_the_spend_limit_holds_over_all_parts_and_cuts_the_last_first() -> None:
+    world = spread(most=2, replicas=5, rest=A100, capacity={"maxHourlyCost": "5.50"})
+    settle(world)
+    hourly = {rung["name"]: rung for rung in options(world)}
+    assert set(hourly) == {"g2-standard-8-ondemand", "a2-highgpu-1g-ondemand"}
+    assert asked(world) == {"chat": 2, SECOND: 1}
+    assert float(world.model["status"]["cost"]["hourly"]) <= 5.50
+    assert world.condition("Degraded")["reason"] == "HourlyCostLimit"
+
+
+@pytest.mark.parametrize("first", [L4 | {"replicas": 1}, L4], ids=["nobody takes the rest", "the rest comes first"])
+def test_replicas_that_the_options_do_not_divide_are_refused(first: dict[str, Any]) -> None:
+    world = World(model=make_model(capacity={"options": [first, SPOT | {"replicas": 1}]}))
+    world.step()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "FieldConflict")
+    assert "spec.capacity.options[1].replicas" in accepted["message"]
+
+
+def test_a_refused_edit_leaves_all_parts_as_they_are() -> None:
+    world = serving()
+    names = {each["metadata"]["name"] for each in world.revisions}
+    world.change(capacity={"options": [L4 | {"replicas": 2}, SPOT | {"replicas": 2}]})
+    settle(world)
+    assert asked(world) == {"chat": 2, SECOND: 1}
+    assert {each["metadata"]["name"] for each in world.revisions} == names
+    assert world.condition("Accepted")["reason"] == "FieldConflict"
+    assert world.condition("Ready")["status"] == "True"
+
+
+def test_slices_of_several_hosts_are_refused_as_a_part() -> None:
+    slices = {"accelerator": "v6e", "topology": "4x4"}
+    capacity = {"options": [slices | {"replicas": 1}, slices]}
+    world = World(model=make_model(model="mixtral-8x7b", allowExperimental=True, capacity=capacity, replicas=2))
+    world.step()
+    assert world.condition("Accepted")["reason"] == "SlicesNotSpread"
+    assert not asked(world)
+
+
+def test_a_steady_state_is_told_in_the_same_words() -> None:
+    world = serving()
+    before = world.model["status"]
+    world.now += timedelta(hours=1)
+    world.step()
+    assert world.model["status"] == before
