@@ -14,7 +14,7 @@ from mistral_operator.catalogue.accelerator import Accelerator
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.hardware import read_version
 from mistral_operator.planning.modes import FLEX_START_SINCE
-from mistral_operator.planning.types import Plan, PlannedOption
+from mistral_operator.planning.types import Plan, PlannedOption, Provisioner
 
 POOL_PERMISSIONS: Final = ("container.clusters.get", "container.clusters.update", "container.operations.get")
 """What the operator's identity needs in the project, as deploy/gcp-role.yaml has it.
@@ -131,9 +131,10 @@ class LiveFacts:
 
 
 def describe_rungs(model: MistralModel, plan: Plan, catalogue: Catalogue) -> tuple[AskedRung, ...]:
-    """The ladder of a plan."""
+    """The ladder of a plan; none of what is on nodes that are there, because nothing of it is Google's matter."""
     replicas = max(1, model.spec.replicas, (model.spec.scaling and model.spec.scaling.max_replicas) or 1)
-    return tuple(_describe_rung(option, replicas, catalogue) for option in plan.options)
+    made = (option for option in plan.options if option.provisioner is not Provisioner.EXISTING)
+    return tuple(_describe_rung(option, replicas, catalogue) for option in made)
 
 
 def _describe_rung(option: PlannedOption, replicas: int, catalogue: Catalogue) -> AskedRung:

@@ -75,6 +75,8 @@ def _assume_described(cluster: LiveCluster) -> Assumption:
         version=view.version,
         custom_metrics=DEFAULT.custom_metrics,
         leader_worker_set=DEFAULT.leader_worker_set,
+        autopilot=view.autopilot,
+        provisioners=DEFAULT.provisioners,
     )
     return Assumption(known, f"as GKE describes {view.name}", live=True)
 

@@ -1,16 +1,24 @@
 """What becomes of a claim on nodes that are there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.claim_cases import CHAT, DELETED, NOW, SETTINGS, claim_body
-from tests.support.node_cases import a_node, gke_labels, nvidia_labels
+from tests.support.node_cases import a_group, a_node, gke_labels, nvidia_labels
+from tests.support.world import CLUSTER, make_model
+from tests.support.world import SETTINGS as PLAN_SETTINGS
 
 from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.api.model import MistralModel
 from mistral_operator.capacity.claim_types import ClaimOutcome, DeleteClaim, RemoveFinalizer, Seen
 from mistral_operator.capacity.existing import sync_existing
+from mistral_operator.capacity.live_facts import describe_rungs
+from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.controller.existing_nodes import read_node
 from mistral_operator.planning.nodes import Taint
+from mistral_operator.planning.plan import plan_model
+from mistral_operator.planning.types import Plan, Provisioner
 
 Json = dict[str, Any]
 L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
@@ -139,3 +147,12 @@ def test_a_slice_is_refused() -> None:
     claim = NodePoolClaim.model_validate(claim_body(terms=terms, finalizers=[]))
     outcome = sync_existing(claim, (), Seen(users=(CHAT,)), SETTINGS, NOW)
     assert ready(outcome)["reason"] == "InvalidClaim"
+
+
+def test_google_is_asked_nothing_about_nodes_that_are_there() -> None:
+    cluster = replace(CLUSTER, provisioners=tuple(Provisioner), nodes=(a_group(),))
+    model = MistralModel.model_validate(make_model(capacity={"provisioner": "Existing"}))
+    catalogue = load_catalogue()
+    plan = plan_model(model, catalogue, cluster, PLAN_SETTINGS)
+    assert isinstance(plan, Plan)
+    assert describe_rungs(model, plan, catalogue) == ()

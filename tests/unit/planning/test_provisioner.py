@@ -8,7 +8,7 @@ from tests.support.world import CLUSTER, make_model
 from mistral_operator.api.model import MistralModel
 from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.catalogue.load import load_catalogue
-from mistral_operator.planning.provisioner import check_hardware_of, resolve_provisioner
+from mistral_operator.planning.provisioner import check_hardware_of, note_provisioner, resolve_provisioner
 from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
 
@@ -81,3 +81,20 @@ def _first(shapes: list[MachineShape], *, hosts: int) -> MachineShape:
 def _reason(provisioner: Provisioner, shape: MachineShape, consumption: Consumption) -> str:
     misfit = check_hardware_of(provisioner, shape, consumption)
     return misfit.reason if misfit else ""
+
+
+@pytest.mark.parametrize(
+    ("cluster", "words"),
+    [
+        (ALL, ""),
+        (AUTOPILOT, "on an Autopilot cluster only Google makes node pools: ComputeClass says which"),
+        (ELSEWHERE, "the cluster isn't GKE's, so no node pools are made: Existing uses the nodes that are there"),
+    ],
+)
+def test_what_auto_has_come_to_is_said_where_it_is_not_the_usual(cluster: ClusterProfile, words: str) -> None:
+    spec = MistralModel.model_validate(make_model()).spec
+    came_to = resolve(None, cluster)
+    assert isinstance(came_to, Provisioner)
+    assert list(note_provisioner(spec, cluster, came_to)) == ([words] if words else [])
+    named = MistralModel.model_validate(make_model(capacity={"provisioner": came_to.value})).spec
+    assert list(note_provisioner(named, cluster, came_to)) == [], "whoever names it knows"
