@@ -38,7 +38,8 @@ def sync_parts(
     before, stock = read_status(model), take_stock(model, observed.children, observed.pods)
     shares = find_shares(model, stock)
     told = {share.part: read_part_status(before, share.part) for share in shares}
-    parts, outcomes = [], []
+    parts: list[ModelPart] = []
+    outcomes: list[Outcome] = []
     for share in shares:
         known = told[share.part].model_dump(by_alias=True, exclude_defaults=True, mode="json")
         parts.append(view_part(model, share, shares, stock, known))
