@@ -75,6 +75,158 @@ the first and the longest, each shortened by up to a half at random so that clai
 other options in `spec.capacity.options` a model doesn't sit them out. None of the commands has been run by this
 project.
 """
+FAILURES_HEAD: Final = """
+## What goes wrong, and what is done about it
+
+Symptoms that users of GPUs and TPUs on GKE report. "Condition" is where the model or the claim says it; each row has a
+test of that name in `tests/scenario/test_failure_modes.py`, of what is decided then, without a cluster.
+
+"""
+
+
+class FailureMode(NamedTuple):
+    """One symptom, where it is told, what the operator does, and the test that shows it."""
+
+    symptom: str
+    told: str
+    done: str
+    test: str
+
+
+FAILURES: Final = (
+    FailureMode(
+        "A pool ends in ERROR after many minutes",
+        "claim `Ready`: `StockedOut`, `QuotaExceeded`, …",
+        "deletes the pool if it has no node and makes it again later; the model goes to its next rung",
+        "test_pool_ends_in_error",
+    ),
+    FailureMode(
+        "A pool is created for very long",
+        "`CapacityReady`: `PoolCreating`",
+        "leaves the rung at its deadline, if there is another; else waits",
+        "test_pool_is_created_for_very_long",
+    ),
+    FailureMode(
+        "An operation is done though nothing runs",
+        "claim `Ready` and `Degraded`",
+        "reads the operation's error and the pool's status; a model is Ready only when a replica answers",
+        "test_operation_succeeds_though_nothing_runs",
+    ),
+    FailureMode(
+        "400 FAILED_PRECONDITION: another operation runs",
+        "claim `Ready`: `ClusterBusy`",
+        "asks again with growing waits, one change at a time",
+        "test_another_operation_runs",
+    ),
+    FailureMode(
+        "A quota is missing",
+        "`CapacityReady`: `QuotaExceeded`, with quota and region",
+        "next rung at once; [a quota of none is found before GKE is asked](capacity.md#before-gke-is-asked-for-a-pool)",
+        "test_quota_is_missing",
+    ),
+    FailureMode(
+        "A TPU topology is rejected",
+        "claim `Ready`: `InvalidRequest`",
+        "sends a topology for slices only, and all of their hosts",
+        "test_tpu_topology_is_rejected",
+    ),
+    FailureMode(
+        "tpu7x: placement policy is not supported",
+        "claim `Ready`, with Google's words",
+        "quotes it, and goes to the next rung",
+        "test_placement_policy_is_not_supported",
+    ),
+    FailureMode(
+        "A pod is never scheduled though nodes exist",
+        "`CapacityReady`: `WaitingForNodes`, with the scheduler's words",
+        "selects by its own label, and puts it back on the pool",
+        "test_pod_is_never_scheduled_though_nodes_exist",
+    ),
+    FailureMode(
+        "A pod lands on another slice, or a slice is split",
+        "`CapacityReady`: `WaitingForNodes`",
+        "labels each slice's nodes; LeaderWorkerSet keeps a group on one",
+        "test_pod_lands_on_another_slice",
+    ),
+    FailureMode(
+        "The GPU driver is missing",
+        "`CapacityReady`: `WaitingForNodes`, as the node offers no GPU",
+        "always says which driver GKE installs",
+        "test_gpu_driver_is_missing",
+    ),
+    FailureMode(
+        "CUDA fails after a node upgrade",
+        "`WorkloadReady`, with the engine's last words",
+        "quotes them; it can't see which driver a node has, and goes on to no other one",
+        "test_cuda_fails_after_a_node_upgrade",
+    ),
+    FailureMode(
+        "Reserved capacity is not used, or lost",
+        "claim `Ready`: `ReservationExhausted`, …",
+        "binds the pool to the reservation; upgrades take one machine away first",
+        "test_reserved_capacity_is_not_used_or_lost",
+    ),
+    FailureMode(
+        "Nodes are drained for maintenance",
+        "`Degraded`: `ReplicasMissing`",
+        "has a PodDisruptionBudget; the other replicas serve",
+        "test_nodes_are_drained_for_maintenance",
+    ),
+    FailureMode(
+        "A spot machine is reclaimed",
+        "`CapacityReady`: `WaitingForNodes`",
+        "the next replica waits for a machine, and the rung may be left",
+        "test_spot_machine_is_reclaimed",
+    ),
+    FailureMode(
+        "A flex-start node ends",
+        "`CapacityReady`: `WaitingForNodes`",
+        "says how long its nodes run, and is never upgraded in place",
+        "test_flex_start_node_ends",
+    ),
+    FailureMode(
+        "A flex-start pod is stuck on a ProvisioningRequest",
+        "`CapacityReady`: `ScalingUp`",
+        "ordinary flex-start pods hang on none",
+        "test_flex_start_pod_is_stuck",
+    ),
+    FailureMode(
+        "All replicas moved to a dearer tier",
+        "`Degraded`: `OnLowerRung`, with the cost",
+        "tries the better rung again, beside what serves",
+        "test_replicas_moved_to_a_dearer_tier",
+    ),
+    FailureMode(
+        "The HPA shows unknown",
+        "`AutoscalingReady`, with the HPA's words",
+        "quotes it; replicas stay as they are",
+        "test_autoscaler_has_no_metric",
+    ),
+    FailureMode(
+        "TPU v6e fails to initialize, or its control agent runs out of memory",
+        "`WorkloadReady`, with the engine's last words",
+        "nothing beside the engine asks the TPU for metrics; who else does, it can't see",
+        "test_tpu_fails_to_initialize",
+    ),
+    FailureMode(
+        "A fault of one slice restarts everything",
+        "`Degraded`; Ready while another slice serves",
+        "a pool of its own for each replica",
+        "test_fault_of_one_slice_restarts_everything",
+    ),
+    FailureMode(
+        "Addresses run out",
+        "claim `Ready`: `AddressesExhausted`",
+        "allows 32 pods a node, so that a node takes a /26",
+        "test_addresses_run_out",
+    ),
+    FailureMode(
+        "More than about 200 node pools slow the autoscaler down",
+        "nowhere: pools of others aren't the operator's to count",
+        "shares ordinary pools by shape, way of buying, zones and namespace; slices can't be shared",
+        "test_too_many_node_pools",
+    ),
+)
 BY_ITSELF: Final = "Nothing: it goes by itself."
 NO_COMMAND: Final = "As quoted: the request itself is refused, and no command mends that."
 
@@ -82,7 +234,10 @@ NO_COMMAND: Final = "As quoted: the request itself is refused, and no command me
 def render() -> str:
     """The page."""
     head = ("What GKE says", "Reason", "Tried again after", "What the condition says to do")
-    return HEAD + table(head, (_row(refusal) for refusal in REFUSALS)).rstrip() + "\n"
+    refusals = table(head, (_row(refusal) for refusal in REFUSALS)).rstrip()
+    columns = ("Symptom", "Condition", "What the operator does", "Test")
+    failures = table(columns, ((*mode[:-1], f"`{mode.test}`") for mode in FAILURES)).rstrip()
+    return f"{HEAD}{refusals}\n{FAILURES_HEAD}{failures}\n"
 
 
 def _row(refusal: Refusal) -> Iterator[str]:

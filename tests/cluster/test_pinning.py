@@ -1,15 +1,21 @@
 """What `render` prints is what was applied, and what runs is left alone by a newer operator or catalogue."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.support.changed_catalogue import DEARER, FLAG
-from tests.support.stack import CHILDREN, Operator, Stack, command
+from tests.support.polling import eventually
+from tests.support.stack import CHILDREN, CLAIMS, MODELS, Operator, Stack, command
 
-from mistral_operator.api.names import APPLIED_HASH_ANNOTATION
+from mistral_operator.api.names import API_VERSION, APPLIED_HASH_ANNOTATION
+from mistral_operator.sandbox.kube import MERGE_PATCH, KubeError
 from mistral_operator.sandbox.processes import ProcessGroup
+
+KEPT_METADATA = ("name", "namespace", "labels", "annotations", "ownerReferences", "finalizers")
+"""What a backup brings back of an object's metadata."""
 
 PROFILE = {
     "provider": "GKE",
@@ -91,3 +97,58 @@ async def _running(stack: Stack) -> dict[str, Any]:
     (deployment,) = [d for d in await stack.children("Deployment") if d["metadata"]["name"] == "chat"]
     pods = {p["metadata"]["uid"] for p in await stack.children("Pod") if p["metadata"]["name"].startswith("chat")}
     return {"template": deployment["spec"]["template"], "pods": pods}
+
+
+async def test_restored_objects_adopt_the_pool_that_runs(stack: Stack) -> None:
+    """A backup brings the objects back with other uids, and the revisions with owners that are no more."""
+    await stack.apply("kept", model="mistral-7b-v0.3")
+    await stack.expect_ready("kept")
+    before, pools = await _template(stack), await stack.pools()
+    claims = [{"kind": "NodePoolClaim", "apiVersion": API_VERSION, **claim} for claim in await stack.claims()]
+    revisions = [{"apiVersion": "apps/v1", **each} for each in await stack.children("ControllerRevision")]
+    backup = [await stack.get("kept"), *claims, *revisions]
+    created = await _count_creates(stack)
+    await stack.operator.stop()
+    for item in backup:
+        with contextlib.suppress(KubeError):  # The garbage collector may have been faster.
+            await stack.kube.request("PATCH", _path(stack, item), {"metadata": {"finalizers": None}}, MERGE_PATCH)
+            await stack.kube.request("DELETE", _path(stack, item))
+
+    async def wiped() -> bool:
+        return not [item for item in backup if not await _is_gone(stack, item)]
+
+    await eventually(wiped, 60, message="all objects are gone")
+    for item in backup:
+        fresh = {key: value for key, value in item["metadata"].items() if key in KEPT_METADATA}
+        content = {key: value for key, value in item.items() if key != "status"}
+        await stack.kube.request("POST", _path(stack, item).rpartition("/")[0], content | {"metadata": fresh})
+    stack.operator.start()
+    await stack.expect_ready("kept")
+    await stack.expect_one_pool_per_claim()
+    assert await _template(stack) == before, "no pod template changed"
+    assert [pool["name"] for pool in await stack.pools()] == [pool["name"] for pool in pools]
+    assert await _count_creates(stack) == created, "the pool that runs was adopted"
+    assert (await stack.get("kept"))["metadata"]["uid"] != backup[0]["metadata"]["uid"]
+
+
+async def _template(stack: Stack) -> dict[str, Any]:
+    (deployment,) = [d for d in await stack.children("Deployment") if d["metadata"]["name"] == "kept"]
+    template: dict[str, Any] = deployment["spec"]["template"]
+    return template
+
+
+async def _count_creates(stack: Stack) -> int:
+    return sum(call["rpc"] == "CreateNodePool" for call in (await stack.gke())["calls"])
+
+
+def _path(stack: Stack, item: dict[str, Any]) -> str:
+    folders = {**CHILDREN, "MistralModel": MODELS, "NodePoolClaim": CLAIMS}
+    return f"{folders[item['kind']].format(namespace=stack.namespace)}/{item['metadata']['name']}"
+
+
+async def _is_gone(stack: Stack, item: dict[str, Any]) -> bool:
+    try:
+        found = await stack.kube.request("GET", _path(stack, item))
+    except KubeError as error:
+        return error.status == 404
+    return bool(found["metadata"]["uid"] != item["metadata"]["uid"])

@@ -57,7 +57,7 @@ def test_it_is_ready_only_when_a_replica_answers() -> None:
     }
     assert world.condition("Reconciling")["status"] == "False"
     phases = [entry["reason"] for entry in world.model["status"]["timeline"]]
-    assert phases == ["Planned", "NodePoolReady", "NodesReady", "Started", "Serving"]
+    assert phases == ["Planned", "ClaimPending", "NodePoolReady", "NodesReady", "Started", "Serving"]
 
 
 def test_the_same_inputs_give_the_same_outcome_and_a_settled_status_stays() -> None:
@@ -303,3 +303,40 @@ def test_the_clocks_of_api_servers_may_differ_by_some_seconds(behind_s: int, rea
     again.step()
     again.step()
     assert again.condition("Ready")["status"] == ready
+
+
+def test_the_timeline_tells_each_step_of_the_capacity_once() -> None:
+    world = World()
+    world.step()
+    (claim,) = world.claims.values()
+    for reason, message in (("PoolCreating", "GKE is creating it."), ("StockedOut", "none"), ("PoolCreating", "again")):
+        ready = {"type": "Ready", "status": "False", "reason": reason, "message": message}
+        claim["status"] = {"state": "Provisioning", "conditions": [ready]}
+        world.step()
+    world.provision()
+    world.step()
+    world.start_pod()
+    world.make_ready()
+    world.step()
+    told = [entry["reason"] for entry in world.model["status"]["timeline"]]
+    assert told[0] == "Planned"
+    assert [told.count(step) for step in ("PoolCreating", "StockedOut", "NodePoolReady", "NodesReady")] == [1, 1, 1, 1]
+    assert told.index("PoolCreating") < told.index("StockedOut") < told.index("NodesReady")
+    assert world.decide().status["timeline"] == world.model["status"]["timeline"], "looking again adds nothing"
+
+
+def test_the_timeline_tells_what_somebody_did_to_the_node_pool() -> None:
+    world = World()
+    world.step()
+    world.provision()
+    world.step()
+    (claim,) = world.claims.values()
+    note = {"time": "2026-11-23T12:01:00Z", "finding": "TaintsAdded", "message": "a taint", "done": "Repaired"}
+    before = note | {"time": "2026-11-01T00:00:00Z", "message": "of another model's time"}
+    claim["status"]["drift"] = [before, note]
+    world.step()
+    told = [entry for entry in world.model["status"]["timeline"] if entry["reason"] == "TaintsAdded"]
+    assert [(entry["time"], entry["message"]) for entry in told] == [
+        (note["time"], f"{claim['metadata']['name']}: a taint. Repaired.")
+    ]
+    assert world.decide().status["timeline"] == world.model["status"]["timeline"]

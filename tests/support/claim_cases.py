@@ -10,7 +10,7 @@ from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import Call, ClaimSettings, ClaimUser, FailedCall, RunningOperation
 from mistral_operator.capacity.errors import CloudFinding, classify
-from mistral_operator.capacity.pools import NodeFacts, pool_spec
+from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolStatus, PoolView
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -66,6 +66,8 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         reservation=spec.reservation,
         flex_start=bool(spec.max_run_s),
         max_run_s=spec.max_run_s,
+        upkeep=upkeep_of(spec),
+        autoscaled=spec.bounds is not None,
     )
 
 

@@ -27,7 +27,7 @@ from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import Conflict, NotFound
 from mistral_operator.cluster.kinds import CLAIM, MODEL, NODE, REVISION, Kind
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claims import ClaimReconciler
+from mistral_operator.controller.claims import Check, ClaimReconciler
 from mistral_operator.controller.observation import RULES
 from mistral_operator.planning.types import Provisioner
 
@@ -195,7 +195,10 @@ class FakeCluster:
         self.objects.pop((kind, key), None)
         self.store[kind].remove(key, self.version)
 
-    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
+    async def list(
+        self, kind: Kind, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> ListResult:
+        assert not field_selector, "the stand-in knows no fields"
         self.lists += 1
         label, _, value = label_selector.partition("=")
         found = [
@@ -257,6 +260,8 @@ class World:
     pace: CloudPace = field(default_factory=lambda: CloudPace(change_interval_s=0.0))
     clock_s: float = 1000.0
     provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
+    checks: Mapping[Provisioner, Check] = field(default_factory=dict)
+    """What is looked at before a pool is created, from the next `start` on."""
 
     def __post_init__(self) -> None:
         self.cloud = FakeCloud(self.kills, lambda: self.clock_s)
@@ -277,6 +282,7 @@ class World:
             settings=self.settings,
             wake=lambda _name: None,
             facts=lambda _: NodeFacts(),
+            checks=self.checks,
             now=self.now,
         )
 

@@ -85,6 +85,8 @@ def test_defaults_are_the_operators_own() -> None:
     assert values["resyncSeconds"] == options.resync_s
     assert values["provisioners"] == [item.value for item in options.provisioners]
     assert values["claimIdleAfterSeconds"] == options.settings.claim_idle_after_s
+    assert values["drift"] == options.drift.value
+    assert values["liveChecks"] == options.live_checks
     ladder = options.settings.ladder
     assert values["ladder"] == {
         "zonePatienceSeconds": ladder.zone_patience_s,

@@ -59,7 +59,7 @@ def test_every_module_of_capacity_is_held_pure_or_talks_to_the_cloud() -> None:
     )
     layers = next(" ".join(contract["layers"]) for contract in contracts if contract["type"] == "layers")
     modules = {f"mistral_operator.capacity.{file.stem}" for file in (PACKAGE / "capacity").glob("[a-z]*.py")}
-    talking = ("cloud", "clouds", "compute_api", "container_api", "live_answers")
+    talking = ("cloud", "clouds", "compute_api", "container_api", "container_repairs", "known_facts", "live_answers")
     assert modules - pure == {f"mistral_operator.capacity.{name}" for name in talking}
     assert modules - set(layers.replace(":", " ").split()) == set()
 

@@ -7,6 +7,8 @@
 - --workers={{ .Values.workers }}
 - --resync-s={{ .Values.resyncSeconds }}
 - --claim-idle-after-s={{ .Values.claimIdleAfterSeconds }}
+- --drift={{ .Values.drift }}
+- --{{ if not .Values.liveChecks }}no-{{ end }}live-checks
 - --zone-patience-s={{ .Values.ladder.zonePatienceSeconds }}
 - --stockout-cooldown-s={{ .Values.ladder.stockoutCooldownSeconds }}
 - --refused-cooldown-s={{ .Values.ladder.refusedCooldownSeconds }}

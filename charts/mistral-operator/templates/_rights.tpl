@@ -38,7 +38,7 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, patch, delete]
-# How replicas fare, on which nodes; only those with the operator's labels are asked for.
+# How replicas fare, on which nodes. Only those with the operator's labels are watched; all pods on the nodes of a pool are listed when the policy for drift is `Replace` and it is to be made again.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
@@ -46,7 +46,7 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [patch]
-# How replicas fare, on which nodes; only those with the operator's labels are asked for.
+# How replicas fare, on which nodes. Only those with the operator's labels are watched; all pods on the nodes of a pool are listed when the policy for drift is `Replace` and it is to be made again.
 - apiGroups: [""]
   resources: [nodes]
   verbs: [list, watch]

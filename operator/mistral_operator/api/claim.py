@@ -6,6 +6,7 @@ from pydantic import Field
 
 from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Provisioner, Reservation, Topology
 from mistral_operator.api.common import (
+    ATOMIC_LIST,
     LIST_MAP_BY_TYPE,
     LIST_SET,
     RESOURCE_LABEL_KEYS,
@@ -139,6 +140,7 @@ class ClaimSize(ApiType):
 
     desired_max: _Number | None = Field(None, description="Nodes that the pool may grow to, over all zones.")
     current: _Number | None = Field(None, description="Nodes that are there.")
+    allowed_max: _Number | None = Field(None, description="Nodes that the pool's own bounds allow.")
 
 
 class ClaimOperation(ApiType):
@@ -147,6 +149,15 @@ class ClaimOperation(ApiType):
     name: _Word = Field(description="Name of the operation in GKE.")
     type: _Word | None = Field(None, description="What it does, such as `CREATE_NODE_POOL`.")
     started_at: Timestamp | None = Field(None, description="When it began.")
+
+
+class ClaimDrift(ApiType):
+    """Something that somebody else changed of the node pool."""
+
+    time: Timestamp = Field(description="When it was found.")
+    finding: _Word = Field(description="What it is, as one CamelCase word, such as `NodeLabelsChanged`.")
+    message: Annotated[str, Field(max_length=1024)] = Field(description="What it was, and what it should be.")
+    done: _Word = Field(description="`Reported`, `Repaired` or `Replaced`.")
 
 
 class NodePoolClaimStatus(ApiType):
@@ -170,6 +181,9 @@ class NodePoolClaimStatus(ApiType):
         None, description="The claim's place among those that need the same, while it waits for its turn."
     )
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
+    drift: Annotated[tuple[ClaimDrift, ...], Field(max_length=10, json_schema_extra=ATOMIC_LIST)] = Field(
+        (), description="What others changed of the node pool, and what was done about it; the latest last."
+    )
     hourly_cost: Money | None = Field(
         None,
         description=(

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema
 
 LIST_MAP_BY_NAME: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 LIST_MAP_BY_TYPE: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+ATOMIC_LIST: Final = {"x-kubernetes-list-type": "atomic"}
 LIST_SET: Final = {"x-kubernetes-list-type": "set"}
 
 

@@ -46,6 +46,8 @@ APP_INSTANCE_LABEL has the model's name.
 
 DEFAULT_CLASS_ANNOTATION: Final = f"{GROUP}/is-default-class"
 """On a MistralServingClass: `true` makes it that of models which name none, as with a StorageClass."""
+DRIFT_ANNOTATION: Final = f"{GROUP}/drift"
+"""On a NodePoolClaim: `Report`, `Repair` or `Replace`, what to do about a pool that somebody changed."""
 APPLIED_HASH_ANNOTATION: Final = f"{GROUP}/applied-hash"
 """On every object that the operator applies: the hash of the manifest as rendered, to see drift without a read."""
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mistral_operator.api.common import (
+    ATOMIC_LIST,
     LIST_MAP_BY_NAME,
     LIST_MAP_BY_TYPE,
     LIST_SET,
@@ -15,7 +16,6 @@ from mistral_operator.api.common import (
     Timestamp,
 )
 
-ATOMIC_LIST = {"x-kubernetes-list-type": "atomic"}
 Word = Annotated[str, Field(max_length=256)]
 Cost = Annotated[str, Field(max_length=32, pattern=r"^(unknown|[0-9]{1,9}(\.[0-9]{1,6})?)$")]
 """US dollars an hour as a decimal string, or `unknown` where no price is known."""

@@ -45,6 +45,8 @@ def _shorten(text: str) -> str:
 
 def advise(finding: CloudFinding, place: ClusterPlace) -> str:
     """What somebody can do about it; empty when it goes by itself."""
+    if finding.advice:
+        return finding.advice
     advice = _ADVICE.get(finding.reason)
     return advice(finding, place) if advice else ""
 

@@ -9,6 +9,7 @@ from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
+from mistral_operator.capacity.drift import extend_notes
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.slice_zone import describe_zone
 
@@ -30,6 +31,8 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         status["queue"] = {"position": place.position, "of": place.of, "for": place.waits_for}
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
+    if notes := extend_notes(claim, (*seen.notes, *decision.notes), timestamp(now)):
+        status["drift"] = notes
     if seen.operation is not None:
         view = seen.operation.view
         status["operation"] = {
@@ -67,7 +70,8 @@ def _nodes(claim: NodePoolClaim, seen: Seen) -> Mapping[str, int]:
         return {"current": seen.nodes}
     hosts = claim.spec.shape.hosts if claim.spec.slice else None
     wanted = hosts if hosts and seen.users else sum(user.nodes for user in seen.users)
-    return {"desiredMax": wanted, "current": seen.nodes}
+    allowed = seen.pool.bounds.total_max if seen.pool and seen.pool.bounds else None
+    return {"desiredMax": wanted, "current": seen.nodes, **({} if allowed is None else {"allowedMax": allowed})}
 
 
 def _conditions(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: datetime) -> list[dict[str, Any]]:

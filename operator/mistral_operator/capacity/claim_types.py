@@ -7,9 +7,19 @@ from typing import Any
 
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.arbitration import Place
+from mistral_operator.capacity.drift import DriftNote, DriftPolicy
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import NodeFacts
-from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolView
+from mistral_operator.capacity.port import (
+    Bounds,
+    Mend,
+    OperationView,
+    PoolSpec,
+    PoolView,
+    SetManagement,
+    SetSize,
+    StopAutoscaling,
+)
 
 
 class Call(StrEnum):
@@ -18,6 +28,22 @@ class Call(StrEnum):
     CREATE = "CREATE_NODE_POOL"
     RESIZE = "SET_NODE_POOL_AUTOSCALING"
     DELETE = "DELETE_NODE_POOL"
+    UPDATE = "UPDATE_NODE_POOL"
+    MANAGE = "SET_NODE_POOL_MANAGEMENT"
+    SIZE = "SET_NODE_POOL_SIZE"
+
+
+def call_of(mend: Mend) -> Call:
+    """By which call a thing is put right."""
+    match mend:
+        case SetManagement():
+            return Call.MANAGE
+        case SetSize():
+            return Call.SIZE
+        case StopAutoscaling():
+            return Call.RESIZE
+        case _:
+            return Call.UPDATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +97,14 @@ class Seen:
     """Where it stands in line for what isn't enough for all; None when it is its turn."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
+    may_mend: bool = True
+    """False where what provisions the pool can change nothing of it but its bounds."""
+    pods: int = 0
+    """Pods on the pool's nodes, counted only where it is to be replaced."""
+    empty_s: float | None = None
+    """For how long a slice that GKE calls running has been seen without any node; None for all others."""
+    notes: tuple[DriftNote, ...] = ()
+    """What was found and done a moment ago, and isn't in the status yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +123,10 @@ class ClaimSettings:
     """Time between two looks at a pool that is as it should be."""
     orphan_after_s: float = 300.0
     """Time between the two looks that must find no claim before its pool is deleted."""
+    drift: DriftPolicy = DriftPolicy.REPAIR
+    """What is done about pools that somebody changed, where their claims don't say otherwise."""
+    slice_empty_after_s: float = 300.0
+    """For so long GKE may take to bring back a slice by itself."""
 
 
 class ClaimState(StrEnum):
@@ -98,6 +136,7 @@ class ClaimState(StrEnum):
     PROVISIONING = "Provisioning"
     READY = "Ready"
     RESIZING = "Resizing"
+    REPAIRING = "Repairing"
     FAILED = "Failed"
     REFUSED = "Refused"
     RELEASING = "Releasing"
@@ -142,7 +181,24 @@ class DeletePool:
     """Why a pool that is wanted is deleted: it failed, and is made again after a while. None for a release."""
 
 
-Action = AddFinalizer | RemoveFinalizer | DeleteClaim | CreatePool | SetAutoscaling | DeletePool
+@dataclass(frozen=True, slots=True)
+class MendPool:
+    """Put right one thing that somebody changed."""
+
+    name: str
+    mend: Mend
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacePool:
+    """Delete a node pool that isn't what the claim asks for, if no pod runs there; it is made again after that."""
+
+    name: str
+
+
+Action = (
+    AddFinalizer | RemoveFinalizer | DeleteClaim | CreatePool | SetAutoscaling | DeletePool | MendPool | ReplacePool
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +212,8 @@ class Decision:
     degraded: CloudFinding | None = None
     action: Action | None = None
     requeue_after_s: float | None = None
+    notes: tuple[DriftNote, ...] = ()
+    """What somebody changed, and what the action does about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +226,5 @@ class ClaimOutcome:
     requeue_after_s: float | None
     settled: bool = False
     """True when the pool is as it should be: earlier failures are forgotten."""
+    notes: tuple[DriftNote, ...] = ()
+    """What the action does about drift; for the next look, until it is in the status."""

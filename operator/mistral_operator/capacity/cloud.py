@@ -14,9 +14,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation
+from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation, call_of
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
-from mistral_operator.capacity.port import WRITE_DEADLINE_S, Bounds, NodePools, OperationView, PoolSpec, PoolView
+from mistral_operator.capacity.port import (
+    WRITE_DEADLINE_S,
+    Bounds,
+    Mend,
+    NodePools,
+    OperationView,
+    PoolRepairs,
+    PoolSpec,
+    PoolView,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +83,7 @@ class CloudPools:
     ) -> None:
         """`guard` is called before each change; it raises when this process may not change anything any more."""
         self._pools = pools
+        self._repairs = pools if isinstance(pools, PoolRepairs) else None
         self._pace = pace or CloudPace()
         self._guard = guard
         self._clock = clock
@@ -102,6 +112,11 @@ class CloudPools:
     def may_change(self) -> bool:
         """False while as many operations of ours are under way as GKE bears."""
         return len(self._running) - len(self._unreadable) < max(1, int(self._limit))
+
+    @property
+    def may_mend(self) -> bool:
+        """Whether what somebody changed of a pool can be put right."""
+        return self._repairs is not None
 
     async def find(self, name: str) -> PoolView | None:
         """The pool, from a list that is younger than its last change and than the list interval. Raises CloudError."""
@@ -174,9 +189,20 @@ class CloudPools:
             self._untold.add(spec.name)
         return begun
 
+    def refuse(self, spec: PoolSpec, finding: CloudFinding) -> None:
+        """Note that a pool isn't asked for, because it would be refused; it is looked at again as after a refusal."""
+        self._tried[spec.name] = spec.locations
+        self._note_failure(spec.name, Call.CREATE, finding)
+
     async def resize(self, name: str, bounds: Bounds) -> bool:
         """Begin to change a pool's bounds; see `create`."""
         return await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds))
+
+    async def mend(self, name: str, mend: Mend) -> bool:
+        """Begin to put one thing right; see `create`. Only where `may_mend`."""
+        repairs = self._repairs
+        assert repairs is not None, "asked for only where it can be done"
+        return await self._change(name, call_of(mend), lambda: repairs.mend_pool(name, mend))
 
     async def delete(self, name: str, *, cause: CloudFinding | None) -> bool:
         """Begin to delete a pool; see `create`. `cause` is why a pool that is wanted has failed."""

@@ -19,13 +19,22 @@ from google.cloud import container_v1
 from google.cloud.container_v1.services.cluster_manager.transports import ClusterManagerGrpcAsyncIOTransport
 from google.rpc import code_pb2
 
+from mistral_operator.capacity.container_repairs import (
+    management,
+    mend_request,
+    taints_view,
+    upgrade_settings,
+    upkeep_view,
+)
 from mistral_operator.capacity.errors import CloudError, PermissionDeniedError, UnavailableError, classify
+from mistral_operator.capacity.pools import upkeep_of
 from mistral_operator.capacity.port import (
     READ_DEADLINE_S,
     WRITE_DEADLINE_S,
     Accelerator,
     Bounds,
     ClusterView,
+    Mend,
     OperationView,
     PoolSpec,
     PoolStatus,
@@ -44,11 +53,10 @@ _NOBODY_ANSWERED: Final = re.compile(
 )
 """gRPC tells that it reached nobody, or was cut off, just as it passes on a server's answer: only its words differ."""
 _Consume: Final = container_v1.ReservationAffinity.Type
-_Strategy: Final = container_v1.NodePoolUpdateStrategy
 
 
 class ContainerApi:
-    """Implements `capacity.port.NodePools` for one cluster. Make it inside the event loop that uses it."""
+    """Implements `NodePools` and `PoolRepairs` of `capacity.port` for one cluster. Make it in the loop that uses it."""
 
     def __init__(self, *, project: str, location: str, cluster: str, endpoint: str = "", user_agent: str = "") -> None:
         """Raises CloudError without credentials.
@@ -89,6 +97,12 @@ class ContainerApi:
         started = await _answer(
             self._client.set_node_pool_autoscaling(request=request, retry=None, timeout=WRITE_DEADLINE_S)
         )
+        return _operation_view(started)
+
+    async def mend_pool(self, name: str, mend: Mend) -> OperationView:
+        """Start to put one thing right."""
+        call, request = mend_request(self._path(name), mend)
+        started = await _answer(getattr(self._client, call)(request=request, retry=None, timeout=WRITE_DEADLINE_S))
         return _operation_view(started)
 
     async def delete_pool(self, name: str) -> OperationView:
@@ -159,6 +173,7 @@ def _refusal(code: str, text: str) -> CloudError:
 
 def node_pool(spec: PoolSpec) -> Any:
     """The `NodePool` message for a spec. No taints of ours: GKE adds its own for GPUs."""
+    upkeep = upkeep_of(spec)
     return container_v1.NodePool(
         name=spec.name,
         initial_node_count=spec.slice_hosts,
@@ -166,23 +181,10 @@ def node_pool(spec: PoolSpec) -> Any:
         locations=list(spec.locations),
         autoscaling=_autoscaling(spec.bounds) if spec.bounds else None,
         placement_policy=_placement(spec.slice_topology) if spec.slice_topology else None,
-        # Google repairs no flex-start node: it ends, and the next one is asked for anew.
-        management=container_v1.NodeManagement(auto_repair=not spec.max_run_s, auto_upgrade=True),
+        management=management(upkeep),
         max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=MAX_PODS_PER_NODE),
-        upgrade_settings=_upgrade_settings(spec),
+        upgrade_settings=upgrade_settings(upkeep),
     )
-
-
-def _upgrade_settings(spec: PoolSpec) -> Any:
-    """A node with accelerators takes minutes to come: the new one is made before the old one goes, where there can be
-    one more. A slice has no place for it and a full reservation no machine; a flex-start node isn't replaced at all,
-    its successor has the new version.
-    """
-    settings = container_v1.NodePool.UpgradeSettings
-    if spec.max_run_s:
-        return settings(strategy=_Strategy.SHORT_LIVED)
-    fixed = bool(spec.slice_topology or spec.reservation)
-    return settings(strategy=_Strategy.SURGE, max_surge=0 if fixed else 1, max_unavailable=1 if fixed else 0)
 
 
 def _placement(topology: str) -> Any:
@@ -274,6 +276,9 @@ def pool_view(pool: Any) -> PoolView:
         reservation=", ".join(affinity.values) if specific else "",
         flex_start=bool(pool.config.flex_start),
         max_run_s=int(pool.config.max_run_duration.total_seconds()),
+        taints=taints_view(pool),
+        upkeep=upkeep_view(pool),
+        autoscaled=scaling.enabled,
     )
 
 

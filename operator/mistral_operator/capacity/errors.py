@@ -23,6 +23,8 @@ class CloudFinding:
     """True when the call may have taken effect although it failed."""
     verbatim: bool = True
     """False when the cloud said nothing, so that the text is ours, or that of whatever stood in between."""
+    advice: str = ""
+    """What to do about it, where whoever found it knows more than the text tells."""
 
 
 class CloudError(Exception):

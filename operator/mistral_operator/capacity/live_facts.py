@@ -151,12 +151,12 @@ def _describe_rung(option: PlannedOption, replicas: int, catalogue: Catalogue) -
         consumption=consumption,
         quota=accelerator.quota_of(consumption.value),
         hardware=accelerator.name,
-        min_gke_version=_first_version(accelerator, consumption),
+        min_gke_version=first_version(accelerator, consumption),
         reservation=option.reservation,
     )
 
 
-def _first_version(accelerator: Accelerator, consumption: Consumption) -> str:
+def first_version(accelerator: Accelerator, consumption: Consumption) -> str:
     """The first GKE version that offers it like this; empty where every supported one does."""
     since = FLEX_START_SINCE[accelerator.kind] if consumption is Consumption.FLEX_START else ""
     return max(accelerator.min_gke_version, since, key=read_version)

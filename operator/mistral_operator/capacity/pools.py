@@ -16,7 +16,7 @@ from mistral_operator.api.names import (
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
-from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView
+from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Upkeep
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
 
 POOL_PREFIX: Final = "mm-"
@@ -126,6 +126,20 @@ def pool_spec(
     )
 
 
+def upkeep_of(spec: PoolSpec) -> Upkeep:
+    """How a pool is to be kept.
+
+    A node with accelerators takes minutes to come: in an upgrade the new one is made before the old one goes, where
+    there can be one more. A slice has no place for it and a full reservation no machine. A flex-start node is neither
+    repaired nor upgraded: it ends, and its successor has the new version.
+    """
+    if spec.max_run_s:
+        return Upkeep(auto_repair=False, auto_upgrade=True, strategy="SHORT_LIVED")
+    fixed = bool(spec.slice_topology or spec.reservation)
+    surge, away = (0, 1) if fixed else (1, 0)
+    return Upkeep(auto_repair=True, auto_upgrade=True, strategy="SURGE", max_surge=surge, max_unavailable=away)
+
+
 def _max_run_s(claim: NodePoolClaim) -> int:
     if claim.spec.consumption is not Consumption.FLEX_START:
         return 0
@@ -184,11 +198,16 @@ def consumption_of(pool: PoolView) -> Consumption:
     return Consumption.RESERVATION if pool.reservation else Consumption.ON_DEMAND
 
 
-def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
-    """In what a pool of ours isn't what the claim asks for, beyond its size; pods may never land there."""
+def wanted_beside(pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "") -> PoolSpec:
+    """What a pool of ours should be, but for its size and what the catalogue says of its disks."""
     here = next(iter(pool.locations), "")
     zone = here if here in claim.spec.zones else next(iter(claim.spec.zones))
-    wanted = pool_spec(claim, total_max=1, facts=NodeFacts(), zone=zone)
+    return pool_spec(claim, total_max=1, facts=NodeFacts(), cluster_uid=cluster_uid, zone=zone)
+
+
+def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
+    """In what a pool of ours isn't what the claim asks for, of all that can't be changed in its life."""
+    wanted = wanted_beside(pool, claim)
     compared = (
         ("machine type", pool.machine_type, wanted.machine_type),
         ("accelerators", _words(pool.accelerators), _words((wanted.gpu,) if wanted.gpu else ())),
@@ -198,10 +217,14 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),
         ("reservation", pool.reservation, wanted.reservation),
         ("zones", ", ".join(sorted(pool.locations)), ", ".join(wanted.locations)),
-        *((f"node label {key}", pool.node_labels.get(key, ""), value) for key, value in wanted.node_labels.items()),
     )
+    return compare(compared)
+
+
+def compare(values: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
+    """What isn't as it should be, in words: of each value its name, what it is and what it should be."""
     return tuple(
-        f"{what} is {is_ or 'absent'}, not {should or 'absent'}" for what, is_, should in compared if is_ != should
+        f"{what} is {is_ or 'absent'}, not {should or 'absent'}" for what, is_, should in values if is_ != should
     )
 
 

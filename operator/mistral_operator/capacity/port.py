@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mistral_operator.capacity.errors import CloudFinding
 
@@ -39,6 +39,27 @@ class Bounds:
 
     total_min: int
     total_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A taint of a pool's nodes, its effect as Kubernetes spells it, such as `NoSchedule`."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How GKE keeps a pool's nodes in repair and up to date."""
+
+    auto_repair: bool
+    auto_upgrade: bool
+    strategy: str
+    """GKE's word: `SURGE`, `BLUE_GREEN` or `SHORT_LIVED`."""
+    max_surge: int = 0
+    max_unavailable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +116,62 @@ class PoolView:
     flex_start: bool = False
     max_run_s: int = 0
     """Seconds after which nodes end; 0 for never."""
+    taints: tuple[Taint, ...] = ()
+    upkeep: Upkeep | None = None
+    """None when it isn't told: then it is compared with nothing."""
+    autoscaled: bool = False
+    """Whether the cluster autoscaler decides about its size, by whatever bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetNodeLabels:
+    """Let the pool's nodes have these labels and no others."""
+
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetTaints:
+    """Let the pool's nodes have these taints and no others."""
+
+    taints: tuple[Taint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetResourceLabels:
+    """Let the pool's cloud resources have these labels and no others."""
+
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetManagement:
+    """Switch automatic repairs and upgrades as the upkeep says."""
+
+    upkeep: Upkeep
+
+
+@dataclass(frozen=True, slots=True)
+class SetUpgrades:
+    """Let the pool be upgraded as the upkeep says."""
+
+    upkeep: Upkeep
+
+
+@dataclass(frozen=True, slots=True)
+class StopAutoscaling:
+    """Let the pool have a fixed size."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSize:
+    """Let the pool have so many nodes in each zone."""
+
+    nodes: int
+
+
+Mend = SetNodeLabels | SetTaints | SetResourceLabels | SetManagement | SetUpgrades | StopAutoscaling | SetSize
+"""One thing that can be put right while pods run. GKE is asked for one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +227,13 @@ class NodePools(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class PoolRepairs(Protocol):
+    """What a provisioner has besides `NodePools` if it can put pools right; of one without it drift is only told."""
+
+    async def mend_pool(self, name: str, mend: Mend) -> OperationView:
+        """Start to put one thing right; raises CloudError."""
         ...

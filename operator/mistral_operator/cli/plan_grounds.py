@@ -6,6 +6,7 @@ from typing import Final
 from mistral_operator.cli.output import gib, seconds
 from mistral_operator.cli.plan_words import word_zones
 from mistral_operator.cli.profile import Assumption
+from mistral_operator.planning.provisioner import GKE
 from mistral_operator.planning.types import Plan, PlannedOption
 
 ESTIMATES: Final = "Times, speeds and costs are estimates; nothing was asked of Google and nothing was bought."
@@ -52,4 +53,6 @@ def _word_cached(option: PlannedOption) -> list[str]:
 def word_cluster(assumption: Assumption) -> str:
     """What cluster was planned for, and who says so."""
     profile = assumption.profile
+    if profile.provider != GKE:
+        return f"Cluster: none of GKE's ({assumption.source})."
     return f"Cluster: {profile.provider} in {word_zones(profile.zones)} ({assumption.source})."

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mistral_operator import __version__
+from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
 from mistral_operator.cli.place import take_endpoint
@@ -35,6 +36,15 @@ _DEFAULT = RunOptions()
 )
 @click.option(
     "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
+)
+@click.option(
+    "--compute-api", callback=take_endpoint, default="", metavar="URL", help="A simulated Compute Engine, likewise."
+)
+@click.option(
+    "--live-checks/--no-live-checks",
+    default=True,
+    show_default=True,
+    help="Ask Compute Engine, now and then, for what GKE would refuse before a pool is created.",
 )
 @click.option(
     "--cloud-backoff-scale",
@@ -68,6 +78,14 @@ _DEFAULT = RunOptions()
     default=0,
     show_default=True,
     help="Seconds for which a node pool without models is kept.",
+)
+@click.option(
+    "--drift",
+    type=click.Choice([policy.value for policy in DriftPolicy]),
+    callback=lambda _context, _option, value: DriftPolicy(value),
+    default=_DEFAULT.drift.value,
+    show_default=True,
+    help="What to do about node pools that somebody changed: tell it, put it right, or replace them, too.",
 )
 @ladder_options
 @click.option(

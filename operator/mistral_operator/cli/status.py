@@ -18,11 +18,15 @@ from mistral_operator.cluster.capabilities import discover
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import NODE
+from mistral_operator.controller.existing_nodes import read_node
 from mistral_operator.core.types import Observed
+from mistral_operator.planning.nodes import merge_groups, read_group
+from mistral_operator.planning.provisioner import GKE
 from mistral_operator.planning.types import ClusterProfile
 
 _REGION = "topology.kubernetes.io/region"
 _ZONE = "topology.kubernetes.io/zone"
+_GKE_LABELS = "cloud.google.com/gke-"
 
 
 @click.command()
@@ -96,12 +100,16 @@ async def discover_profile(client: ApiClient) -> ClusterProfile:
     zones = tuple(sorted({label[_ZONE] for label in labels if _ZONE in label}))
     served = await discover(client)
     known = bool(regions and zones)
+    on_gke = not labels or any(key.startswith(_GKE_LABELS) for label in labels for key in label)
+    there = map(read_node, nodes)
     return ClusterProfile(
-        provider="GKE",
+        provider=GKE if on_gke else "None",
         project="",
         location=regions[0] if known else DEFAULT.location,
         cluster="",
         zones=zones if known else DEFAULT.zones,
         custom_metrics=served.custom_metrics,
         leader_worker_set=served.leader_worker_set,
+        provisioners=DEFAULT.provisioners,
+        nodes=merge_groups(read_group(node.labels, node.allocatable, node.taints) for node in there),
     )

@@ -169,6 +169,14 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)].rstrip() + "…"
 
 
+def _nodes(claim: Mapping[str, Any], nodes: Mapping[str, int]) -> str:
+    """Nodes that are there have no bounds."""
+    current = nodes.get("current", 0)
+    if "nodes" in claim["spec"]:
+        return f"{current} that {'was' if current == 1 else 'were'} there and would do"
+    return f"{current} of at most {nodes.get('desiredMax', '?')}"
+
+
 def _claims(claims: Iterable[Mapping[str, Any]]) -> list[str]:
     lines: list[str] = []
     for claim in claims:
@@ -179,8 +187,8 @@ def _claims(claims: Iterable[Mapping[str, Any]]) -> list[str]:
         lines.append(f"  {paint(claim['metadata']['name'], Style.NAME)}  {status.get('state', 'Pending')}")
         lines += facts([
             ("pool", status.get("poolName", "")),
-            ("nodes", f"{nodes.get('current', 0)} of at most {nodes.get('desiredMax', '?')}" if nodes else ""),
-            ("zones", ", ".join(claim["spec"]["zones"])),
+            ("nodes", _nodes(claim, nodes) if nodes else ""),
+            ("zones", ", ".join(claim["spec"].get("zones") or ())),
             ("users", users),
             ("operation", (status.get("operation") or {}).get("name", "")),
             ("says", ready.get("message", "")),

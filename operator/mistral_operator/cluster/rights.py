@@ -32,7 +32,10 @@ _STATUS: Final = "How models and claims fare."
 _CHILDREN: Final = (
     "What a model owns. They are read one by one only where an object may be somebody else's, which is then left alone."
 )
-_REPLICAS: Final = "How replicas fare, on which nodes; only those with the operator's labels are asked for."
+_REPLICAS: Final = (
+    "How replicas fare, on which nodes. Only those with the operator's labels are watched; all pods on the nodes of a"
+    " pool are listed when the policy for drift is `Replace` and it is to be made again."
+)
 _MARKS: Final = (
     "The deletion cost of a replica whose node is going to end, so that this one goes when its successor answers."
 )

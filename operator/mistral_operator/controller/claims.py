@@ -4,7 +4,8 @@ Nothing that it remembers is needed: killed anywhere, the next process finds fin
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -20,7 +21,9 @@ from mistral_operator.capacity.claim_types import (
     CreatePool,
     DeleteClaim,
     DeletePool,
+    MendPool,
     RemoveFinalizer,
+    ReplacePool,
     RunningOperation,
     Seen,
     SetAutoscaling,
@@ -28,10 +31,11 @@ from mistral_operator.capacity.claim_types import (
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
-from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.drift import DriftNote, known_notes
+from mistral_operator.capacity.errors import CloudError, CloudFinding
 from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
-from mistral_operator.capacity.port import OperationView
+from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
@@ -40,6 +44,7 @@ from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claim_lines import find_place_of, list_next
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
 from mistral_operator.controller.orphans import OrphanedPools
+from mistral_operator.controller.pool_pods import count_pods
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import Provisioner
 
@@ -54,7 +59,9 @@ _MOST_STEPS: Final = 5
 class ClaimClient(StatusClient, Protocol):
     """What the reconciler needs of `cluster.client.ApiClient`."""
 
-    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
+    async def list(
+        self, kind: Kind, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> ListResult:
         """Objects of a kind as they are now."""
         ...
 
@@ -65,6 +72,11 @@ class ClaimClient(StatusClient, Protocol):
     async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "") -> bool:
         """Delete that very object."""
         ...
+
+
+Check = Callable[[NodePoolClaim, PoolSpec], Awaitable[CloudFinding | None]]
+"""Why the cloud would refuse to create the pool, if that is known."""
+OnDrift = Callable[[Json, Mapping[str, Any]], None]
 
 
 class ClaimReconciler:
@@ -79,9 +91,14 @@ class ClaimReconciler:
         settings: ClaimSettings,
         facts: Callable[[NodePoolClaim], NodeFacts],
         wake: Callable[[str], None],
+        checks: Mapping[Provisioner, Check] | None = None,
+        on_drift: OnDrift = lambda _claim, _note: None,
         existing: Callable[[], tuple[ExistingNode, ...]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`checks` say why a pool that is to be created would be refused. `on_drift` is called with the claim and each
+        new entry of its `status.drift`.
+        """
         self._client = client
         self._statuses = StatusWriter(client)
         self._store = store
@@ -89,6 +106,10 @@ class ClaimReconciler:
         self._settings = settings
         self._facts = facts
         self._wake = wake
+        self._checks = checks or {}
+        self._on_drift = on_drift
+        self._empty_since: dict[str, datetime] = {}
+        """Claim of a slice → when it was first seen without any node."""
         self._existing = existing
         self._now = now
         self._users = ClaimUsers(store)
@@ -106,11 +127,13 @@ class ClaimReconciler:
         cloud = self._clouds.get(provisioner)
         if cloud is None:
             return await self._tell_off(body, provisioner)
+        notes: tuple[DriftNote, ...] = ()
         for _ in range(_MOST_STEPS):
             claim = NodePoolClaim.model_validate(body)
-            outcome = sync_claim(claim, await self._observe(claim, cloud), self._settings, self._now())
+            outcome = await self._decide(claim, cloud, notes)
             if outcome.action is None:
                 break
+            notes = (*notes, *outcome.notes)
             changed = await self._do(outcome.action, body, cloud)
             if changed is None:
                 return None
@@ -119,6 +142,13 @@ class ClaimReconciler:
             cloud.settle(pool_name(name))
         await self._write_status(body, outcome)
         return outcome.requeue_after_s if outcome.action is None else self._settings.fastest_poll_s
+
+    async def _decide(self, claim: NodePoolClaim, cloud: CloudPools, notes: tuple[DriftNote, ...]) -> ClaimOutcome:
+        seen = replace(await self._observe(claim, cloud), notes=notes)
+        outcome = sync_claim(claim, seen, self._settings, self._now())
+        if isinstance(outcome.action, ReplacePool) and (pods := await count_pods(self._client, outcome.action.name)):
+            return sync_claim(claim, replace(seen, pods=pods), self._settings, self._now())
+        return outcome
 
     async def _look_at_nodes(self, body: Json, nodes: tuple[ExistingNode, ...]) -> float | None:
         """Of nodes that are there nothing is made, so no cloud is asked."""
@@ -154,6 +184,7 @@ class ClaimReconciler:
             blind = error.finding
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
         users, held_by = await self._find_users(claim)
+        nodes = count_nodes(self._store, name)
         return Seen(
             users=users,
             held_by=held_by,
@@ -162,11 +193,21 @@ class ClaimReconciler:
             operation=operation,
             failures=cloud.failures(pool),
             blind=blind,
-            nodes=count_nodes(self._store, name),
+            nodes=nodes,
             facts=self._facts(claim),
             unheard_s=unheard_s,
             may_call=cloud.may_change,
+            may_mend=cloud.may_mend,
+            empty_s=self._watch_empty(claim, found, nodes),
         )
+
+    def _watch_empty(self, claim: NodePoolClaim, pool: PoolView | None, nodes: int) -> float | None:
+        """For how long a slice that runs has been without any node. Forgetting it costs only time."""
+        name = claim.metadata.name
+        if claim.spec.slice is None or pool is None or pool.status is not PoolStatus.RUNNING or nodes:
+            self._empty_since.pop(name, None)
+            return None
+        return (self._now() - self._empty_since.setdefault(name, self._now())).total_seconds()
 
     async def _find_users(self, claim: NodePoolClaim) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users; that there are none is believed only of a list that was just read from the API server."""
@@ -191,13 +232,25 @@ class ClaimReconciler:
                 await self._client.delete(CLAIM, metadata["name"], uid=metadata["uid"])
                 return None  # Its deletionTimestamp brings it back, by the watch.
             case CreatePool(spec):
-                await cloud.create(spec)
+                await self._create(NodePoolClaim.model_validate(body), spec, cloud)
             case SetAutoscaling(name, bounds):
                 await cloud.resize(name, bounds)
+            case MendPool(name, mend):
+                await cloud.mend(name, mend)
+            case ReplacePool(name):
+                await cloud.delete(name, cause=None)
             case DeletePool(name, cause):
                 if cause is None or not await self._has_nodes(body):
                     await cloud.delete(name, cause=cause)
         return body
+
+    async def _create(self, claim: NodePoolClaim, spec: PoolSpec, cloud: CloudPools) -> None:
+        check = self._checks.get(provisioner_of(claim))
+        refusal = await check(claim, spec) if check else None
+        if refusal is not None:
+            cloud.refuse(spec, refusal)
+        else:
+            await cloud.create(spec)
 
     async def _has_nodes(self, body: Json) -> bool:
         """Asked of the API server: pods may serve on the nodes of a pool that failed."""
@@ -213,6 +266,7 @@ class ClaimReconciler:
         for name in list_next(self._store, NodePoolClaim.model_validate(body)):
             cloud.hurry(pool_name(name))
             self._wake(name)
+        self._empty_since.pop(body["metadata"]["name"], None)
 
     async def _patch_finalizers(self, body: Json, finalizers: list[str]) -> Json:
         """The list is replaced as a whole, so only if nobody has changed it meanwhile; raises Conflict otherwise.
@@ -237,6 +291,13 @@ class ClaimReconciler:
             return
         if written:
             self._store[CLAIM].put(written, own=True)
+            self._tell_drift(written, known_notes(NodePoolClaim.model_validate(body)))
+
+    def _tell_drift(self, written: Json, before: Iterable[Mapping[str, Any]]) -> None:
+        known = list(before)
+        for note in (written.get("status") or {}).get("drift") or ():
+            if note not in known:
+                self._on_drift(written, note)
 
 
 def _without_ours(metadata: Mapping[str, Any]) -> list[str]:

@@ -43,11 +43,8 @@ class Metrics:
             ("resource",),
             registry=self._registry,
         )
-        self.orphaned_pools = Gauge(
-            "mistral_operator_orphaned_pools",
-            "Node pools that name a claim which isn't there, when all were last listed.",
-            registry=self._registry,
-        )
+        self.orphaned_pools = self._orphans_gauge()
+        self._pool_drift = self._drift_counter()
         self.loop_lag = Gauge(
             "mistral_operator_event_loop_lag_seconds",
             "By how much the event loop was late when last measured.",
@@ -65,6 +62,10 @@ class Metrics:
     def tell_catalogue(self, valid: bool) -> None:
         """Say whether the extension of the catalogue is valid."""
         self._catalogue_valid.set(int(valid))
+
+    def count_drift(self, finding: str, done: str) -> None:
+        """Counts one change that was found on a node pool."""
+        self._pool_drift.labels(finding, done).inc()
 
     def watch_queue(self, queue: str, depth: Callable[[], int], running: Callable[[], int]) -> None:
         """Reports a queue's length and the number of its running workers."""
@@ -88,6 +89,21 @@ class Metrics:
     def render(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _orphans_gauge(self) -> Gauge:
+        return Gauge(
+            "mistral_operator_orphaned_pools",
+            "Node pools that name a claim which isn't there, when all were last listed.",
+            registry=self._registry,
+        )
+
+    def _drift_counter(self) -> Counter:
+        return Counter(
+            "mistral_operator_pool_drift",
+            "Changes of somebody else's that were found on node pools, by finding and by what was done about it.",
+            ("finding", "done"),
+            registry=self._registry,
+        )
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
         return Counter(f"mistral_operator_{name}", text, ("queue", label), registry=self._registry)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mistral_operator import __version__
+from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.planning.types import Provisioner, Settings
 
 _SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"
@@ -32,6 +33,10 @@ class RunOptions:
     """What may make node pools; each needs rights of its own."""
     container_api: str = ""
     """Empty: Google. `http://host:port`: a simulated one."""
+    compute_api: str = ""
+    """The same for Compute Engine, which is asked what would be refused before a pool is created."""
+    live_checks: bool = True
+    """Whether it is asked at all."""
     cloud_backoff_scale: float = 1.0
     """Multiplies the waits after refusals of the cloud; below 1 where the cloud is a simulated, faster one."""
     health_host: str = field(default_factory=find_health_host)
@@ -49,5 +54,7 @@ class RunOptions:
     lease_name: str = "mistral-operator"
     drain_s: float = 10.0
     """How long work that was begun may go on after SIGTERM."""
+    drift: DriftPolicy = DriftPolicy.REPAIR
+    """What is done about node pools that somebody changed, where their claims don't say otherwise."""
     verbose: bool = False
     settings: Settings = field(default_factory=lambda: Settings(operator_version=__version__))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
@@ -15,7 +15,8 @@ from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.cluster.reflector import Reflector
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claims import ClaimReconciler
+from mistral_operator.controller.checks import choose_checks
+from mistral_operator.controller.claims import ClaimReconciler, OnDrift
 from mistral_operator.controller.comparison import Comparison
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
@@ -91,9 +92,11 @@ def assemble(
         client=client,
         store=store,
         clouds=clouds,
-        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s),
+        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s, drift=options.drift),
         wake=claim_queue.add,
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
+        checks=choose_checks(place, pools, options, lambda: knowledge.catalogue),
+        on_drift=_drift_teller(recorder, metrics),
         existing=(lambda: existing.nodes) if existing else None,
     )
     return Parts(
@@ -110,6 +113,16 @@ def assemble(
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
     )
+
+
+def _drift_teller(recorder: Recorder, metrics: Metrics) -> OnDrift:
+    """Says in an Event on the claim what somebody changed of its pool, and counts it."""
+
+    def tell(claim: Mapping[str, Any], note: Mapping[str, Any]) -> None:
+        metrics.count_drift(note["finding"], note["done"])
+        recorder.record(claim, "Warning", note["finding"], f"{note['done']}: {note['message']}")
+
+    return tell
 
 
 def _model_reconciler(

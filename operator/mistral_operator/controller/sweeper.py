@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, NotFoundError
 from mistral_operator.capacity.orphans import Orphan, find_unclaimed, judge_orphan
@@ -17,9 +16,7 @@ from mistral_operator.capacity.port import NodePools, OperationView, PoolView
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import CLAIM, NODE
 from mistral_operator.controller.orphans import Lists
-
-_NODE_POOL: Final = "cloud.google.com/gke-nodepool"
-"""GKE's own label of each node."""
+from mistral_operator.controller.pool_pods import NODE_POOL_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ class Sweeper:
         return "" if orphan.may_go(with_nodes=with_nodes) else orphan.message
 
     async def _judge(self, pool: PoolView) -> Orphan:
-        nodes = await self._client.list(NODE, label_selector=f"{_NODE_POOL}={pool.name}")
+        nodes = await self._client.list(NODE, label_selector=f"{NODE_POOL_LABEL}={pool.name}")
         price = self._price(pool)
         return judge_orphan(pool, nodes=len(nodes.items), cluster_uid=self._uid, node_price=price)
 

@@ -13,7 +13,7 @@ from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
-from mistral_operator.planning.nodes import ZONE_LABEL, NodeGroup
+from mistral_operator.planning.nodes import UNNAMED, ZONE_LABEL, NodeGroup
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
@@ -82,7 +82,7 @@ class Candidate:
             self.shape.machine_type if self.shape.hosts == 1 else f"{self.shape.hosts} × {self.shape.machine_type}"
         )
         if self.group is not None:
-            machine = f"node {self.shape.machine_type}"
+            machine = "a node" if self.shape.machine_type == UNNAMED else f"node {self.shape.machine_type}"
         count = self.shape.total_devices if self.shape.share == 1 else self.shape.share
         hardware = f"{count} × {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
         return f"{hardware}, {self.runtime.demand.precision}"

@@ -23,6 +23,8 @@ SPOT_LABEL: Final = "cloud.google.com/gke-spot"
 POOL_LABEL: Final = "cloud.google.com/gke-nodepool"
 PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 MACHINE_LABEL: Final = "node.kubernetes.io/instance-type"
+UNNAMED: Final = "unknown"
+"""Machine type of nodes that name none."""
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
 HARDWARE_LABELS: Final = (ACCELERATOR_LABEL, TPU_LABEL, GPU_LABEL, PRODUCT_LABEL)
@@ -90,7 +92,7 @@ class NodeGroup:
     @property
     def machine_type(self) -> str:
         """As the node says; `unknown` where it doesn't."""
-        return self.label(MACHINE_LABEL) or "unknown"
+        return self.label(MACHINE_LABEL) or UNNAMED
 
     @property
     def spot(self) -> bool:

@@ -56,6 +56,8 @@ NEAREST_FIRST = (
 )
 """Reasons in the reverse order of the checks: what fails late has passed everything before."""
 
+_TOO_LARGE = frozenset({"WeightsExceedMemory", "ContextExceedsMemory", "SlotsExceedMemory", "HostMemoryTooSmall"})
+
 
 def plan_model(
     model: MistralModel,
@@ -205,10 +207,9 @@ def _refuse_all(
             f" those who keep it for more. {beyond}"
         )
     arithmetic = "; ".join(f"{item.subject}: {item.message}" for item in telling[:MOST_TOLD])
-    advice = advice or _suggest_smaller(task)
-    return PlanRefused(
-        reason, f"no hardware is left for {task.model.name}: {arithmetic}. {advice}", refusals[:MOST_REFUSALS]
-    )
+    advice = advice or _suggest_smaller(task, tried)
+    words = f"no hardware is left for {task.model.name}: {arithmetic}. {advice}".strip()
+    return PlanRefused(reason, words, refusals[:MOST_REFUSALS])
 
 
 def _most_telling(refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
@@ -247,13 +248,16 @@ def _loosen(task: Task) -> Iterator[tuple[Task, str]]:
     yield from ((attempt, condition) for attempt, condition in others if attempt != free)
 
 
-def _suggest_smaller(task: Task) -> str:
-    """Nothing would do; say what would make the weights smaller."""
+def _suggest_smaller(task: Task, tried: tuple[Refusal, ...]) -> str:
+    """Nothing would do; say what would make the weights smaller, unless no node that is there was refused for that."""
+    existing = task.provisioner is Provisioner.EXISTING
+    if existing and not any(item.reason in _TOO_LARGE for item in tried):
+        return ""
     engines = ", ".join(dict.fromkeys(item.engine.engine.name for item in task.runtimes))
     precision = task.runtimes[0].demand.precision
     smaller = next((name.value for name, value in PRECISIONS.items() if _is_smaller(task, value, precision)), "")
     advice = f"; write spec.engine.precision: {smaller}" if smaller else ""
-    where = "among the nodes that are there" if task.provisioner is Provisioner.EXISTING else "in the catalogue"
+    where = "among the nodes that are there" if existing else "in the catalogue"
     return f"Nothing {where} holds {task.model.name} at {precision} for {engines}{advice}"
 
 

@@ -1,7 +1,10 @@
-"""What happened, in order: a revision was planned, its pool stood, its nodes came, it started, it served."""
+"""What happened, in order: a revision was planned, its capacity came step by step, it started, it served; and what went
+wrong on the way.
+"""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from mistral_operator.api.status import TimelineEntry
 from mistral_operator.status.ends import REPLICA_ENDS_SOON
@@ -12,6 +15,8 @@ LONGEST = 20
 """Entries that are kept; the oldest go first."""
 _FIRST_PHASE = "Planned"
 RUNG_LEFT = "RungLeft"
+_NO_STEP: Final = frozenset({"NotPlanned", "WaitingForReplica"})
+"""Findings about capacity that are no step towards it."""
 
 
 def extend_timeline(
@@ -21,16 +26,19 @@ def extend_timeline(
     now: datetime,
     left: Iterable[str] = (),
 ) -> tuple[TimelineEntry, ...]:
-    """Add the phases that the present revision has reached since `previous` was written, the rungs it has left, and
-    replicas whose nodes are going to end.
+    """Add the phases that the present revision has reached since `previous` was written, steps of its capacity, what
+    others changed of its node pools, the rungs that it has left, and replicas whose nodes are going to end. Each step
+    is told once for a revision.
     """
     if not situation.revision:
         return tuple(previous)
     known = _reached_before(situation, previous)
     gone = (TimelineEntry(time=format_time(now), reason=RUNG_LEFT, message=words[:1000]) for words in left)
+    drift = _tell_drift(situation.claims, previous)
+    steps = {**_phases(situation, findings), **_capacity_step(findings["CapacityReady"])}
     fresh = (
         TimelineEntry(time=format_time(now), reason=phase, message=message)
-        for phase, (reached, message) in _phases(situation, findings).items()
+        for phase, (reached, message) in steps.items()
         if reached and phase not in known
     )
     told = {entry.message for entry in previous if entry.reason == REPLICA_ENDS_SOON}
@@ -40,7 +48,34 @@ def extend_timeline(
         for each in words
         if each not in told
     )
-    return (*previous, *fresh, *gone, *ends)[-LONGEST:]
+    return (*previous, *drift, *fresh, *gone, *ends)[-LONGEST:]
+
+
+def _capacity_step(finding: Finding) -> Mapping[str, tuple[bool, str]]:
+    """What capacity waits for now, in the cloud's own words where it said something; none once it is there."""
+    if finding.holds or finding.reason in _NO_STEP:
+        return {}
+    return {finding.reason: (True, finding.message[:1000])}
+
+
+def _tell_drift(
+    claims: Iterable[Mapping[str, Any] | None], previous: Sequence[TimelineEntry]
+) -> Iterator[TimelineEntry]:
+    """What was found on the node pools since the model's story began; the times are those of the claims."""
+    told = {(entry.time, entry.reason, entry.message) for entry in previous}
+    begun = _moment(previous[0].time) if previous else None
+    for claim in claims:
+        for note in ((claim or {}).get("status") or {}).get("drift") or ():
+            message = f"{claim['metadata']['name'] if claim else ''}: {note['message']}. {note['done']}."[:1000]
+            entry = TimelineEntry(time=note["time"], reason=note["finding"], message=message)
+            is_later = begun is not None and _moment(note["time"]) >= begun
+            if is_later and (entry.time, entry.reason, entry.message) not in told:
+                yield entry
+
+
+def _moment(time: str) -> datetime:
+    moment = datetime.fromisoformat(time)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _reached_before(situation: Situation, previous: Sequence[TimelineEntry]) -> frozenset[str]:

@@ -322,7 +322,7 @@ def test_a_settled_claim_gives_the_same_status_again() -> None:
 def test_the_status_counts_nodes_and_money() -> None:
     status = outcome_of(pool=a_pool(), nodes=2, facts=NodeFacts(hourly_price=Decimal("1.0004"))).status
     assert status is not None
-    assert status["nodes"] == {"desiredMax": 2, "current": 2}
+    assert status["nodes"] == {"desiredMax": 2, "current": 2, "allowedMax": 2}
     assert status["hourlyCost"] == "2.00"
     assert status["users"] == [{"namespace": "team", "name": "chat", "nodes": 2}]
     assert status["poolName"] == POOL

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,8 +20,22 @@ from mistral_operator.capacity.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from mistral_operator.capacity.pools import NodeFacts, differences, is_own, pool_spec
-from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.pools import NodeFacts, differences, is_own, pool_spec, upkeep_of
+from mistral_operator.capacity.port import (
+    Mend,
+    OperationView,
+    PoolSpec,
+    PoolStatus,
+    PoolView,
+    SetManagement,
+    SetNodeLabels,
+    SetResourceLabels,
+    SetSize,
+    SetTaints,
+    SetUpgrades,
+    StopAutoscaling,
+    Taint,
+)
 
 Start = Callable[..., Awaitable[tuple[ContainerApi, Gke]]]
 SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24))
@@ -200,3 +215,57 @@ async def test_nobody_listens() -> None:
 async def test_an_endpoint_must_be_plain_http(endpoint: str) -> None:
     with pytest.raises(ValueError, match="write http://HOST:PORT"):
         ContainerApi(project="p", location="us-central1", cluster="c", endpoint=endpoint)
+
+
+WANTED = upkeep_of(SPEC)
+OTHERS = Taint("team.example/mine", "yes", "NoSchedule")
+
+
+@pytest.mark.parametrize(
+    ("mend", "read", "expected"),
+    [
+        (SetNodeLabels({"a": "b"}), lambda pool: pool.node_labels, {"a": "b"}),
+        (SetTaints((OTHERS,)), lambda pool: pool.taints, (OTHERS,)),
+        (SetTaints(()), lambda pool: pool.taints, ()),
+        (SetResourceLabels({"team": "a"}), lambda pool: pool.resource_labels, {"team": "a"}),
+        (SetManagement(replace(WANTED, auto_repair=False)), lambda pool: pool.upkeep.auto_repair, False),
+        (SetUpgrades(replace(WANTED, max_surge=2)), lambda pool: pool.upkeep, replace(WANTED, max_surge=2)),
+        (StopAutoscaling(), lambda pool: (pool.autoscaled, pool.bounds), (False, None)),
+    ],
+)
+async def test_a_pool_is_put_right_while_it_lives(
+    start: Start, mend: Mend, read: Callable[[PoolView], object], expected: object
+) -> None:
+    client, _ = await start()
+    await ended(client, await client.create_pool(SPEC))
+    assert (await ended(client, await client.mend_pool(POOL, mend))).finding is None
+    pool = await find(client)
+    assert pool is not None
+    assert read(pool) == expected
+
+
+async def test_a_size_is_set_again(start: Start) -> None:
+    client, gke = await start()
+    await ended(client, await client.create_pool(SPEC))
+    assert (await ended(client, await client.mend_pool(POOL, SetSize(1)))).finding is None
+    assert gke.api.cloud.pools[POOL].size() == len(SPEC.locations)
+
+
+async def test_a_slice_takes_no_other_size_than_its_own(start: Start) -> None:
+    whole = replace(
+        SPEC,
+        machine_type="ct6e-standard-4t",
+        gpu=None,
+        locations=SPEC.locations[:1],
+        bounds=None,
+        slice_topology="2x4",
+        slice_hosts=2,
+        boot_disk="hyperdisk-balanced",
+    )
+    client, gke = await start()
+    assert (await ended(client, await client.create_pool(whole))).finding is None
+    assert (await ended(client, await client.mend_pool(POOL, SetSize(0)))).finding is None
+    with pytest.raises(InvalidRequestError, match="not a valid size of TPU pod slice"):
+        await client.mend_pool(POOL, SetSize(1))
+    assert (await ended(client, await client.mend_pool(POOL, SetSize(2)))).finding is None
+    assert gke.api.cloud.pools[POOL].is_whole

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mistral_operator.capacity.claims import MOST_NODES
+from mistral_operator.capacity.claim_case import MOST_NODES
 from mistral_operator.capacity.cloud import _BACKOFF_S, _OTHER_BACKOFF_S, CloudPace
 from mistral_operator.capacity.errors import CloudError
 

@@ -12,6 +12,7 @@ from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_LABEL
 from mistral_operator.capacity.claim_types import Call, ClaimOutcome, ClaimUser, CreatePool, FailedCall, Seen
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.container_api import node_pool
+from mistral_operator.capacity.drift import find_drift
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import NodeFacts, differences, is_surely_own, node_selector, pool_spec
 from mistral_operator.capacity.port import PoolSpec, PoolStatus
@@ -129,7 +130,8 @@ def test_a_slice_of_another_topology_or_place_is_told_and_left_alone() -> None:
     assert differences(stands, claim) == ()
     assert differences(replace(stands, slice_topology="2x4"), claim) == ("topology is 2x4, not 4x4",)
     assert "zones" in differences(replace(stands, locations=("europe-west4-a",)), claim)[0]
-    assert differences(replace(stands, node_labels={SHAPE_LABEL: GROUP}), claim) != ()
+    unnumbered = replace(stands, node_labels={SHAPE_LABEL: GROUP})
+    assert [drift.finding for drift in find_drift(unnumbered, claim)] == ["NodeLabelsChanged"]
 
 
 def test_a_slice_that_lost_its_claim_is_known_by_its_labels() -> None:

@@ -1,12 +1,15 @@
 """Recorded inputs give the same manifests as the inputs they were recorded from."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import pytest
 import yaml
+from tests.support.node_cases import a_group, a_node, nvidia_labels
 from tests.support.world import make_class
 
 from mistral_operator.cli.documents import read_models
@@ -19,6 +22,9 @@ from mistral_operator.cli.inputs import (
     to_yaml,
 )
 from mistral_operator.cli.profile import DEFAULT
+from mistral_operator.cli.status import discover_profile
+from mistral_operator.cluster.client import ApiClient, ListResult
+from mistral_operator.cluster.kinds import Kind
 from mistral_operator.core.types import Observed
 from mistral_operator.planning.types import Settings
 
@@ -57,3 +63,27 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(click.ClickException, match="--export-inputs"):
         read_inputs(file)
+
+
+class Cluster:
+    """Stands in for an API server that has these nodes, and no groups beside its own."""
+
+    def __init__(self, *nodes: dict[str, Any]) -> None:
+        self._nodes = nodes
+
+    async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
+        assert kind.plural == "nodes"
+        return ListResult(self._nodes, "1")
+
+    async def read(self, path: str) -> dict[str, Any]:
+        return {"groups": []}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "provider"),
+    [((), "GKE"), ((a_node(),), "GKE"), ((a_node("a", nvidia_labels()), a_node("b", nvidia_labels())), "None")],
+)
+async def test_a_cluster_is_known_by_its_nodes(nodes: Sequence[dict[str, Any]], provider: str) -> None:
+    profile = await discover_profile(cast("ApiClient", Cluster(*nodes)))
+    assert profile.provider == provider
+    assert profile.nodes == tuple({a_group(node["metadata"]["labels"]) for node in nodes})

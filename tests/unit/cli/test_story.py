@@ -85,6 +85,17 @@ def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
         assert part in text
 
 
+def test_a_claim_on_nodes_that_are_there_has_neither_pool_nor_bounds() -> None:
+    found = {
+        "metadata": {"name": "l4-x1-ex-1"},
+        "spec": {"provisioner": "Existing", "nodes": {"selector": {}}},
+        "status": {"state": "Ready", "nodes": {"current": 2}},
+    }
+    text = click.unstyle("\n".join(tell(belongings(model(condition("Ready", "True", "Ready")), claims=(found,)), NOW)))
+    assert "2 that were there and would do" in text
+    assert "pool " not in text[text.index("l4-x1-ex-1") :]
+
+
 def test_the_ladder_tells_where_the_model_is_and_when_a_better_rung_has_its_turn() -> None:
     left = {"name": "l4-spot", "state": "Exhausted", "reason": "StockedOut", "retryAfter": "2026-05-04T12:20:00Z"}
     here = {"name": "a100-ondemand", "state": "Active", "reason": "NodesReady"}

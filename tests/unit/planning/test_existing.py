@@ -207,6 +207,7 @@ def test_nodes_that_will_not_do_are_refused_with_what_to_write(
     node: NodeGroup, asked: dict[str, Any], reason: str, words: str
 ) -> None:
     found = refusal(node, **asked)
+    assert ("precision" in found.message) == (reason == "HostMemoryTooSmall"), "smaller weights help only there"
     telling = next(item for item in found.refusals if item.reason == reason)
     assert words in telling.message
 

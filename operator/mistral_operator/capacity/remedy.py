@@ -1,0 +1,111 @@
+"""What to do about a pool that somebody changed: mend one thing, or tell why it is left. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mistral_operator.capacity.claim_case import Case
+from mistral_operator.capacity.claim_types import call_of
+from mistral_operator.capacity.drift import (
+    Done,
+    Drift,
+    DriftNote,
+    DriftPolicy,
+    describe_bounds,
+    find_drift,
+    is_reported,
+    policy_of,
+    was_mended_lately,
+)
+from mistral_operator.capacity.port import PoolStatus, SetSize
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """The one thing to mend next; without one, everything that was found is only told."""
+
+    mend: Drift | None
+    told: tuple[Drift, ...] = ()
+    why: str = ""
+    """Why nothing is mended, as the end of a sentence."""
+
+    @property
+    def harms(self) -> bool:
+        """Whether pods can't come to the pool's nodes."""
+        return any(drift.harms for drift in (*self.told, *([self.mend] if self.mend else [])))
+
+    @property
+    def text(self) -> str:
+        """What isn't as it should be."""
+        return "; ".join(drift.text for drift in self.told)
+
+    @property
+    def notes(self) -> tuple[DriftNote, ...]:
+        """What to write down once the thing is mended, or now if nothing is."""
+        if self.mend:
+            return (DriftNote(self.mend.finding, self.mend.text, Done.REPAIRED),)
+        return tuple(DriftNote(drift.finding, drift.text, Done.REPORTED) for drift in self.told)
+
+
+def choose_remedy(case: Case) -> Remedy | None:
+    """None while the pool is as it should be, and while GKE works on it and would refuse any change."""
+    claim, pool, seen, settings = case.claim, case.pool, case.seen, case.settings
+    if pool.status not in (PoolStatus.RUNNING, PoolStatus.RUNNING_WITH_ERROR):
+        return None
+    found = find_drift(pool, claim, settings.place.uid)
+    if not any(drift.finding == "NodeLabelsChanged" for drift in found):
+        # Nodes without their labels aren't found, and would look as if they were gone.
+        found = (*_find_emptied(case), *found)
+    if policy_of(claim, settings.drift) is DriftPolicy.REPORT:
+        found = (*found, *_find_left_bounds(case))
+        return Remedy(None, found, "because the policy for drift is Report") if found else None
+    if not found:
+        return None
+    if not seen.may_mend:
+        return Remedy(None, found, "because what provisions the pool can't change it")
+    fresh = [drift for drift in found if not was_mended_lately(claim, drift.finding, drift.text, case.now)]
+    if not fresh:
+        return Remedy(None, found, "because it was put right a short while ago and somebody sets it back")
+    return Remedy(_next(fresh, case), found)
+
+
+def _next(found: Iterable[Drift], case: Case) -> Drift:
+    """The first whose call hasn't just failed, so that one which GKE refuses holds up no other."""
+    return min(found, key=lambda drift: drift.mend is not None and case.failed(call_of(drift.mend)) is not None)
+
+
+def _find_emptied(case: Case) -> tuple[Drift, ...]:
+    """A slice has all its nodes or none; GKE brings back lost ones by itself, but not those that somebody gave up."""
+    hosts, empty_s = case.claim.spec.shape.hosts, case.seen.empty_s
+    if hosts is None or empty_s is None or empty_s < case.settings.slice_empty_after_s:
+        return ()
+    words = f"none of the {hosts} nodes of the slice is there, and GKE brings none"
+    return (Drift("SliceEmptied", words, SetSize(hosts), harms=True),)
+
+
+def _find_left_bounds(case: Case) -> tuple[Drift, ...]:
+    found = find_changed_bounds(case)
+    return (found,) if found and is_left(case, found) else ()
+
+
+def find_changed_bounds(case: Case) -> Drift | None:
+    """Bounds that aren't as wanted; their mend is the claim's own call for bounds, which it needs in any case."""
+    if not case.seen.users or case.claim.spec.slice is not None or case.pool.bounds == case.bounds:
+        return None
+    text = f"the bounds are {describe_bounds(case.pool.bounds)}, not {describe_bounds(case.bounds)}"
+    return Drift("BoundsChanged", text, mend=None)
+
+
+def are_others_doing(case: Case) -> bool:
+    """Whether somebody else changed the bounds: they were right when they were last looked at, and the users want what
+    they wanted then.
+    """
+    nodes = case.claim.status.get("nodes") or {}
+    same = nodes.get("desiredMax") == sum(user.nodes for user in case.seen.users)
+    return same and nodes.get("allowedMax") == case.bounds.total_max
+
+
+def is_left(case: Case, bounds: Drift) -> bool:
+    """Whether bounds that somebody else changed stay so, until the users want others."""
+    if policy_of(case.claim, case.settings.drift) is not DriftPolicy.REPORT:
+        return False
+    return are_others_doing(case) or is_reported(case.claim, bounds.finding, bounds.text)
