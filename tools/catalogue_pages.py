@@ -18,6 +18,10 @@ from mistral_operator.planning.units import gib_text
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 KNOWN = load_catalogue()
+_PARTITIONS = (
+    "What MIG makes of a GPU [when it is asked for](../sharing-a-gpu.md). Sizes of which a GPU has only one are left"
+    " out: nothing is shared.\n"
+)
 NOTE = (
     "Generated from the catalogue by `make crds`; `mistral-operator catalogue {0} -o json` prints the same as data.\n"
 )
@@ -93,7 +97,22 @@ def render_accelerators() -> str:
         "A machine that is listed is not one that has stock. All prices are list prices of other people's exports of"
         " Google's price list, **unverified**; the operator's settings replace them.\n"
     )
-    return f"# Accelerators\n\n{NOTE.format('accelerators')}\n{note}{machines}## Where the figures come from\n{prices}"
+    head = f"# Accelerators\n\n{NOTE.format('accelerators')}\n{note}{machines}"
+    return f"{head}## Partitions\n\n{_PARTITIONS}{_render_partitions()}## Where the figures come from\n{prices}"
+
+
+def _render_partitions() -> str:
+    """Every size that a GPU can be divided into."""
+    rows = (
+        (
+            f"`{gpu.id}`",
+            f"`{part.name}`",
+            *map(str, (part.count, part.usable_memory_gib, part.memory, part.compute)),
+        )
+        for gpu in KNOWN.accelerators.values()
+        for part in gpu.partitions
+    )
+    return table(("Accelerator", "Partition", "Of one GPU", "Usable GiB", "Of its memory", "Of its operations"), rows)
 
 
 def _machine_row(accelerator: Accelerator, shape: MachineShape) -> tuple[str, ...]:

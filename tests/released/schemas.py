@@ -1,5 +1,6 @@
 """What a schema asks for that an older one didn't: what is stored or written for the older one would be refused."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,7 +48,17 @@ def _own(old: Schema, new: Schema) -> Iterator[str]:
         yield f"only {new['enum']} are accepted"
     yield from (f"{name} is required" for name in new.get("required", ()) if name not in old.get("required", ()))
     before = {rule["rule"] for rule in old.get(RULES, ())}
-    yield from (f"a new rule, {rule['rule']}" for rule in new.get(RULES, ()) if rule["rule"] not in before)
+    added = [rule["rule"] for rule in new.get(RULES, ()) if rule["rule"] not in before]
+    yield from (f"a new rule, {rule}" for rule in added if not _is_about_new_field(rule, old))
+
+
+def _is_about_new_field(rule: str, old: Schema) -> bool:
+    """Whether a rule holds wherever a field is absent that the older schema doesn't have: no stored object has it.
+
+    Of CEL's operators only the conditional one binds less than `||`.
+    """
+    guard = re.match(r"!has\(self\.(\w+)\) \|\| [^?]*$", rule)
+    return guard is not None and guard[1] not in old.get("properties", {})
 
 
 def _differs(old: Schema, new: Schema, key: str) -> bool:

@@ -24,6 +24,16 @@ TEXT = {"type": "string"}
         ({"default": 1}, {}, ": default 1 became None"),
         ({"nullable": True}, {}, ": nullable is gone"),
         ({}, {"x-kubernetes-validations": [{"rule": "self.a"}]}, ": a new rule, self.a"),
+        (
+            {"properties": {"a": TEXT}},
+            {"properties": {"a": TEXT}, "x-kubernetes-validations": [{"rule": "!has(self.a) || self.b"}]},
+            ": a new rule, !has(self.a) || self.b",
+        ),
+        (
+            {},
+            {"x-kubernetes-validations": [{"rule": "!has(self.a) || self.b ? self.c : self.d"}]},
+            ": a new rule, !has(self.a) || self.b ? self.c : self.d",
+        ),
         ({"items": TEXT}, {"items": {**TEXT, "minLength": 1}}, "[items]: minLength became 1"),
         ({"additionalProperties": True}, {"additionalProperties": False}, "[additionalProperties]: True became False"),
         ({}, {"additionalProperties": False}, "[additionalProperties]: None became False"),
@@ -55,6 +65,13 @@ def test_what_is_asked_for_in_addition_is_found(old: dict[str, Any], new: dict[s
         ({"x-kubernetes-validations": [{"rule": "a"}]}, {"x-kubernetes-validations": [{"rule": "a", "message": "b"}]}),
         ({"additionalProperties": False}, {"additionalProperties": True}),
         ({"description": "a"}, {"description": "b"}),
+        (
+            {"properties": {"a": TEXT}},
+            {
+                "properties": {"a": TEXT, "b": TEXT},
+                "x-kubernetes-validations": [{"rule": "!has(self.b) || has(self.a)"}],
+            },
+        ),
     ],
 )
 def test_what_accepts_more_is_left_alone(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ class Fleet:
         self.look(name)
         world.provision()
         for number in range(world.deployment["spec"]["replicas"]):
-            world.start_pod(f"{name}-{number}")
+            world.start_pod(f"{name}-{number}", node=f"node-{name}-{number}")
         world.make_ready()
         self.look(name)
 

@@ -78,6 +78,34 @@ BROKEN_RULES: dict[str, tuple[Json, str]] = {
         model({"engine": {"speculative": {"method": "Eagle"}}}),
         "write draftModel",
     ),
+    "sharing of nothing": (
+        model(option(sharing={"strategy": "TimeSharing", "clients": 2})),
+        "write accelerator: l4, for instance",
+    ),
+    "sharing of several devices": (
+        model(option(accelerator="l4", devices=2, sharing={"strategy": "TimeSharing", "clients": 2})),
+        "a part of one GPU",
+    ),
+    "sharing of a slice": (
+        model(option(accelerator="v6e", topology="2x4", sharing={"strategy": "TimeSharing", "clients": 2})),
+        "a part of one GPU",
+    ),
+    "MIG without a partition": (
+        model(option(accelerator="h100-80", sharing={"strategy": "MIG"})),
+        "strategy: MIG needs the partition",
+    ),
+    "a partition that takes turns": (
+        model(option(accelerator="h100-80", sharing={"strategy": "TimeSharing", "partition": "1g.10gb", "clients": 2})),
+        "strategy: MIG needs the partition",
+    ),
+    "time-sharing without clients": (
+        model(option(accelerator="l4", sharing={"strategy": "TimeSharing"})),
+        "strategy: TimeSharing needs the number",
+    ),
+    "MIG with clients": (
+        model(option(accelerator="h100-80", sharing={"strategy": "MIG", "partition": "1g.10gb", "clients": 2})),
+        "strategy: TimeSharing needs the number",
+    ),
     "a reservation on spot": (
         model(option(consumption="Spot", reservation="mine")),
         "only with consumption: Reservation",
@@ -182,6 +210,10 @@ VALID: dict[str, Json] = {
         {"capacity": {"provisioner": "Existing", "nodes": {"selector": {"cloud.google.com/gke-nodepool": "gpus"}}}}
     ),
     "a key as long as may be": model({"pod": {"labels": {f"{'a' * 253}/{'b' * 63}": "x"}}}),
+    "a partition of a GPU": model(
+        option(accelerator="h100-80", devices=1, sharing={"strategy": "MIG", "partition": "1g.10gb"})
+    ),
+    "turns on a GPU": model(option(machineType="g2-standard-8", sharing={"strategy": "TimeSharing", "clients": 2})),
     "every kind of toleration": model({
         "pod": {
             "tolerations": [
@@ -213,6 +245,18 @@ BROKEN_FIELDS: dict[str, tuple[Json, str]] = {
     "money as a number": (model({"capacity": {"maxHourlyCost": 12.5}}), "spec.capacity.maxHourlyCost"),
     "money with a currency": (model({"capacity": {"maxHourlyCost": "12 USD"}}), "spec.capacity.maxHourlyCost"),
     "a malformed duration": (model({"rollout": {"drainTimeout": "2 minutes"}}), "spec.rollout.drainTimeout"),
+    "an unknown way to share": (
+        model(option(accelerator="l4", sharing={"strategy": "MPS", "clients": 2})),
+        "spec.capacity.options[0].sharing.strategy",
+    ),
+    "a partition of no size": (
+        model(option(accelerator="h100-80", sharing={"strategy": "MIG", "partition": "10gb"})),
+        "spec.capacity.options[0].sharing.partition",
+    ),
+    "a GPU for one client": (
+        model(option(accelerator="l4", sharing={"strategy": "TimeSharing", "clients": 1})),
+        "spec.capacity.options[0].sharing.clients",
+    ),
     "a region as a zone": (model(option(zones=["us-central1"])), "spec.capacity.options[0].zones[0]"),
     "an unknown consumption": (model(option(consumption="spot")), "spec.capacity.options[0].consumption"),
     "too many zones": (model(option(zones=[f"us-central{n}-a" for n in range(9)])), "spec.capacity.options[0].zones"),

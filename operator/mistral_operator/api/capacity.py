@@ -28,6 +28,16 @@ class Consumption(StrEnum):
     RESERVATION = "Reservation"
 
 
+class SharingStrategy(StrEnum):
+    """How one GPU is divided between replicas."""
+
+    MIG = "MIG"
+    TIME_SHARING = "TimeSharing"
+
+
+MOST_CLIENTS = 48
+"""Containers that GKE lets share one GPU by taking turns."""
+
 Accelerator = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Topology = Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")]
 Reservation = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")]
@@ -35,10 +45,51 @@ MACHINE_TYPE_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)+$"
 MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=MACHINE_TYPE_PATTERN)]
 
 
+PartitionSize = Annotated[str, Field(min_length=4, max_length=16, pattern=r"^[1-9]g\.[0-9]{1,3}gb$")]
+Clients = Annotated[Count, Field(ge=2, le=MOST_CLIENTS)]
+
+
+class Sharing(ApiType):
+    """One GPU for several replicas, of one model or of several of the namespace."""
+
+    rules = (
+        Rule(
+            "(self.strategy == 'MIG') == has(self.partition)",
+            "strategy: MIG needs the partition that each replica gets, and no other strategy has one; write partition:"
+            " 1g.10gb, for instance",
+            lambda sharing: (sharing.strategy is SharingStrategy.MIG) == (sharing.partition is not None),
+        ),
+        Rule(
+            "(self.strategy == 'TimeSharing') == has(self.clients)",
+            "strategy: TimeSharing needs the number of replicas that share each GPU, and no other strategy has one;"
+            " write clients: 2, for instance",
+            lambda sharing: (sharing.strategy is SharingStrategy.TIME_SHARING) == (sharing.clients is not None),
+        ),
+    )
+
+    strategy: SharingStrategy = Field(
+        description="`MIG` divides the GPU in hardware; with `TimeSharing` replicas take turns, kept apart by nothing."
+    )
+    partition: PartitionSize | None = Field(
+        None, description="With `MIG`: the partition that each replica gets, such as `1g.10gb`."
+    )
+    clients: Clients | None = Field(None, description="With `TimeSharing`: replicas that share each GPU.")
+
+
 class CapacityOption(ApiType):
     """One rung of the ladder. What is left out is chosen by the planner."""
 
     rules = (
+        Rule(
+            "!has(self.sharing) || has(self.accelerator) || has(self.machineType)",
+            "sharing needs the GPU that is shared; write accelerator: l4, for instance",
+            lambda option: option.sharing is None or bool(option.accelerator or option.machine_type),
+        ),
+        Rule(
+            "!has(self.sharing) || ((!has(self.devices) || self.devices == 1) && !has(self.topology))",
+            "with sharing a replica has a part of one GPU; remove topology, and devices or write devices: 1",
+            lambda option: option.sharing is None or (option.devices in (None, 1) and option.topology is None),
+        ),
         Rule(
             "!has(self.reservation) || (has(self.consumption) && self.consumption == 'Reservation')",
             "reservation is used only with consumption: Reservation; write that, or remove reservation",
@@ -72,6 +123,9 @@ class CapacityOption(ApiType):
     )
     zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
         (), description="Zones to use. All zones of the cluster when left out; each must have the machine type."
+    )
+    sharing: Sharing | None = Field(
+        None, description="Share a GPU between replicas. Never chosen by the planner itself; a GPU each when left out."
     )
     replicas: Annotated[Count, Field(ge=1, le=1000)] | None = Field(
         None, description="Replicas that this rung takes at most; the rest goes to the next one."

@@ -4,7 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mistral_operator.api.capacity import Accelerator, Consumption, MachineType, Provisioner, Reservation, Topology
+from mistral_operator.api.capacity import (
+    Accelerator,
+    Consumption,
+    MachineType,
+    Provisioner,
+    Reservation,
+    Sharing,
+    Topology,
+)
 from mistral_operator.api.common import (
     ATOMIC_LIST,
     LIST_MAP_BY_TYPE,
@@ -57,6 +65,7 @@ class ClaimShape(ApiType):
     )
     accelerator: ClaimAccelerator = Field(description="Accelerators of one node.")
     topology: Topology | None = Field(None, description="Topology of a TPU slice, such as `2x4`.")
+    sharing: Sharing | None = Field(None, description="How each GPU is shared. Each pod has its own when left out.")
     hosts: Annotated[Count, Field(ge=2, le=MAX_SLICE_HOSTS)] | None = Field(
         None,
         description="Nodes of one multi-host slice, which come and go together. One node is a whole when left out.",

@@ -70,6 +70,10 @@ class ChosenOption(ApiType):
     accelerator: Word | None = Field(None, description="The accelerator.")
     machine_type: Word | None = Field(None, description="GKE machine type.")
     devices: Number | None = Field(None, description="Devices per replica.")
+    part: Word | None = Field(
+        None, description="What a replica has of a GPU that it shares, such as `1g.10gb of h100-80` or `1/2 of l4`."
+    )
+    replicas_per_node: Number | None = Field(None, description="Replicas that one machine holds, if they share it.")
     consumption: Word | None = Field(None, description="How the capacity is bought.")
     reservation: Word | None = Field(None, description="The reservation that the machines are of, if any.")
     zones: Annotated[tuple[Word, ...], Field(max_length=8, json_schema_extra=ATOMIC_LIST)] = Field(
@@ -90,7 +94,9 @@ class ChosenOption(ApiType):
     memory_per_device: MemoryPlan | None = Field(None, description="Memory of one device.")
     estimated_speed: SpeedPlan | None = Field(None, description="How fast one replica is, by the planner's estimate.")
     startup_seconds: Number | None = Field(None, description="Estimated time from nothing to ready; no promise.")
-    hourly_cost: Cost | None = Field(None, description="US dollars an hour for one replica, or `unknown`.")
+    hourly_cost: Cost | None = Field(
+        None, description="US dollars an hour for one replica that has its machines to itself, or `unknown`."
+    )
     price_note: Text | None = Field(None, description="Date, region and source of the price.")
     tier: Word | None = Field(None, description="How sure it is that this runs: see the support matrix.")
     evidence: Text | None = Field(None, description="What the tier rests on.")

@@ -53,7 +53,7 @@ class Case(NamedTuple):
     @property
     def desired_max(self) -> int:
         """GKE takes no upper bound of 0, and none above what a pool may have."""
-        return min(MOST_NODES, max(1, sum(user.nodes for user in self.seen.users)))
+        return min(MOST_NODES, max(1, self.seen.nodes_for(sum(user.nodes for user in self.seen.users))))
 
     def failed(self, call: Call) -> FailedCall | None:
         """The failure of such a call that isn't to be repeated yet."""

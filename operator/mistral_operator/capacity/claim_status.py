@@ -23,7 +23,7 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         "observedGeneration": claim.metadata.generation,
         **({} if claim.spec.provisioner is Provisioner.EXISTING else {"poolName": pool_name(claim.metadata.name)}),
         "state": decision.state.value,
-        "users": [_user(user) for user in seen.users[:SHOWN_USERS]],
+        "users": [_user(user, seen) for user in seen.users[:SHOWN_USERS]],
         "nodes": _nodes(claim, seen),
         "conditions": _conditions(claim, seen, decision, now=now),
     }
@@ -60,8 +60,8 @@ def was_ready(claim: NodePoolClaim) -> bool:
     return condition is not None and condition["status"] == "True"
 
 
-def _user(user: ClaimUser) -> dict[str, Any]:
-    return {"namespace": user.namespace, "name": user.name, "nodes": user.nodes}
+def _user(user: ClaimUser, seen: Seen) -> dict[str, Any]:
+    return {"namespace": user.namespace, "name": user.name, "nodes": seen.nodes_for(user.nodes)}
 
 
 def _nodes(claim: NodePoolClaim, seen: Seen) -> Mapping[str, int]:
@@ -69,7 +69,7 @@ def _nodes(claim: NodePoolClaim, seen: Seen) -> Mapping[str, int]:
     if claim.spec.provisioner is Provisioner.EXISTING:
         return {"current": seen.nodes}
     hosts = claim.spec.shape.hosts if claim.spec.slice else None
-    wanted = hosts if hosts and seen.users else sum(user.nodes for user in seen.users)
+    wanted = hosts if hosts and seen.users else seen.nodes_for(sum(user.nodes for user in seen.users))
     allowed = seen.pool.bounds.total_max if seen.pool and seen.pool.bounds else None
     return {"desiredMax": wanted, "current": seen.nodes, **({} if allowed is None else {"allowedMax": allowed})}
 

@@ -53,7 +53,7 @@ class ClaimUser:
     namespace: str
     name: str
     nodes: int
-    """Most nodes that its replicas may need at once."""
+    """Most nodes that its replicas may need at once, when no two of them share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,10 @@ class Seen:
     """For how long a slice that GKE calls running has been seen without any node; None for all others."""
     notes: tuple[DriftNote, ...] = ()
     """What was found and done a moment ago, and isn't in the status yet."""
+
+    def nodes_for(self, replicas: int) -> int:
+        """Nodes that hold so many replicas: each has one, unless they share GPUs."""
+        return -(-replicas // self.facts.replicas)
 
 
 @dataclass(frozen=True, slots=True)

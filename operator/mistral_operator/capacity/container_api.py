@@ -41,9 +41,6 @@ from mistral_operator.capacity.port import (
     PoolView,
 )
 
-MAX_PODS_PER_NODE: Final = 32
-"""GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
-
 _GVNIC_UNKNOWN_TO: Final = ("n1-",)
 _RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"
 _NOBODY_ANSWERED: Final = re.compile(
@@ -182,7 +179,7 @@ def node_pool(spec: PoolSpec) -> Any:
         autoscaling=_autoscaling(spec.bounds) if spec.bounds else None,
         placement_policy=_placement(spec.slice_topology) if spec.slice_topology else None,
         management=management(upkeep),
-        max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=MAX_PODS_PER_NODE),
+        max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=spec.max_pods),
         upgrade_settings=upgrade_settings(upkeep),
     )
 
@@ -241,7 +238,14 @@ def _gpu_config(accelerator: Accelerator) -> Any:
         accelerator_count=accelerator.count,
         # Before 1.30.1-gke.1156000 a pool that doesn't ask for a driver gets none.
         gpu_driver_installation_config=container_v1.GPUDriverInstallationConfig(gpu_driver_version=version),
+        gpu_partition_size=accelerator.partition,
+        gpu_sharing_config=_take_turns(accelerator.clients) if accelerator.clients else None,
     )
+
+
+def _take_turns(clients: int) -> Any:
+    strategy = container_v1.GPUSharingConfig.GPUSharingStrategy.TIME_SHARING
+    return container_v1.GPUSharingConfig(max_shared_clients_per_gpu=clients, gpu_sharing_strategy=strategy)
 
 
 def _autoscaling(bounds: Bounds) -> Any:
@@ -262,10 +266,7 @@ def pool_view(pool: Any) -> PoolView:
         name=pool.name,
         status=_pool_status(pool.status),
         machine_type=pool.config.machine_type,
-        accelerators=tuple(
-            Accelerator(type=found.accelerator_type, count=found.accelerator_count)
-            for found in pool.config.accelerators
-        ),
+        accelerators=tuple(_accelerator(found) for found in pool.config.accelerators),
         spot=pool.config.spot,
         locations=tuple(sorted(pool.locations)),
         node_labels=dict(pool.config.labels),
@@ -279,6 +280,15 @@ def pool_view(pool: Any) -> PoolView:
         taints=taints_view(pool),
         upkeep=upkeep_view(pool),
         autoscaled=scaling.enabled,
+    )
+
+
+def _accelerator(found: Any) -> Accelerator:
+    return Accelerator(
+        type=found.accelerator_type,
+        count=found.accelerator_count,
+        partition=found.gpu_partition_size,
+        clients=int(found.gpu_sharing_config.max_shared_clients_per_gpu),
     )
 
 

@@ -34,11 +34,11 @@ class AskedRung:
     gpu: str
     """GKE's accelerator type of GPUs; empty for TPUs."""
     devices: int
-    """Of one replica."""
+    """Of one replica; of one machine, where replicas share its GPUs."""
     hosts: int
     """Machines of one replica."""
     replicas: int
-    """As many as may run at once."""
+    """As many as may run at once; machines, where replicas share them."""
     zones: tuple[str, ...]
     consumption: Consumption
     quota: str
@@ -144,9 +144,9 @@ def _describe_rung(option: PlannedOption, replicas: int, catalogue: Catalogue) -
         name=option.name,
         machine_type=option.machine_type,
         gpu=option.accelerator_label if accelerator.kind == "gpu" else "",
-        devices=option.devices,
+        devices=option.shared_gpus or option.devices,
         hosts=option.hosts,
-        replicas=replicas,
+        replicas=-(-replicas // option.replicas_per_node),
         zones=option.zones,
         consumption=consumption,
         quota=accelerator.quota_of(consumption.value),

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.api.claim import ClaimShape, NodePoolClaim
 from mistral_operator.capacity.pools import NodeFacts
-from mistral_operator.catalogue.accelerator import find_price
+from mistral_operator.catalogue.accelerator import Accelerator, find_price
 from mistral_operator.catalogue.types import Catalogue
 
 Prices = Mapping[str, Mapping[str, Decimal]]
@@ -27,4 +27,13 @@ def find_node_facts(catalogue: Catalogue, prices: Prices, claim: NodePoolClaim) 
         accelerator_memory_gib=accelerator.memory_gib * shape.accelerator.count,
         boot_disk=machine.boot_disk,
         local_ssds=machine.local_ssds,
+        replicas=_count_replicas(accelerator, claim.spec.shape),
     )
+
+
+def _count_replicas(accelerator: Accelerator, shape: ClaimShape) -> int:
+    """Replicas on one node: one, unless they share its GPUs. An unknown partition counts as a whole GPU."""
+    if shape.sharing is None:
+        return 1
+    partition = accelerator.find_partition(shape.sharing.partition or "")
+    return shape.accelerator.count * (shape.sharing.clients or (partition.count if partition else 1))

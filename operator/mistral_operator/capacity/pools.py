@@ -16,11 +16,15 @@ from mistral_operator.api.names import (
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
-from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolView, Upkeep
+from mistral_operator.capacity.port import MAX_PODS_PER_NODE, Accelerator, Bounds, PoolSpec, PoolView, Upkeep
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
 
 POOL_PREFIX: Final = "mm-"
 
+_DAEMONS: Final = 16
+"""Pods of GKE's own that a node may have beside the engines; an estimate with room to spare."""
+_MOST_PODS: Final = 256
+"""GKE allows no more on a node."""
 SYSTEM_DISK_GB: Final = 200
 """For the node's system, the engine's image (about 20 GB) and what GKE keeps free of a disk (up to 100 GiB)."""
 
@@ -37,6 +41,8 @@ class NodeFacts:
     """Kind of boot disk that the node takes."""
     local_ssds: int = 0
     """Local disks that the node comes with."""
+    replicas: int = 1
+    """Replicas that the node holds; more than one only where they share its GPUs."""
 
 
 def pool_name(claim_name: str) -> str:
@@ -66,14 +72,23 @@ def _hash_shape(
     machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], topology: str
 ) -> str:
     devices = (gpu.type, str(gpu.count)) if gpu else ()
-    parts = (machine_type, *devices, *terms, *sorted(zones), *((topology,) if topology else ()))
+    sharing = (gpu.partition or f"{gpu.clients} clients",) if gpu and (gpu.partition or gpu.clients) else ()
+    parts = (machine_type, *devices, *sharing, *terms, *sorted(zones), *((topology,) if topology else ()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
 def _gpu_of(claim: NodePoolClaim) -> Accelerator | None:
     """What a pool must name of its accelerators; a TPU has a topology, and comes with its machine type."""
     shape = claim.spec.shape
-    return None if shape.topology else Accelerator(type=shape.accelerator.type, count=shape.accelerator.count)
+    if shape.topology:
+        return None
+    sharing = shape.sharing
+    return Accelerator(
+        type=shape.accelerator.type,
+        count=shape.accelerator.count,
+        partition=(sharing.partition or "") if sharing else "",
+        clients=(sharing.clients or 0) if sharing else 0,
+    )
 
 
 def node_labels(claim: NodePoolClaim) -> dict[str, str]:
@@ -123,6 +138,7 @@ def pool_spec(
         max_run_s=_max_run_s(claim),
         boot_disk=facts.boot_disk,
         local_ssds=facts.local_ssds,
+        max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
     )
 
 
@@ -233,4 +249,10 @@ def _seconds(duration_s: int) -> str:
 
 
 def _words(accelerators: tuple[Accelerator, ...]) -> str:
-    return ", ".join(f"{found.count} × {found.type}" for found in accelerators)
+    return ", ".join(f"{found.count} × {found.type}{_part_words(found)}" for found in accelerators)
+
+
+def _part_words(accelerator: Accelerator) -> str:
+    if accelerator.partition:
+        return f" in partitions of {accelerator.partition}"
+    return f" shared by {accelerator.clients}" if accelerator.clients else ""

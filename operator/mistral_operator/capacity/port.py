@@ -12,6 +12,10 @@ WRITE_DEADLINE_S: Final = 60.0
 """GKE checks quota and networks before it answers a create, which takes longer than a read."""
 
 
+MAX_PODS_PER_NODE: Final = 32
+"""GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
+
+
 class PoolStatus(StrEnum):
     """GKE's status of a node pool."""
 
@@ -31,6 +35,10 @@ class Accelerator:
     type: str
     """GKE's accelerator type, such as `nvidia-l4` or `tpu-v6e-slice`."""
     count: int
+    partition: str = ""
+    """MIG partition size that each is divided into; empty for none."""
+    clients: int = 0
+    """Containers that may share each by taking turns; 0 where they may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,8 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    max_pods: int = MAX_PODS_PER_NODE
+    """Pods that a node may have; each takes two addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def are_others_doing(case: Case) -> bool:
     they wanted then.
     """
     nodes = case.claim.status.get("nodes") or {}
-    same = nodes.get("desiredMax") == sum(user.nodes for user in case.seen.users)
+    same = nodes.get("desiredMax") == case.seen.nodes_for(sum(user.nodes for user in case.seen.users))
     return same and nodes.get("allowedMax") == case.bounds.total_max
 
 

@@ -51,6 +51,22 @@ class MachineShape:
 
 
 @dataclass(frozen=True, slots=True)
+class Partition:
+    """A size of NVIDIA's Multi-Instance GPU (MIG): all GPUs of a node pool are divided into so many of it."""
+
+    name: str
+    """As GKE and NVIDIA write it, such as `1g.10gb`."""
+    count: int
+    """Partitions of one GPU, two at least."""
+    memory: Fraction
+    """Share of the GPU's memory and of its bandwidth that each has."""
+    compute: Fraction
+    """Share of the GPU's multiprocessors, so of its operations."""
+    usable_memory_gib: Decimal
+    """Of one partition, as the driver shows it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PriceList:
     """What an accelerator's prices are good for."""
 
@@ -103,8 +119,14 @@ class Accelerator:
     min_gke_version: str = ""
     """First GKE version that offers it, such as `1.34.0-gke.2201000`; empty where every supported one does."""
 
+    partitions: tuple[Partition, ...] = ()
+    """Sizes that one can be divided into; empty where none are known."""
     quotas: Mapping[str, str] = field(default_factory=dict)
     """Consumption → Compute Engine's quota metric for the devices; without what is not known."""
+
+    def find_partition(self, name: str) -> Partition | None:
+        """The partition size of that name."""
+        return next((partition for partition in self.partitions if partition.name == name), None)
 
     def quota_of(self, consumption: str) -> str:
         """The quota metric for devices bought that way; empty where unknown, and for reserved ones, which need no more

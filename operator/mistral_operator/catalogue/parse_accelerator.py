@@ -7,7 +7,7 @@ from functools import partial
 from math import prod
 from typing import Final
 
-from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK, Accelerator, MachineShape, PriceList
+from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK, Accelerator, MachineShape, Partition, PriceList
 from mistral_operator.catalogue.provenance import read_provenance
 from mistral_operator.catalogue.reader import Reader, is_count
 
@@ -20,6 +20,8 @@ BOOT_DISKS = (USUAL_BOOT_DISK, "hyperdisk-balanced")
 _MOST_LOCAL_SSDS: Final = 64
 _MOST_DEVICES: Final = 10_000
 """In one machine or slice; layouts are tried for every divisor."""
+_MOST_PARTITIONS: Final = 16
+"""Of one device."""
 _MOST_MEMORY_GIB: Final = 10_000
 """Of one device."""
 _DEAREST: Final = 1000
@@ -61,6 +63,7 @@ def parse_accelerator(reader: Reader) -> Accelerator:
         fp4=reader.optional(reader.flag, "fp4", False),
         host_architecture=reader.optional(partial(reader.one_of, choices=ARCHITECTURES), "host_architecture", "amd64"),
         min_gke_version=reader.optional(reader.text, "min_gke_version", ""),
+        partitions=tuple(map(_read_partition, reader.items("partitions") if reader.has("partitions") else ())),
         quotas=_read_quotas(reader.inner("quotas")) if reader.has("quotas") else {},
         provenance=read_provenance(reader),
     )
@@ -68,7 +71,28 @@ def parse_accelerator(reader: Reader) -> Accelerator:
     reader.done()
     if result.usable_memory_gib > result.memory_gib:
         raise reader.error("usable_memory_gib", f"at most memory_gib = {result.memory_gib}", result.usable_memory_gib)
+    _check_partitions(reader, result)
     return result
+
+
+def _read_partition(reader: Reader) -> Partition:
+    partition = Partition(
+        name=reader.text("name"),
+        count=reader.whole("count", least=2, most=_MOST_PARTITIONS),
+        memory=reader.share("memory"),
+        compute=reader.share("compute"),
+        usable_memory_gib=reader.decimal("usable_memory_gib"),
+    )
+    reader.done()
+    return partition
+
+
+def _check_partitions(reader: Reader, accelerator: Accelerator) -> None:
+    """All partitions of one GPU together are no more than the GPU."""
+    for part in accelerator.partitions:
+        shares = part.count * max(part.memory, part.compute)
+        if shares > 1 or part.usable_memory_gib * part.count > accelerator.usable_memory_gib:
+            raise reader.error("partitions", f"sizes of which {part.count} are no more than the device", part.name)
 
 
 def _machine_shapes(reader: Reader, regions: tuple[str, ...], consumption: tuple[str, ...]) -> tuple[MachineShape, ...]:

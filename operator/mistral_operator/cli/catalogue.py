@@ -31,7 +31,7 @@ from mistral_operator.planning.types import (
 
 Row = dict[str, Any]
 ANYWHERE: Final = ClusterProfile(provider="GKE", project="", location="", cluster="", zones=(), leader_worker_set=True)
-_BELOW: Final = {"evidence": "tier", "prices from": "accelerator"}
+_BELOW: Final = {"evidence": "tier", "partitions": "accelerator", "prices from": "accelerator"}
 """Column that is told below the table → the one that it is about."""
 _BEST_FIRST: Final = (Tier.VERIFIED, Tier.DOCUMENTED, Tier.EXPERIMENTAL, Tier.REFUSED)
 
@@ -108,11 +108,19 @@ def list_accelerators(known: Catalogue, settings: Settings) -> list[Row]:
             "hosts": shape.hosts,
             "devices": shape.total_devices,
             "GiB each": accelerator.memory_gib,
+            "partitions": _tell_partitions(accelerator, shape),
             **_tell_prices(accelerator, shape, settings),
         }
         for accelerator in known.accelerators.values()
         for shape in accelerator.machines
     ]
+
+
+def _tell_partitions(accelerator: Accelerator, shape: MachineShape) -> str:
+    """The sizes that each of a machine's GPUs can be divided into; empty where it has a part of one itself."""
+    whole = accelerator.partitions if shape.share == 1 else ()
+    told = ", ".join(f"{part.count} × {part.name} of {part.usable_memory_gib} GiB" for part in whole)
+    return f"a GPU makes {told}" if told else ""
 
 
 def _tell_prices(accelerator: Accelerator, shape: MachineShape, settings: Settings) -> Row:

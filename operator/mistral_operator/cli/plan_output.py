@@ -130,5 +130,6 @@ def _count_for(option: PlannedOption, rate: float) -> dict[str, Any]:
     """The replicas that a rate needs, and how sure that is; None where no speed is estimated."""
     speed = option.throughput
     count = None if speed is None else count_replicas(speed, Decimal(str(rate)))
-    cost = None if count is None or option.hourly_cost is None else str(option.hourly_cost * count)
-    return {"requestsPerSecond": rate, "count": count, "hourlyCost": cost, "estimate": word_replicas(option, rate)}
+    cost = None if count is None else option.cost_of(count)
+    told = None if cost is None else str(cost)
+    return {"requestsPerSecond": rate, "count": count, "hourlyCost": told, "estimate": word_replicas(option, rate)}

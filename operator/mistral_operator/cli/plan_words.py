@@ -59,8 +59,8 @@ def word_hardware(option: PlannedOption) -> str:
 
 
 def word_devices(option: PlannedOption) -> str:
-    """Such as `2 × l4`."""
-    return f"{option.devices} × {option.accelerator}"
+    """Such as `2 × l4`, or `1g.10gb of h100-80`."""
+    return option.hardware
 
 
 def word_machine(option: PlannedOption) -> str:
@@ -130,10 +130,10 @@ def _word_startup(option: PlannedOption) -> str:
 
 
 def _word_price(model: MistralModel, option: PlannedOption) -> str:
-    if option.hourly_cost is None:
-        return f"unknown: {option.price_note}"
     replicas = max(1, model.spec.replicas)
-    total = option.hourly_cost * replicas
+    total = option.cost_of(replicas)
+    if total is None:
+        return f"unknown: {option.price_note}"
     count = "one replica" if replicas == 1 else f"{replicas} replicas"
     tokens = option.throughput.dollars_per_million_tokens if option.throughput else None
     busy = "" if tokens is None else f", ${money(tokens)} a million output tokens when busy"
@@ -146,7 +146,8 @@ def word_replicas(option: PlannedOption, requests_per_s: float) -> str:
     if speed is None:
         return "no speed is estimated"
     replicas = count_replicas(speed, Decimal(str(requests_per_s)))
-    cost = "at an unknown price" if option.hourly_cost is None else f"${money(option.hourly_cost * replicas)} an hour"
+    total = option.cost_of(replicas)
+    cost = "at an unknown price" if total is None else f"${money(total)} an hour"
     return (
         f"{requests_per_s:g} requests a second of {speed.input_tokens:,} tokens in and {speed.output_tokens:,} out need"
         f" {replicas} replica{'' if replicas == 1 else 's'} by the estimate, within a factor of {speed.uncertainty}:"

@@ -9,7 +9,14 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import REVISION_LABEL
 from mistral_operator.capacity.arbitration import Account, Budget, Contender, Place, Share, find_place, share_budget
 from mistral_operator.core.serving_class import Ruling, lower_cost
-from mistral_operator.core.spend import Standing, count_wanted_replicas, find_others_cost, may_surge, price_replicas
+from mistral_operator.core.spend import (
+    Rate,
+    Standing,
+    count_wanted_replicas,
+    find_others_cost,
+    may_surge,
+    rate_replicas,
+)
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.status.pods import FINISHED
 
@@ -64,10 +71,12 @@ def weigh_outlay(
     groups = {each.claim_name: prices[digest] for digest, each in known.items() if each.spans_hosts}
     slices = (str((claim["spec"].get("slice") or {}).get("group", "")) for claim in claims)
     whole = {digest: prices[digest] for digest, each in known.items() if not each.spans_hosts}
-    machines = (whole.get(_read_running(pod), _NOTHING) for pod in pods)
-    asked = (int(work["spec"].get("replicas", 0)) * prices.get(read_template_revision(work), _NOTHING)
-             for work in workloads)  # fmt: skip
-    standing = sum((groups.get(group, _NOTHING) for group in slices), _NOTHING) + sum(machines, _NOTHING)
+    machines = {(_read_running(pod), pod.get("spec", {}).get("nodeName")) for pod in pods}
+    counts = [(known.get(read_template_revision(work)), int(work["spec"].get("replicas", 0))) for work in workloads]
+    asked = (each.plan.chosen.cost_of(replicas) or _NOTHING for each, replicas in counts if each)
+    standing = sum((groups.get(group, _NOTHING) for group in slices), _NOTHING) + sum(
+        (whole.get(digest, _NOTHING) for digest, _ in machines), _NOTHING
+    )
     return Outlay(sum(asked, _NOTHING), standing)
 
 
@@ -117,7 +126,7 @@ def allot(
         return Allotment(bounded, 0, Account(who, outlay.standing, outlay.standing))
     need = _find_need(bounded, revision, former, outlay)
     total = ruling.terms.max_total_hourly_cost
-    if total is None or not need.price:
+    if total is None or not need.rate.machine:
         return Allotment(bounded, need.replicas, Account(who, need.wanted, need.wanted))
     held = min(outlay.find_held(budget), need.wanted + need.surge)
     share = share_budget(total, Account(who, held, need.wanted), budget)
@@ -126,7 +135,7 @@ def allot(
     granted = count_wanted_replicas(paid, revision, former)
     if granted == need.replicas:
         return Allotment(paid, granted, Account(who, max(amount, outlay.standing), need.wanted))
-    cost = granted * need.price + need.beside if granted else _NOTHING
+    cost = need.rate.cost_of(granted)
     place = find_place(who, (each.who for each in budget.waiting), f"the budget of {ruling.terms.source}")
     stays = granted == 0 and bool(former) and former[-1].replicas > 0
     replicas = min(bounded.spec.replicas, former[-1].replicas) if stays else granted
@@ -138,10 +147,7 @@ class _Need:
     """What a model would have if the class's budget had no end; money in US dollars an hour."""
 
     replicas: int
-    price: Decimal
-    """Of each replica; 0 where it isn't known."""
-    beside: Decimal
-    """Of what stands beside them."""
+    rate: Rate
     wanted: Decimal
     surge: Decimal
     """For one replica more while those of another revision are followed."""
@@ -149,12 +155,10 @@ class _Need:
 
 def _find_need(model: MistralModel, revision: Revision, former: Sequence[Standing], outlay: Outlay) -> _Need:
     replicas = count_wanted_replicas(model, revision, former)
-    price, beside = price_replicas(revision, former)
-    prices = (each.revision.plan.chosen.hourly_cost for each in former)
+    rate, options = rate_replicas(revision, former), [each.revision.plan.chosen for each in former]
     rolls = bool(former) and bool(replicas) and not revision.spans_hosts
-    surge = price if rolls and may_surge(model, revision.plan.chosen, prices) else _NOTHING
-    wanted = replicas * price + beside if replicas else _NOTHING
-    return _Need(replicas, price, beside, max(wanted, outlay.standing), surge)
+    surge = rate.machine if rolls and may_surge(model, revision.plan.chosen, options) else _NOTHING
+    return _Need(replicas, rate, max(rate.cost_of(replicas), outlay.standing), surge)
 
 
 def _pays_surge(share: Share, need: _Need) -> bool:

@@ -174,7 +174,7 @@ def _renumber(pinned: Revision, history: History) -> Revision:
 
 def _accept(plan: Plan) -> Finding:
     option = plan.chosen
-    hardware = f"{option.devices} × {option.accelerator} ({option.machine_type})"
+    hardware = f"{option.hardware} ({option.machine_type})"
     engine = f"{option.engine} {option.engine_version} with a context of {option.context_length} tokens"
     told = f"{plan.display_name} on {hardware}, {engine}; evidence: {option.tier.value}."
     return met("Planned", told + _tell_nodes(option))

@@ -66,7 +66,7 @@ def _choose_turnover(
         return Turnover.AT_ONCE
     if _shares_reservation(revision, former):
         return Turnover.ONE_LESS
-    surge = may_surge(model, revision.plan.chosen, (each.plan.chosen.hourly_cost for each in former))
+    surge = may_surge(model, revision.plan.chosen, [each.plan.chosen for each in former])
     return Turnover.ONE_MORE if surge else Turnover.ONE_LESS
 
 

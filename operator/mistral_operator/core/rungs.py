@@ -73,9 +73,9 @@ def may_climb(model: MistralModel, plan: Plan, rungs: Iterable[Rung], settled: b
     if not settled or (rollout is not None and rollout.strategy is RolloutStrategy.RECREATE):
         return False
     options = dict(zip(plan.rung_names, plan.options, strict=True))
-    serving = [options[each.name].hourly_cost for each in rungs if each.state is RungState.ACTIVE]
-    most = min((count_paid_replicas(model, cost) for cost in serving), default=model.spec.replicas)
-    enough = count_paid_replicas(model, options[rung].hourly_cost) >= most
+    serving = [options[each.name] for each in rungs if each.state is RungState.ACTIVE]
+    most = min((count_paid_replicas(model, option) for option in serving), default=model.spec.replicas)
+    enough = count_paid_replicas(model, options[rung]) >= most
     return enough and may_surge(model, options[rung], serving)
 
 

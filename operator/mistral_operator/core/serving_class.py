@@ -123,7 +123,7 @@ def bound_spend(
         return _change(model, replicas=min(model.spec.replicas, kept))
     if limit is None or price is None:
         return model
-    return lower_cost(model, max(limit, kept * price) if current else limit)
+    return lower_cost(model, max(limit, plan.chosen.cost_of(kept) or price) if current and kept else limit)
 
 
 def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:

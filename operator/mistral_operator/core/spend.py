@@ -25,7 +25,7 @@ class Standing:
     @property
     def hourly_cost(self) -> Decimal:
         """US dollars an hour of all of them."""
-        return (self.revision.plan.chosen.hourly_cost or _NOTHING) * self.replicas
+        return self.revision.plan.chosen.cost_of(self.replicas) or _NOTHING
 
 
 def count_wanted_replicas(model: MistralModel, revision: Revision, former: Sequence[Standing] = ()) -> int:
@@ -36,18 +36,35 @@ def count_wanted_replicas(model: MistralModel, revision: Revision, former: Seque
     """
     if model.spec.suspend:
         return 0
-    price, beside = price_replicas(revision, former)
-    return count_paid_replicas(model, price, beside)
-
-
-def price_replicas(revision: Revision, former: Sequence[Standing]) -> tuple[Decimal, Decimal]:
-    """US dollars an hour that each replica has to be paid for with, 0 where that isn't known, and those of what stands
-    beside them.
-    """
-    cost = revision.plan.chosen.hourly_cost
-    within = [each.revision.plan.chosen.hourly_cost for each in former if _shares_workload(each.revision, revision)]
+    chosen = revision.plan.chosen
+    within = [each.revision.plan.chosen for each in former if _shares_workload(each.revision, revision)]
     beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
-    return (_find_dearest(cost, within) if cost else _NOTHING), beside
+    return count_paid_replicas(model, chosen, *within, spent_hourly=beside)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What replicas have to be paid for with, in US dollars an hour."""
+
+    machine: Decimal
+    """Of a machine; 0 where it isn't known."""
+    replicas_per_machine: int
+    beside: Decimal
+    """Of what stands beside them."""
+
+    def cost_of(self, replicas: int) -> Decimal:
+        """Of so many, whole machines being paid for, with what stands beside them."""
+        return self.machine * -(-replicas // self.replicas_per_machine) + self.beside if replicas else _NOTHING
+
+
+def rate_replicas(revision: Revision, former: Sequence[Standing]) -> Rate:
+    """By the same rules as `count_wanted_replicas`."""
+    chosen = revision.plan.chosen
+    within = [each.revision.plan.chosen for each in former if _shares_workload(each.revision, revision)]
+    beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
+    prices = [each.hourly_cost for each in within]
+    machine = _find_dearest(chosen.hourly_cost, prices) if chosen.hourly_cost else _NOTHING
+    return Rate(machine, min(each.replicas_per_node for each in (chosen, *within)), beside)
 
 
 def _shares_workload(earlier: Revision, revision: Revision) -> bool:
@@ -68,21 +85,27 @@ def _find_dearest(cost: Decimal, others: Iterable[Decimal | None]) -> Decimal:
 
 
 def count_paid_replicas(
-    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
+    model: MistralModel, option: PlannedOption, *others: PlannedOption, spent_hourly: Decimal = _NOTHING
 ) -> int:
     """As many as the spec asks for, or as many of them as the spend limit pays for."""
-    affordable = count_affordable(model, replica_hourly_cost, spent_hourly)
+    affordable = count_affordable(model, option, *others, spent_hourly=spent_hourly)
     return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
 
 
 def count_affordable(
-    model: MistralModel, replica_hourly_cost: Decimal | None, spent_hourly: Decimal = _NOTHING
+    model: MistralModel, option: PlannedOption, *others: PlannedOption, spent_hourly: Decimal = _NOTHING
 ) -> int | None:
-    """How many replicas the spend limit pays for, after what is spent already; None without a limit or a price."""
+    """How many replicas the spend limit pays for, after what is spent already; None without a limit or a price.
+
+    Whole machines are paid for, whoever else is on those that are shared. Each replica may be of any of the options, so
+    each counts as of the dearest, and as many share a machine as where fewest do.
+    """
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
-    if limit is None or not replica_hourly_cost:
+    if limit is None or not option.hourly_cost:
         return None
-    return max(0, int((dollars(limit) - find_others_cost(model) - spent_hourly) / replica_hourly_cost))
+    dearest = _find_dearest(option.hourly_cost, (each.hourly_cost for each in others))
+    machines = max(0, int((dollars(limit) - find_others_cost(model) - spent_hourly) / dearest))
+    return machines * min(each.replicas_per_node for each in (option, *others))
 
 
 def find_others_cost(model: MistralModel) -> Decimal:
@@ -90,10 +113,10 @@ def find_others_cost(model: MistralModel) -> Decimal:
     return model.others_cost if isinstance(model, ModelPart) else _NOTHING
 
 
-def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decimal | None] = ()) -> bool:
+def may_surge(model: MistralModel, option: PlannedOption, beside: Sequence[PlannedOption] = ()) -> bool:
     """Whether the spend limits pay for one machine more while replicas move to this option.
 
-    `beside` are the prices of the replicas that go: as long as some of them stand, all may cost what the dearest does.
+    `beside` are the options of the replicas that go: as long as some of them stand, all may cost what the dearest does.
     """
     capacity, cost = model.spec.capacity, option.hourly_cost
     if capacity is None or not cost:
@@ -102,5 +125,6 @@ def may_surge(model: MistralModel, option: PlannedOption, beside: Iterable[Decim
     extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
     if capacity.max_hourly_cost is None:
         return extra is None or cost + taken <= extra
-    worst = _find_dearest(cost, beside) * model.spec.replicas + cost + taken + others
+    machines = -(-model.spec.replicas // min(each.replicas_per_node for each in (option, *beside)))
+    worst = _find_dearest(cost, (each.hourly_cost for each in beside)) * machines + cost + taken + others
     return worst <= dollars(capacity.max_hourly_cost) + (extra or _NOTHING)

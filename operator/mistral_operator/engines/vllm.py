@@ -68,11 +68,21 @@ def _serve_arguments(spec: MistralModelSpec, plan: Plan, option: PlannedOption, 
         *("--max-num-seqs", str(option.max_concurrency // option.data_parallel)),
         *("--max-num-batched-tokens", str(option.max_batched_tokens)),
         *("--gpu-memory-utilization", option.gpu_memory_utilization),
+        *_cache(option),
         *plan.engine_flags,
         *("--shutdown-timeout", str(drain_s)),
         *("--disable-access-log-for-endpoints", "/health,/metrics,/ping"),
         *(spec.engine.extra_args if spec.engine else ()),
     )
+
+
+def _cache(option: PlannedOption) -> tuple[str, ...]:
+    """The KV cache in bytes where others use the device, too: what the engine would measure as free is theirs as well.
+
+    Engines that start at once would each take the other's weights for their own (vllm issue 55827), and one that sees
+    memory become free while it measures ends (issue 56830).
+    """
+    return ("--kv-cache-memory-bytes", str(option.memory.kv_cache_bytes)) if option.clients > 1 else ()
 
 
 def _copies(option: PlannedOption) -> tuple[str, ...]:

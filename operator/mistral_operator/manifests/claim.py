@@ -2,7 +2,7 @@
 
 import re
 
-from mistral_operator.api.capacity import MACHINE_TYPE_PATTERN
+from mistral_operator.api.capacity import MACHINE_TYPE_PATTERN, SharingStrategy
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import API_VERSION, CLAIM_KIND, MANAGED_BY, MANAGED_BY_LABEL
 from mistral_operator.api.pod import Pod
@@ -19,6 +19,12 @@ _MODES = {
 }
 
 
+def _share(option: PlannedOption) -> Manifest:
+    if option.partition:
+        return {"strategy": SharingStrategy.MIG.value, "partition": option.partition}
+    return {"strategy": SharingStrategy.TIME_SHARING.value, "clients": option.clients}
+
+
 def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
     """Render the claim; for a multi-host slice, what the claims of all its replicas have in common.
 
@@ -31,8 +37,9 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
         **({} if provisioner is Provisioner.CONTAINER_API else {"provisioner": provisioner.value}),
         "shape": {
             **({"machineType": option.machine_type} if _is_googles(option) else {}),
-            "accelerator": {"type": option.accelerator_label, "count": option.devices_per_host},
+            "accelerator": {"type": option.accelerator_label, "count": option.devices_per_node},
             **({"topology": option.topology} if option.topology else {}),
+            **({"sharing": _share(option)} if option.shared_gpus else {}),
             **({"hosts": option.hosts} if option.hosts > 1 else {}),
         },
         "consumption": option.consumption.value,

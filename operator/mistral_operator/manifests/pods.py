@@ -91,8 +91,20 @@ def select_nodes(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
             "node.kubernetes.io/instance-type": option.machine_type,
         }
     else:
-        devices = {"cloud.google.com/gke-accelerator": option.accelerator_label}
+        devices = {"cloud.google.com/gke-accelerator": option.accelerator_label, **_select_sharing(option)}
     return {**pod.node_selector, **devices, SHAPE_LABEL: claim, **spot}
+
+
+def _select_sharing(option: PlannedOption) -> dict[str, str]:
+    """GKE's labels of nodes whose GPUs are divided in this way."""
+    if option.partition:
+        return {"cloud.google.com/gke-gpu-partition-size": option.partition}
+    if option.clients > 1:
+        return {
+            "cloud.google.com/gke-gpu-sharing-strategy": "time-sharing",
+            "cloud.google.com/gke-max-shared-clients-per-gpu": str(option.clients),
+        }
+    return {}
 
 
 def avoid_nodes(option: PlannedOption) -> Manifest:

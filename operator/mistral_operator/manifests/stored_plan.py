@@ -84,6 +84,8 @@ def _find_impossible(option: PlannedOption) -> str:
         return f"{option.engine:.80} is no engine of this version"
     if not 1 <= option.hosts <= option.devices:
         return f"{option.devices} devices can't be on {option.hosts} hosts"
+    if min(option.clients, option.replicas_per_node) < 1:
+        return f"a machine can't hold {option.replicas_per_node} replicas, {option.clients} on each device"
     if option.data_parallel < 1:
         return f"{option.data_parallel} copies can't serve"
     speed = option.throughput

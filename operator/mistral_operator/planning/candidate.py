@@ -1,7 +1,7 @@
 """What is weighed: one machine or slice, bought in one way, with the engine and checkpoint that would run there."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,6 +15,7 @@ from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
 from mistral_operator.planning.nodes import UNNAMED, ZONE_LABEL, NodeGroup
 from mistral_operator.planning.runtimes import Runtime
+from mistral_operator.planning.sharing import Division, divide_machine, share_accelerator
 from mistral_operator.planning.speed import USUAL, Workload
 from mistral_operator.planning.terms import NO_TERMS, Terms
 from mistral_operator.planning.types import ClusterProfile, Provisioner, Settings
@@ -61,7 +62,10 @@ class Candidate:
     accelerator: Accelerator
     """As the machine has it: a part of one where machines share it."""
     shape: MachineShape
+    """What a replica has of the machine's devices: one, where it has a part of one."""
     runtime: Runtime
+    division: Division | None = None
+    """How the machine's GPUs are shared; None where a replica has them to itself."""
     group: NodeGroup | None = None
     """Nodes that are there and have this; None for machines that are made."""
     part: Fraction = Fraction(1)
@@ -73,7 +77,18 @@ class Candidate:
         if self.group is not None:
             return f"{self.shape.machine_type}-x{self.shape.devices}-existing".lower()
         topology = f"-{self.shape.topology}" if self.shape.hosts > 1 else ""
-        return f"{self.shape.machine_type}{topology}-{self.wish.consumption.value.lower()}"
+        part = f"-{self.division.partition or f'shared{self.division.clients}'}" if self.division else ""
+        return f"{self.shape.machine_type}{topology}{part}-{self.wish.consumption.value.lower()}"
+
+    @property
+    def clients(self) -> int:
+        """Replicas that take turns on one GPU."""
+        return self.division.clients if self.division else 1
+
+    @property
+    def replicas_per_node(self) -> int:
+        """Replicas that one machine holds."""
+        return self.division.replicas if self.division else 1
 
     @property
     def subject(self) -> str:
@@ -84,7 +99,8 @@ class Candidate:
         if self.group is not None:
             machine = "a node" if self.shape.machine_type == UNNAMED else f"node {self.shape.machine_type}"
         count = self.shape.total_devices if self.shape.share == 1 else self.shape.share
-        hardware = f"{count} × {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
+        devices = f"{self.division.part} of" if self.division else f"{count} ×"
+        hardware = f"{devices} {self.accelerator.id} ({machine}, {self.wish.consumption.value})"
         return f"{hardware}, {self.runtime.demand.precision}"
 
 
@@ -93,7 +109,14 @@ def list_candidates(task: Task, wish: Wish) -> Iterator[Candidate]:
     for accelerator in task.catalogue.accelerators.values():
         for runtime in runtimes_for(task, accelerator):
             for shape in accelerator.machines:
-                yield Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
+                yield _make_candidate(wish, accelerator, shape, runtime)
+
+
+def _make_candidate(wish: Wish, accelerator: Accelerator, shape: MachineShape, runtime: Runtime) -> Candidate:
+    division = divide_machine(accelerator, shape, wish.sharing)
+    if division is None:
+        return Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime)
+    return Candidate(wish, share_accelerator(accelerator, division), replace(shape, devices=1), runtime, division)
 
 
 def runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
@@ -110,7 +133,10 @@ def runtimes_for(task: Task, accelerator: Accelerator) -> Iterator[Runtime]:
 
 
 def price_candidate(task: Task, candidate: Candidate) -> tuple[Decimal | None, str]:
-    """What one replica costs an hour, all its machines together, and where the price comes from."""
+    """What one replica costs an hour, all its machines together, and where the price comes from.
+
+    On a machine that it shares, it costs what the machine does as long as nobody else is there.
+    """
     shape = candidate.shape
     price, note = price_machine(candidate.accelerator, shape, candidate.wish.consumption, task.region, task.settings)
     part = candidate.part

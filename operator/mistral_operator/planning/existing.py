@@ -136,7 +136,8 @@ def list_existing(task: Task, wish: Wish) -> Iterator[Candidate]:
             continue
         for runtime in runtimes_for(task, accelerator):
             for shape, part in list_shapes(group, accelerator, task.catalogue):
-                yield Candidate(wish, divide_accelerator(accelerator, shape), shape, runtime, group, part)
+                made = divide_accelerator(accelerator, shape)
+                yield Candidate(wish, made, shape, runtime, group=group, part=part)
     if wish.machine_type and all(group.machine_type != wish.machine_type for group in task.nodes or ()):
         yield from (item for item in list_candidates(task, wish) if item.shape.machine_type == wish.machine_type)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 
@@ -10,15 +11,18 @@ from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 def divide_accelerator(accelerator: Accelerator, shape: MachineShape) -> Accelerator:
     """The part of a GPU that a machine has which shares it with others: of its memory, bandwidth and operations."""
     share = shape.share
-    if share == 1:
-        return accelerator
+    return accelerator if share == 1 else scale_accelerator(accelerator, memory=share, compute=share)
+
+
+def scale_accelerator(accelerator: Accelerator, *, memory: Fraction, compute: Fraction) -> Accelerator:
+    """A part of an accelerator: so much of its memory and bandwidth, and of its operations."""
     return replace(
         accelerator,
-        memory_gib=int(accelerator.memory_gib * share),
-        usable_memory_gib=accelerator.usable_memory_gib * share.numerator / Decimal(share.denominator),
-        bandwidth_gb_s=int(accelerator.bandwidth_gb_s * share),
-        bf16_tflops=_part(accelerator.bf16_tflops, share),
-        fp8_tflops=_part(accelerator.fp8_tflops, share) if accelerator.fp8_tflops else None,
+        memory_gib=ceil(accelerator.memory_gib * memory),
+        usable_memory_gib=accelerator.usable_memory_gib * memory.numerator / Decimal(memory.denominator),
+        bandwidth_gb_s=_part(accelerator.bandwidth_gb_s, memory),
+        bf16_tflops=_part(accelerator.bf16_tflops, compute),
+        fp8_tflops=_part(accelerator.fp8_tflops, compute) if accelerator.fp8_tflops else None,
     )
 
 

@@ -23,23 +23,33 @@ SYSTEM_PODS_GIB = 1
 KERNEL_PERCENT = 3
 """Estimate of the machine's memory that the kernel keeps from the node's capacity."""
 CPU_PERCENT = 90
+LEAST_CPU_MILLIS = 1000
+"""Own estimate: an engine whose scheduler waits for its CPU leaves its device idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostRequest:
     """What one replica's container asks for."""
 
-    cpu: int
+    cpu_millis: int
+    """Thousandths of a CPU."""
     memory_gib: int
     shared_memory_bytes: int
 
+    @property
+    def cpu(self) -> str:
+        """The CPUs as a Kubernetes quantity."""
+        return f"{self.cpu_millis}m" if self.cpu_millis % 1000 else str(self.cpu_millis // 1000)
 
-def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> HostRequest | Misfit:
-    """Ask for nearly the whole machine, or say that it is too small for loading the checkpoint."""
+
+def plan_host(
+    engine: Engine, shape: MachineShape, checkpoint_bytes: int, replicas_per_node: int = 1
+) -> HostRequest | Misfit:
+    """Ask for nearly the whole machine, or an equal part of that, or say that it is too small to run the engine."""
     rule = engine.host
     shared_gib = rule.shared_memory_parallel_gib if shape.total_devices > 1 else rule.shared_memory_gib
     cpu, memory_gib = _leave_to_pods(shape)
-    available_gib = memory_gib - rule.beside_gib
+    available_gib = memory_gib // replicas_per_node - rule.beside_gib
     processes_gib = rule.base_gib + rule.device_gib * shape.devices + shared_gib
     # A host of several reads only the layers of its own stage.
     read_bytes = ceil_div(checkpoint_bytes, shape.hosts)
@@ -49,9 +59,20 @@ def plan_host(engine: Engine, shape: MachineShape, checkpoint_bytes: int) -> Hos
             "HostMemoryTooSmall",
             f"loading needs {gib_text(needed_bytes)} of host memory (checkpoint {gib_text(read_bytes)}, processes"
             f" and shared memory {processes_gib} GiB), and {shape.machine_type} leaves {available_gib} of"
-            f" {shape.memory_gib} GiB",
+            f" {shape.memory_gib} GiB{_name_others(replicas_per_node)}",
         )
-    return HostRequest(cpu - rule.beside_cpu, available_gib, shared_gib * GIB)
+    cpu_millis = cpu * 1000 // replicas_per_node - rule.beside_cpu * 1000
+    if cpu_millis < LEAST_CPU_MILLIS:
+        return Misfit(
+            "HostCpuTooSmall",
+            f"the engine needs a CPU for itself, and {shape.machine_type} leaves {max(0, cpu_millis)}m of {shape.cpu}"
+            f"{_name_others(replicas_per_node)}",
+        )
+    return HostRequest(cpu_millis, available_gib, shared_gib * GIB)
+
+
+def _name_others(replicas_per_node: int) -> str:
+    return "" if replicas_per_node == 1 else f" for each of the {replicas_per_node} replicas that it holds"
 
 
 def _leave_to_pods(shape: MachineShape) -> tuple[int, int]:
@@ -64,7 +85,7 @@ def _leave_to_pods(shape: MachineShape) -> tuple[int, int]:
 def check_pod(asked: PodResources, shape: MachineShape, host: HostRequest) -> Misfit | None:
     """Check that what `spec.pod.resources` replaces of the plan's request still fits on the machine, and together."""
     field = "spec.pod.resources"
-    left = {"cpu": str(host.cpu), "memory": f"{host.memory_gib}Gi"}
+    left = {"cpu": host.cpu, "memory": f"{host.memory_gib}Gi"}
     for name, amount in asked.requests.items():
         if name in left and quantity_amount(amount) > quantity_amount(left[name]):
             return Misfit(

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 from mistral_operator.planning.candidate import Candidate, Task, price_candidate, zones_of
 from mistral_operator.planning.estimate import estimate_startup
@@ -11,9 +13,10 @@ from mistral_operator.planning.formats import is_weight_only
 from mistral_operator.planning.host import HostRequest
 from mistral_operator.planning.modes import longest_run_s, note_mode
 from mistral_operator.planning.order import Split
+from mistral_operator.planning.sharing import Division, share_utilization
 from mistral_operator.planning.support import Verdict
 from mistral_operator.planning.types import PlannedOption, Provisioner, StartupEstimate
-from mistral_operator.planning.units import tokens_text
+from mistral_operator.planning.units import dollars_text, tokens_text
 
 
 def build_option(task: Task, candidate: Candidate, split: Split, host: HostRequest, verdict: Verdict) -> PlannedOption:
@@ -42,9 +45,9 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         max_concurrency=fitted.max_concurrency * layout.data_parallel,
         kv_cache_tokens=fitted.kv_cache_tokens * layout.data_parallel,
         max_batched_tokens=fitted.max_batched_tokens,
-        gpu_memory_utilization=str(engine.utilization),
+        gpu_memory_utilization=str(share_utilization(engine.utilization, candidate.clients)),
         memory=fitted.memory,
-        host_cpu=str(host.cpu),
+        host_cpu=host.cpu,
         host_memory=f"{host.memory_gib}Gi",
         shm_bytes=host.shared_memory_bytes,
         startup=_estimate_startup(candidate, fitted),
@@ -61,9 +64,21 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         throughput=split.throughput,
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
+        **_describe_sharing(candidate.division),
         provisioner=task.provisioner,
         node_labels=label_nodes(task, candidate) if task.provisioner is Provisioner.EXISTING else {},
     )
+
+
+def _describe_sharing(division: Division | None) -> dict[str, Any]:
+    if division is None:
+        return {}
+    return {
+        "partition": division.partition,
+        "clients": division.clients,
+        "replicas_per_node": division.replicas,
+        "shared_gpus": division.gpus,
+    }
 
 
 def _estimate_startup(candidate: Candidate, fitted: Fit) -> StartupEstimate:
@@ -102,6 +117,22 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
             f"a replica holds {split.layout.data_parallel} copies of the model, which share its requests; they start"
             " and end together"
         )
+    if candidate.division:
+        yield from _note_sharing(candidate, candidate.division, price_candidate(task, candidate)[0])
     if task.provisioner is Provisioner.EXISTING:
         yield from note_nodes(candidate)
     yield from note_mode(candidate.wish.consumption, candidate.wish.reservation)
+
+
+def _note_sharing(candidate: Candidate, division: Division, price: Decimal | None) -> Iterator[str]:
+    machine, count = candidate.shape.machine_type, division.replicas
+    told = price and f": {dollars_text(price / count)} for each of {count}, and {dollars_text(price)} for one"
+    yield (
+        f"{machine} holds {count} such replicas, of one model or of several of the namespace, and costs the same with"
+        f" fewer{told or ''}; a spend limit counts whole machines, the price of tokens is that of a full and busy one"
+    )
+    if division.clients > 1:
+        yield (
+            f"the {division.clients} replicas on a GPU take turns, and only their engines' restraint divides its"
+            " memory: one that takes more, or fails, can end the others; let only models share it that trust each other"
+        )

@@ -285,7 +285,7 @@ def _describe(option: PlannedOption, limit: Decimal | None) -> str:
     )
     raised = "" if cost is None or limit is None or cost <= limit else f' with maxHourlyCost: "{_cents(cost)}" or more'
     return (
-        f"{option.devices} × {option.accelerator} ({option.machine_type}, {price});"
+        f"{option.hardware} ({option.machine_type}, {price});"
         f" write spec.capacity.options: [{{{hardware}{bought}}}]{raised}{otherwise}"
     )
 

@@ -92,3 +92,19 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             " consumption",
         )
     return None
+
+
+def check_sharing_of(provisioner: Provisioner, sharing: api.Sharing | None) -> Misfit | None:
+    """Whether a provisioner can make nodes whose GPUs are divided like this."""
+    if sharing is None or provisioner is Provisioner.CONTAINER_API:
+        return None
+    if provisioner is Provisioner.COMPUTE_CLASS and sharing.partition:
+        return Misfit(
+            "PartitionsNeedNodePools",
+            f"a ComputeClass has no field for the partition {sharing.partition}; write {_FIELD}: ContainerAPI",
+        )
+    return Misfit(
+        "SharingNeedsContainerApi",
+        f"GPUs are shared on nodes that {_FIELD}: ContainerAPI makes, not with {provisioner.value} yet; write that, or"
+        " remove sharing",
+    )

@@ -39,6 +39,14 @@ def judge(
     return Verdict(Tier(catalogue.support.default_tier), catalogue.support.default_evidence + missing)
 
 
+def doubt_sharing(verdict: Verdict) -> Verdict:
+    """What is known of a whole device says little of a part: neither source nor record is about shared ones."""
+    if verdict.tier in (Tier.REFUSED, Tier.EXPERIMENTAL):
+        return verdict
+    doubt = "no source, and no record, is about a shared GPU; of a whole one"
+    return Verdict(Tier.EXPERIMENTAL, f"{doubt}: {verdict.evidence}")
+
+
 def _find_evidence(
     catalogue: Catalogue, model: Model, engine: Engine, accelerator: Accelerator, devices: int, precision: str
 ) -> Evidence | None:

@@ -198,7 +198,7 @@ class PlannedOption:
     shm_bytes: int
     startup: StartupEstimate
     hourly_cost: Decimal | None
-    """US dollars an hour for one replica; None when no price is known."""
+    """US dollars an hour for a lone replica, with all of its machines; None when no price is known."""
     price_note: str
     """Date, region and source of the price."""
     tier: Tier
@@ -225,10 +225,37 @@ class PlannedOption:
     node_labels: Mapping[str, str] = field(default_factory=dict)
     """By which labels pods find nodes that were there before; empty where the claim's pool has its own."""
 
+    partition: str = ""
+    """MIG partition that a replica has of a GPU, such as `1g.10gb`; empty where it has whole ones."""
+    clients: int = 1
+    """Replicas that take turns on its GPU; 1 where it has one, or a partition of one, to itself."""
+    replicas_per_node: int = 1
+    """Replicas that one machine holds; more than one only where they share its GPUs."""
+    shared_gpus: int = 0
+    """GPUs of one machine that replicas share; 0 where a replica has those of its machine to itself."""
+
     @property
     def devices_per_host(self) -> int:
-        """Devices of one machine."""
+        """Devices that a replica has of one machine: what its pod asks for."""
         return self.devices // self.hosts
+
+    @property
+    def devices_per_node(self) -> int:
+        """Devices that one machine has."""
+        return self.shared_gpus or self.devices_per_host
+
+    @property
+    def hardware(self) -> str:
+        """What one replica has, such as `2 × l4`, `1/4 of l4` or `1g.10gb of h100-80`."""
+        if not self.shared_gpus:
+            return f"{self.devices} × {self.accelerator}"
+        return f"{self.partition or f'1/{self.clients}'} of {self.accelerator}"
+
+    def cost_of(self, replicas: int) -> Decimal | None:
+        """US dollars an hour of the machines that so many replicas need when no other model is on them; None when no
+        price is known.
+        """
+        return None if self.hourly_cost is None else self.hourly_cost * -(-replicas // self.replicas_per_node)
 
 
 @dataclass(frozen=True, slots=True)

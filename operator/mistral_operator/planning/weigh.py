@@ -13,9 +13,9 @@ from mistral_operator.planning.layout import Layout, Misfit, list_layouts
 from mistral_operator.planning.modes import advise_mode, check_flex_start
 from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
-from mistral_operator.planning.provisioner import check_hardware_of
+from mistral_operator.planning.provisioner import check_hardware_of, check_sharing_of
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
-from mistral_operator.planning.support import Verdict, judge
+from mistral_operator.planning.support import Verdict, doubt_sharing, judge
 from mistral_operator.planning.terms import check_hardware, check_price
 from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner, Refusal, ThroughputEstimate, Tier
 from mistral_operator.planning.units import exact_dollars_text
@@ -31,16 +31,18 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
     engine = runtime.engine.engine
     misfit = _check_offer(task, candidate) or _check_machine(task, candidate)
     misfit = misfit or check_hardware_of(task.provisioner, shape, candidate.wish.consumption)
+    misfit = misfit or check_sharing_of(task.provisioner, candidate.wish.sharing)
     if misfit:
         return _refuse(candidate, misfit)
     split = _choose_split(task, candidate)
     if isinstance(split, Misfit):
         return _refuse(candidate, split)
-    host = plan_host(engine, shape, runtime.checkpoint_bytes)
+    host = plan_host(engine, shape, runtime.checkpoint_bytes, candidate.replicas_per_node)
     if isinstance(host, Misfit):
         return _refuse(candidate, host)
     devices, precision = split.layout.coupled_devices, runtime.demand.precision
     verdict = judge(task.catalogue, task.model, engine, candidate.accelerator, devices, precision)
+    verdict = doubt_sharing(verdict) if candidate.division else verdict
     misfit = check_pod(task.pod_resources, shape, host) or _check_terms(task, candidate)
     misfit = misfit or _check_tier(task, verdict) or _check_cost(task, candidate)
     if misfit:
@@ -62,7 +64,15 @@ def _choose_split(task: Task, candidate: Candidate) -> Split | Misfit:
             misfits.append(fitted)
         else:
             splits.append(Split(layout, fitted, _estimate(task, candidate, layout, fitted)))
-    return best_split(task.optimize_for, splits) if splits else misfits[0]
+    return best_split(task.optimize_for, splits) if splits else _advise_part(candidate, misfits[0])
+
+
+def _advise_part(candidate: Candidate, misfit: Misfit) -> Misfit:
+    """A model needs one device whole, or its part of one: nothing is spread over parts."""
+    if candidate.division is None:
+        return misfit
+    advice = f"a replica has {candidate.division.part} of one GPU and no more; write {candidate.division.advice}"
+    return replace(misfit, message=f"{misfit.message}; {advice}, or remove sharing")
 
 
 def _fit_copy(task: Task, candidate: Candidate, layout: Layout) -> Fit | Misfit:
@@ -82,7 +92,8 @@ def _estimate(task: Task, candidate: Candidate, layout: Layout, fitted: Fit) -> 
     engine, demand = runtime.engine.engine, runtime.demand
     machine = describe_machine(task.model, engine, candidate.accelerator, layout, demand, fitted)
     price, _ = price_candidate(task, candidate)
-    return estimate_throughput(machine, task.workload, price)
+    # The speed is that of a machine with all its replicas busy, and so is the price.
+    return estimate_throughput(machine, task.workload, price and price / candidate.replicas_per_node)
 
 
 def _refuse(candidate: Candidate, misfit: Misfit) -> Refusal:
@@ -168,6 +179,9 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
     mismatch = wish.mismatch(accelerator, shape)
     if mismatch:
         return Misfit(NOT_ALLOWED, f"spec.capacity.options asks for other hardware: {mismatch}")
+    if wish.sharing and candidate.division is None:
+        unable = Misfit("SharingNotSupported", f"the GPUs of {shape.machine_type} can't be shared like this")
+        return check_sharing_of(task.provisioner, wish.sharing) or unable
     if task.provisioner is Provisioner.EXISTING:
         return check_nodes(task, candidate)
     if task.region and task.region not in shape.regions:

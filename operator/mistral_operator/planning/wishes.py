@@ -4,11 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from mistral_operator.api.capacity import CapacityOption
+from mistral_operator.api.capacity import CapacityOption, Sharing
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.reservation import check_reservation
+from mistral_operator.planning.sharing import divide_machine
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
 
 
@@ -23,6 +24,7 @@ class Wish:
     zones: tuple[str, ...] = ()
     topology: str | None = None
     reservation: str = ""
+    sharing: Sharing | None = None
 
     @property
     def pins_layout(self) -> bool:
@@ -66,6 +68,7 @@ def read_wishes(
             refused = (
                 _check_known(option, field, catalogue)
                 or _check_shape(option, field, catalogue)
+                or _check_sharing(option, field, catalogue)
                 or _check_zones(option, field, cluster)
                 or check_reservation(option, field, cluster)
             )
@@ -73,8 +76,10 @@ def read_wishes(
             return refused
         consumption = Consumption(option.consumption.value) if option.consumption else Consumption.ON_DEMAND
         accelerator = catalogue.accelerator_id(option.accelerator or "")
-        wish = Wish(accelerator, option.devices, option.machine_type, consumption, tuple(option.zones), option.topology)
-        wishes.append(replace(wish, reservation=option.reservation or ""))
+        wish = Wish(
+            accelerator, _count_devices(option), option.machine_type, consumption, tuple(option.zones), option.topology
+        )
+        wishes.append(replace(wish, reservation=option.reservation or "", sharing=option.sharing))
     return tuple(wishes)
 
 
@@ -109,7 +114,7 @@ def _check_known(
 def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
     """Check that some machine has all that was fixed together."""
     asked = catalogue.accelerator_id(option.accelerator or "")
-    wish = Wish(asked, option.devices, option.machine_type, topology=option.topology)
+    wish = Wish(asked, _count_devices(option), option.machine_type, topology=option.topology)
     pairs = [(item, shape) for item in catalogue.accelerators.values() for shape in item.machines]
     if any(not wish.mismatch(*pair) for pair in pairs):
         return None
@@ -130,6 +135,35 @@ def _check_shape(option: CapacityOption, field: str, catalogue: Catalogue) -> Pl
         f"{field}.devices: no machine has {option.devices} {f'× {asked}' if asked else 'accelerators'};"
         f" write one of {', '.join(map(str, counts))}",
     )
+
+
+def _count_devices(option: CapacityOption) -> int | None:
+    """What is asked of a machine's devices: a replica that shares one leaves it open how many there are."""
+    return None if option.sharing else option.devices
+
+
+def _check_sharing(option: CapacityOption, field: str, catalogue: Catalogue) -> PlanRefused | None:
+    """Check that the GPU can be shared like this, on some machine that was asked for."""
+    if option.sharing is None:
+        return None
+    wish = Wish(catalogue.accelerator_id(option.accelerator or ""), machine_type=option.machine_type)
+    pairs = [(item, shape) for item in catalogue.accelerators.values() for shape in item.machines]
+    asked = [pair for pair in pairs if not wish.mismatch(*pair)]
+    if any(divide_machine(*pair, option.sharing) for pair in asked):
+        return None
+    accelerator, shape = asked[0]  # _check_shape ran before
+    why = _explain_undivided(accelerator, shape, catalogue.fault_text)
+    return PlanRefused("SharingNotSupported", f"{field}.sharing: {why}")
+
+
+def _explain_undivided(accelerator: Accelerator, shape: MachineShape, fault: str) -> str:
+    if accelerator.kind != "gpu":
+        return f"{accelerator.name} can't be shared; remove sharing, or write a GPU"
+    if shape.share != 1:
+        return f"{shape.machine_type} has a part of a GPU already; remove sharing, or write a larger machine"
+    sizes = ", ".join(partition.name for partition in accelerator.partitions)
+    advice = f"write one of {sizes}" if sizes else "write strategy: TimeSharing with clients"
+    return f"no partition of that size is known of {accelerator.name}; {advice}{fault}"
 
 
 def _refuse_topology(

@@ -119,7 +119,7 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
         return summary
     option = situation.plan.chosen
     machines = f"{option.hosts} × {option.machine_type}" if option.hosts > 1 else option.machine_type
-    hardware = f"{option.devices} × {option.accelerator} ({machines}, {option.consumption.value})"
+    hardware = f"{option.hardware} ({machines}, {option.consumption.value})"
     return summary.model_copy(
         update={"hardware": word(hardware), "hourly_cost": describe_hourly_cost(situation, situation.plan)}
     )

@@ -9,7 +9,8 @@ from mistral_operator.status.situation import Situation
 
 
 def describe_hourly_cost(situation: Situation, plan: Plan) -> str:
-    """US dollars an hour, or `unknown` where a price isn't known. Each pod takes a whole machine, a conversion's too.
+    """US dollars an hour, or `unknown` where a price isn't known. Whole machines count, a conversion's too, each once
+    however many of the model's replicas share it.
 
     A slice costs from the moment it stands, pods or not. A machine of an ordinary pool that no pod is on is in the
     claim's cost only.
@@ -21,11 +22,11 @@ def describe_hourly_cost(situation: Situation, plan: Plan) -> str:
 
 
 def _prices(situation: Situation) -> Iterable[Decimal | None]:
-    """One for each replica that holds machines."""
+    """One for each slice, and one for each machine of its own or that it shares."""
     yield from situation.slice_prices
-    for pod in situation.pods:
-        if pod.scheduled and pod.revision in situation.prices:
-            yield situation.prices[pod.revision]
+    placed = (pod for pod in situation.pods if pod.scheduled and pod.revision in situation.prices)
+    machines = {(pod.node, pod.revision) for pod in placed}
+    yield from (situation.prices[revision] for _, revision in machines)
 
 
 def _converts_on_a_machine(situation: Situation) -> bool:

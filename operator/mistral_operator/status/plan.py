@@ -49,6 +49,8 @@ def _describe_option(option: PlannedOption) -> ChosenOption:
         accelerator=word(option.accelerator),
         machine_type=word(option.machine_type),
         devices=option.devices,
+        part=word(option.hardware) if option.shared_gpus else None,
+        replicas_per_node=option.replicas_per_node if option.shared_gpus else None,
         consumption=option.consumption.value,
         reservation=word(option.reservation) or None,
         zones=tuple(map(word, option.zones[:MOST_ZONES])),

@@ -286,5 +286,12 @@ def test_a_model_without_a_plan_has_nothing_to_verify() -> None:
     assert read_subject({"metadata": {"name": "x"}}, 1) == "its status has no plan and endpoint yet"
 
 
+def test_a_part_of_a_gpu_proves_nothing_of_a_whole_one() -> None:
+    chosen = {**MODEL["status"]["plan"]["chosen"], "part": "1/2 of l4"}
+    shared = {**MODEL, "status": {**MODEL["status"], "plan": {**MODEL["status"]["plan"], "chosen": chosen}}}
+    told = read_subject(shared, 32)
+    assert told == "it runs on 1/2 of l4, and a record is of whole devices: remove sharing to verify them"
+
+
 def test_no_record_ships_with_the_catalogue() -> None:
     assert load_catalogue().evidence == {}

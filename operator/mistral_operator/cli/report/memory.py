@@ -27,7 +27,7 @@ def draw_memory(options: Sequence[PlannedOption]) -> Html:
     bars = [
         Bar(
             option.name,
-            label_option(number, option, f"{option.devices} × {option.accelerator}"),
+            label_option(number, option, option.hardware),
             _parts(option),
             f"{gib(option.memory.device_bytes)} each",
         )

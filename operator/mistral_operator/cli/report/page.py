@@ -61,4 +61,4 @@ def _draw_row(number: int, entry: Entry) -> list[Html]:
         return [join([text]) for text in (link, answer.reason, "", "")]
     option = answer.chosen
     cost = "unknown" if option.hourly_cost is None else money(option.hourly_cost)
-    return [join([text]) for text in (link, option.tier.value, f"{option.devices} × {option.accelerator}", cost)]
+    return [join([text]) for text in (link, option.tier.value, option.hardware, cost)]

@@ -113,7 +113,7 @@ def _draw_legend(points: Sequence[Point]) -> Html:
 def _word_point(point: Point) -> str:
     option = point.option
     return (
-        f"{option.name}: {option.devices} × {option.accelerator}, ${money(point.cost)} an hour,"
+        f"{option.name}: {option.hardware}, ${money(point.cost)} an hour,"
         f" {point.latency_ms:.1f} ms between tokens, {option.tier.value}"
     )
 

@@ -27,7 +27,7 @@ def draw_startup(options: Sequence[PlannedOption]) -> Html:
     bars = [
         Bar(
             option.name,
-            label_option(number, option, f"{option.devices} × {option.accelerator}"),
+            label_option(number, option, option.hardware),
             tuple(
                 Part(kind, name, getattr(option.startup, field) / _MINUTE, seconds(getattr(option.startup, field)))
                 for kind, name, field in _PHASES

@@ -11,7 +11,7 @@ def draw_summary(model: MistralModel, plan: Plan) -> Html:
     """What was chosen."""
     option = plan.chosen
     tiles = [
-        _draw_tile(f"{option.devices} × {option.accelerator}", f"{option.machine_type}, {option.engine}"),
+        _draw_tile(option.hardware, f"{option.machine_type}, {option.engine}"),
         _draw_tile(*_word_cost(model, option)),
         *_draw_speed(option),
         _draw_tile(seconds(option.startup.total_s), "from nothing to ready, estimated"),
@@ -49,9 +49,9 @@ def _draw_speed(option: PlannedOption) -> list[Html]:
 
 
 def _word_cost(model: MistralModel, option: PlannedOption) -> tuple[str, str]:
-    if option.hourly_cost is None:
-        return "price unknown", option.price_note
     replicas = max(1, model.spec.replicas)
-    total = option.hourly_cost * replicas
+    total = option.cost_of(replicas)
+    if total is None:
+        return "price unknown", option.price_note
     count = "one replica" if replicas == 1 else f"{replicas} replicas"
     return f"${money(total)}", f"an hour for {count}, ${money(total * HOURS_PER_MONTH, 0)} a month"

@@ -33,6 +33,8 @@ def read_subject(model: Json, most_requests: int) -> Subject | str:
     chosen = plan.get("chosen") or {}
     if not endpoint.get("url") or not chosen.get("contextLength"):
         return "its status has no plan and endpoint yet"
+    if chosen.get("part"):
+        return f"it runs on {chosen['part']}, and a record is of whole devices: remove sharing to verify them"
     speed = chosen.get("estimatedSpeed") or {}
     engine, _, version = str(chosen.get("engine", "")).partition(" ")
     return Subject(
