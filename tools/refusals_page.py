@@ -55,6 +55,12 @@ REFUSALS: Final = (
     Refusal("", "RESERVATION_INCOMPATIBLE: projects/PROJECT/zones/us-central1-a/reservations/gpus"),
     Refusal("", "INVALID_RESERVATION: projects/platform/zones/us-central1-a/reservations/gpus"),
     Refusal("", "IP_SPACE_EXHAUSTED"),
+    Refusal(
+        "INVALID_ARGUMENT",
+        "The resource_policy resource 'projects/PROJECT/regions/us-central1/resourcePolicies/mm-x' is already being"
+        " used by 'projects/PROJECT/zones/us-central1-a/instanceGroupManagers/gke-x'",
+    ),
+    Refusal("", "Quota 'RESOURCE_POLICIES' exceeded.  Limit: 10.0 in region us-central1."),
     Refusal("FAILED_PRECONDITION", "Cluster is running incompatible operation operation-1."),
     Refusal("RESOURCE_EXHAUSTED", "Too many operations: the cluster hits the concurrent operations quota."),
     Refusal("RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Read requests' per minute."),

@@ -109,6 +109,23 @@ async def test_a_zone_without_the_whole_slice_is_left_for_the_next(tmp_path: Pat
         assert len(await stack.pools()) == 1
         await stack.delete(name)
         await stack.expect_no_trace()
+        await serve_on_a_slice_that_a_policy_places(stack)
+
+
+async def serve_on_a_slice_that_a_policy_places(stack: Stack) -> None:
+    """TPU7x, whose pool fails without a workload policy; nothing is left of either."""
+    capacity = {"options": [{"accelerator": "v7x", "topology": "2x2x2"}]}
+    await stack.apply("ring", model="mixtral-8x7b", allowExperimental=True, capacity=capacity)
+    await stack.expect_ready("ring", timeout_s=120)
+    (pool,), (claim,) = await stack.pools(), await stack.claims()
+    placement = pool["message"]["placement_policy"]
+    assert (placement["policy_name"], placement["tpu_topology"]) == (pool["name"], "2x2x2")
+    assert claim["status"]["policyName"] == pool["name"]
+    (policy,) = (await stack.gke())["workload_policies"]
+    assert (policy["name"], policy["accelerator_topology"]) == (pool["name"], "2x2x2")
+    await stack.delete("ring")
+    await stack.expect_no_trace()
+    assert (await stack.gke())["workload_policies"] == []
 
 
 async def test_a_killed_operator_finds_its_slices_again(stack: Stack) -> None:

@@ -10,6 +10,7 @@ from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import Call, ClaimSettings, ClaimUser, FailedCall, RunningOperation
 from mistral_operator.capacity.errors import CloudFinding, classify
+from mistral_operator.capacity.policies import HIGH_THROUGHPUT, PolicySpec, PolicyState, PolicyView
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolStatus, PoolView
 
@@ -66,9 +67,15 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         reservation=spec.reservation,
         flex_start=bool(spec.max_run_s),
         max_run_s=spec.max_run_s,
+        placement_policy=spec.placement_policy,
         upkeep=upkeep_of(spec),
         autoscaled=spec.bounds is not None,
     )
+
+
+def policy_of(spec: PolicySpec, state: PolicyState = PolicyState.READY) -> PolicyView:
+    """The workload policy that the cloud makes of a spec."""
+    return PolicyView(spec.name, state, HIGH_THROUGHPUT, spec.topology, spec.description)
 
 
 def a_pool(

@@ -10,6 +10,9 @@ from random import Random
 from typing import Any
 
 from tests.support.claim_cases import NAME, NOW, POOL, SETTINGS, claim_body, pool_of
+from tests.support.fake_policies import FakePolicies
+from tests.support.kills import Crash as Crash
+from tests.support.kills import Kills as Kills
 
 from mistral_operator.api.names import (
     API_VERSION,
@@ -32,31 +35,6 @@ from mistral_operator.controller.observation import RULES
 from mistral_operator.planning.types import Provisioner
 
 Json = dict[str, Any]
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class Kills:
-    """Ends the process at the nth side effect: before it took effect, or after and before anybody heard of it."""
-
-    before: int = 0
-    after: int = 0
-    effects: int = 0
-
-    def about_to(self) -> None:
-        self.effects += 1
-        if self.effects == self.before:
-            raise Crash
-
-    def disarm(self) -> None:
-        self.before = self.after = 0
-
-    def did(self) -> None:
-        if self.effects == self.after:
-            raise Crash
 
 
 @dataclass
@@ -265,6 +243,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.cloud = FakeCloud(self.kills, lambda: self.clock_s)
+        self.policies = FakePolicies(self.kills, placing=self._placing)
         self.cluster = FakeCluster(self.kills)
         self.start()
 
@@ -272,7 +251,7 @@ class World:
         """A new process, which remembers nothing."""
         self.cluster.restart_store()
         self.cloud_pools = CloudPools(
-            self.cloud, pace=self.pace, clock=lambda: self.clock_s, now=self.now, rng=Random(7)
+            self.cloud, policies=self.policies, pace=self.pace, clock=lambda: self.clock_s, now=self.now, rng=Random(7)
         )
         self.clouds = dict.fromkeys(self.provisioners, self.cloud_pools)
         self.reconciler = ClaimReconciler(
@@ -285,6 +264,9 @@ class World:
             checks=self.checks,
             now=self.now,
         )
+
+    def _placing(self) -> set[str]:
+        return {pool.placement_policy for pool in self.cloud.pools.values()}
 
     def now(self) -> datetime:
         return NOW + timedelta(seconds=self.clock_s - 1000.0)

@@ -56,7 +56,8 @@ class Operator:
         """Start it; readiness shows in what it does."""
         box = self.sandbox
         args = [sys.executable, "-m", self.module, "run", *self.args, "--kubeconfig", self.kubeconfig]
-        args += ["--container-api", box.container_api, "--project", box.project]
+        args += ["--container-api", box.container_api, "--compute-api", box.compute_api, "--no-live-checks"]
+        args += ["--project", box.project]
         args += ["--location", box.location, "--cluster", box.cluster, "--health-port", "0"]
         args += ["--cloud-backoff-scale", "0.02"]  # the simulated cloud is that much faster, too
         args += ["--image", "gateway=mistral-operator:sandbox"]

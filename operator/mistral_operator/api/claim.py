@@ -1,5 +1,6 @@
 """NodePoolClaim: one node pool that is wanted, between models and the cloud."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -48,6 +49,12 @@ _Maker = Literal[
 """What `Auto` can come to."""
 _Word = Annotated[str, Field(max_length=256)]
 _Number = Annotated[int, Field(ge=0)]
+
+
+class Placement(StrEnum):
+    """What places the nodes of a pool, where GKE doesn't by itself."""
+
+    WORKLOAD_POLICY = "WorkloadPolicy"
 
 
 class ClaimAccelerator(ApiType):
@@ -110,6 +117,13 @@ class NodePoolClaimSpec(ApiType):
 
     provisioner: _Maker | None = Field(None, description="What makes the node pool. `ContainerAPI` when left out.")
     shape: ClaimShape = Field(description="What one node looks like.")
+    placement: Placement | None = Field(
+        None,
+        description=(
+            "What places the nodes of a slice: `WorkloadPolicy` is one of Compute Engine, which the operator makes"
+            " before the pool and deletes after it. GKE places the slice by itself when left out."
+        ),
+    )
     consumption: Consumption = Field(description="How the capacity is bought.")
     reservation: Reservation | None = Field(
         None, description="Of which reservation the nodes are, with `consumption: Reservation`."
@@ -176,6 +190,9 @@ class NodePoolClaimStatus(ApiType):
         None, description="The generation of the spec that this status is about."
     )
     pool_name: _Word | None = Field(None, description="Name of the node pool in GKE.")
+    policy_name: _Word | None = Field(
+        None, description="Name of the workload policy in Compute Engine, for a slice that is placed by one."
+    )
     zone: Zone | None = Field(None, description="Zone of a slice, or in which it is being tried.")
     state: _Word | None = Field(None, description="State of the node pool as one CamelCase word.")
     users: Annotated[

@@ -239,6 +239,16 @@ def _name_zones(finding: CloudFinding, place: ClusterPlace) -> str:
     )
 
 
+def _free_policy(finding: CloudFinding, place: ClusterPlace) -> str:
+    named = _POLICY_NAMED.search(finding.text)
+    name = named["name"] if named else "NAME"
+    return (
+        "Tried again by itself. Something that isn't the operator's is placed by it and has to go first:"
+        f" `gcloud compute resource-policies describe {name} --region {place.region} --project {place.project}`."
+    )
+
+
+_POLICY_NAMED: Final = re.compile(r"resourcePolicies/(?P<name>[a-z][-a-z0-9]*)")
 _ADVICE: Final[Mapping[str, Callable[[CloudFinding, ClusterPlace], str]]] = {
     "QuotaExceeded": _raise_quota,
     "StockedOut": _wait_for_stock,
@@ -251,4 +261,5 @@ _ADVICE: Final[Mapping[str, Callable[[CloudFinding, ClusterPlace], str]]] = {
     "ReservationNotReady": _await_reservation,
     "ReservationExhausted": _enlarge_reservation,
     "ReservationIncompatible": _match_reservation,
+    "PolicyInUse": _free_policy,
 }

@@ -15,10 +15,13 @@ from mistral_operator.capacity.claim_types import (
     Seen,
 )
 from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.policy_steps import SPEAKER
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.port import Bounds, PoolView
 
 MOST_NODES: Final = 1000
+_SPEAKERS: Final = {Call.CREATE_POLICY: SPEAKER, Call.DELETE_POLICY: SPEAKER}
+"""Who answers a call, where that isn't GKE."""
 
 
 class Case(NamedTuple):
@@ -74,9 +77,9 @@ def ask(
     if failure is not None:
         wait_s = (failure.retry_at - case.now).total_seconds()
         finding = failure.finding
-        if not finding.retryable and call is Call.CREATE:
+        if not finding.retryable and call in (Call.CREATE, Call.CREATE_POLICY):
             state = ClaimState.FAILED
-        told = f"{tell(finding, case)} Tried again at {failure.retry_at:%H:%M:%S} UTC."
+        told = f"{tell(finding, case, _SPEAKERS.get(call, 'GKE'))} Tried again at {failure.retry_at:%H:%M:%S} UTC."
         told_reason = reason if ready else finding.reason
         return Decision(state, told_reason, told, ready=ready, degraded=finding, requeue_after_s=wait_s)
     last = case.last_finding
@@ -87,9 +90,9 @@ def ask(
     return Decision(state, reason, message, ready=ready, degraded=last, action=action)
 
 
-def tell(finding: CloudFinding, case: Case) -> str:
+def tell(finding: CloudFinding, case: Case, speaker: str = "GKE") -> str:
     """The cloud's words, and what to do about them."""
-    return f"{cite(finding)} {advise(finding, case.settings.place)}".strip()
+    return f"{cite(finding, speaker)} {advise(finding, case.settings.place)}".strip()
 
 
 def describe_pool(pool: PoolView, case: Case) -> str:

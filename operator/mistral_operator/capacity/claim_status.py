@@ -10,6 +10,7 @@ from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.drift import extend_notes
+from mistral_operator.capacity.policies import needs_policy
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.slice_zone import describe_zone
 
@@ -29,6 +30,8 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
     }
     if (place := seen.place) is not None and decision.reason == WAITS_IN_LINE:
         status["queue"] = {"position": place.position, "of": place.of, "for": place.waits_for}
+    if needs_policy(claim):
+        status["policyName"] = pool_name(claim.metadata.name)
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
     if notes := extend_notes(claim, (*seen.notes, *decision.notes), timestamp(now)):

@@ -9,6 +9,7 @@ from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.arbitration import Place
 from mistral_operator.capacity.drift import DriftNote, DriftPolicy
 from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.policies import PolicySpec, PolicyView
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
     Bounds,
@@ -28,6 +29,8 @@ class Call(StrEnum):
     CREATE = "CREATE_NODE_POOL"
     RESIZE = "SET_NODE_POOL_AUTOSCALING"
     DELETE = "DELETE_NODE_POOL"
+    CREATE_POLICY = "CREATE_RESOURCE_POLICY"
+    DELETE_POLICY = "DELETE_RESOURCE_POLICY"
     UPDATE = "UPDATE_NODE_POOL"
     MANAGE = "SET_NODE_POOL_MANAGEMENT"
     SIZE = "SET_NODE_POOL_SIZE"
@@ -95,6 +98,8 @@ class Seen:
     """For so long the pool may still come of a create whose answer nobody heard."""
     place: Place | None = None
     """Where it stands in line for what isn't enough for all; None when it is its turn."""
+    policy: PolicyView | CloudFinding | None = None
+    """The workload policy of the claim's name, or why it can't be read; looked at only while there is no pool."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
     may_mend: bool = True
@@ -186,6 +191,20 @@ class DeletePool:
 
 
 @dataclass(frozen=True, slots=True)
+class CreatePolicy:
+    """Create the workload policy, by which the node pool is placed."""
+
+    spec: PolicySpec
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePolicy:
+    """Delete the workload policy; nothing is placed by it any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class MendPool:
     """Put right one thing that somebody changed."""
 
@@ -201,7 +220,16 @@ class ReplacePool:
 
 
 Action = (
-    AddFinalizer | RemoveFinalizer | DeleteClaim | CreatePool | SetAutoscaling | DeletePool | MendPool | ReplacePool
+    AddFinalizer
+    | RemoveFinalizer
+    | DeleteClaim
+    | CreatePool
+    | SetAutoscaling
+    | DeletePool
+    | MendPool
+    | ReplacePool
+    | CreatePolicy
+    | DeletePolicy
 )
 
 

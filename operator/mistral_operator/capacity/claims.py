@@ -12,7 +12,7 @@ from typing import Final
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
-from mistral_operator.capacity import claim_drift, claim_status
+from mistral_operator.capacity import claim_drift, claim_status, policy_steps
 from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
 from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import (
@@ -30,6 +30,7 @@ from mistral_operator.capacity.claim_types import (
 )
 from mistral_operator.capacity.drift import Done, DriftNote
 from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.policy_steps import PolicyStep
 from mistral_operator.capacity.pools import find_flaw, is_own, pool_spec
 from mistral_operator.capacity.port import PoolStatus, PoolView
 from mistral_operator.capacity.slice_zone import choose_zone
@@ -121,11 +122,13 @@ def _retire(case: Case) -> Decision:
 
 
 def _let_go(case: Case) -> Decision:
-    """Remove the finalizer, unless a create whose answer was lost may still bring a pool."""
+    """Remove the finalizer, unless a create whose answer was lost may still bring a pool, or its policy is there."""
     if case.seen.unheard_s > 0:
         words = "A call to create the node pool may have had no answer; waits to see whether it took effect."
         wait_s = min(case.seen.unheard_s, case.settings.slowest_poll_s)
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=wait_s)
+    if step := policy_steps.dispose(case.claim, case.seen, case.settings.place):
+        return _take(case, step)
     words = f"GKE has no node pool {case.pool_name} of this claim; the claim is let go."
     return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer())
 
@@ -162,6 +165,13 @@ def _refuse_stranger(case: Case) -> Decision | None:
         f" {pool.name} --cluster {place.cluster} --location {place.location} --project {place.project}`."
     )
     return Decision(ClaimState.REFUSED, "PoolNameTaken", words, requeue_after_s=case.settings.resync_s)
+
+
+def _prepare_policy(case: Case) -> Decision | None:
+    if case.seen.pool is not None or not case.seen.users:
+        return None
+    step = policy_steps.prepare(case.claim, case.seen, case.settings.place)
+    return _take(case, step) if step else None
 
 
 def _create(case: Case) -> Decision | None:
@@ -240,6 +250,7 @@ _POLICIES: Final[tuple[Callable[[Case], Decision | None], ...]] = (
     _refuse_impossible,
     _hold,
     _refuse_stranger,
+    _prepare_policy,
     _create,
     _follow_provisioning,
     _replace_failed,
@@ -249,6 +260,15 @@ _POLICIES: Final[tuple[Callable[[Case], Decision | None], ...]] = (
     claim_drift.mend_drift,
     _follow_pool,
 )
+
+
+def _take(case: Case, step: PolicyStep) -> Decision:
+    """A step about the workload policy: its call, or the wait for it."""
+    if step.action is not None and step.call is not None:
+        return ask(case, step.call, step.action, step.state, step.reason, step.message)
+    wait_s = case.settings.resync_s if step.refused else case.settings.unsettled_s
+    last = step.finding or case.last_finding
+    return Decision(step.state, step.reason, step.message, degraded=last, requeue_after_s=wait_s)
 
 
 def _cause(pool: PoolView, case: Case) -> CloudFinding:

@@ -16,6 +16,7 @@ from typing import Final
 
 from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation, call_of
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
+from mistral_operator.capacity.policies import PolicySpec, PolicyView, WorkloadPolicies
 from mistral_operator.capacity.port import (
     WRITE_DEADLINE_S,
     Bounds,
@@ -36,6 +37,7 @@ _BACKOFF_S: Final = {
     "RequestsThrottled": (5.0, 120.0),
     "PermissionDenied": (30.0, 300.0),
     "ReservationNotReady": (30.0, 300.0),
+    "PolicyInUse": (5.0, 60.0),
 }
 """Reason → first and longest wait before the call is repeated."""
 _OTHER_BACKOFF_S: Final = (60.0, 900.0)
@@ -75,14 +77,20 @@ class CloudPools:
         self,
         pools: NodePools,
         *,
+        policies: WorkloadPolicies | None = None,
         pace: CloudPace | None = None,
         guard: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> None:
-        """`guard` is called before each change; it raises when this process may not change anything any more."""
+        """`guard` is called before each change; it raises when this process may not change anything any more.
+
+        `policies` is None where nothing can be placed by a workload policy.
+        """
         self._pools = pools
+        self._policies = policies
+        self._listed_policies: frozenset[str] = frozenset()
         self._repairs = pools if isinstance(pools, PoolRepairs) else None
         self._pace = pace or CloudPace()
         self._guard = guard
@@ -217,6 +225,30 @@ class CloudPools:
         if failure is not None:
             self._failures[name][Call.CREATE] = replace(failure, retry_at=self._now())
 
+    async def find_policy(self, name: str) -> PolicyView | None:
+        """The workload policy of that name, whosever it is, asked anew. Raises CloudError."""
+        return await self._all_policies().find_policy(name)
+
+    async def list_policies(self) -> tuple[PolicyView, ...]:
+        """All resource policies of the region, ours and others'; none where there can't be any. Raises CloudError."""
+        found = await self._policies.list_policies() if self._policies else ()
+        self._listed_policies = frozenset(policy.name for policy in found)
+        return found
+
+    def has_listed_policy(self, name: str) -> bool:
+        """Whether there was one of that name when all were last listed."""
+        return name in self._listed_policies
+
+    async def create_policy(self, spec: PolicySpec) -> bool:
+        """Create a workload policy. False when that failed; why is among the failures of the pool of that name."""
+        return await self._change_policy(
+            spec.name, Call.CREATE_POLICY, lambda: self._all_policies().create_policy(spec)
+        )
+
+    async def delete_policy(self, name: str) -> bool:
+        """Delete a workload policy; see `create_policy`."""
+        return await self._change_policy(name, Call.DELETE_POLICY, lambda: self._all_policies().delete_policy(name))
+
     def settle(self, name: str) -> None:
         """The pool is as it should be: forget what failed before."""
         self._failures.pop(name, None)
@@ -246,6 +278,32 @@ class CloudPools:
             raise
         self._unheard_at[spec.name] = float("-inf")
         return view
+
+    def _all_policies(self) -> WorkloadPolicies:
+        if self._policies is None:
+            raise InvalidRequestError(
+                "workload policies can't be made here: Compute Engine isn't known", verbatim=False
+            )
+        return self._policies
+
+    async def _change_policy(self, name: str, call: Call, change: Callable[[], Awaitable[None]]) -> bool:
+        """Compute Engine's work, which GKE's doesn't wait for."""
+        self._guard()
+        try:
+            await change()
+        except NotFoundError as error:
+            if call is Call.DELETE_POLICY:
+                return True
+            self._note_failure(name, call, error.finding)
+            return False
+        except CloudError as error:
+            if error.outcome_unknown:
+                # It may come late; a claim that goes meanwhile looks for it once more.
+                self._unheard_at[name] = self._clock()
+            self._note_failure(name, call, error.finding)
+            return False
+        log.info("Workload policy %s: %s is done", name, call)
+        return True
 
     async def _change(self, name: str, call: Call, begin: Callable[[], Awaitable[OperationView]]) -> bool:
         async with self._changing:

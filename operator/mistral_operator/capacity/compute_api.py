@@ -1,35 +1,15 @@
 """What Compute Engine and the Resource Manager tell of a project, over REST. For reading only.
 
-Plain requests with Google's own credentials, not Google's client: decision 0015 says why. Each call is tried once,
-with a deadline, and answers what was asked or raises a `CloudError` in the cloud's own words.
+Each call is tried once, with a deadline, and answers what was asked or raises a `CloudError` in the cloud's own words.
 """
 
-import asyncio
-import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from typing import Final, Self
 
-import aiohttp
-import google.auth
-import google.auth.exceptions
-import google.auth.transport.requests
-
-from mistral_operator.capacity.errors import CloudError, PermissionDeniedError, UnavailableError, classify
+from mistral_operator.capacity.google_rest import DEADLINE_S, GoogleRest, Json
 from mistral_operator.capacity.live_facts import Quota, ReservationView
 
-DEADLINE_S: Final = 15.0
-_COMPUTE: Final = "https://compute.googleapis.com"
 _RESOURCE_MANAGER: Final = "https://cloudresourcemanager.googleapis.com"
-_SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
-_STATUSES: Final = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED",
-}
-Json = dict[str, Any]
 
 
 class ComputeApi:
@@ -38,24 +18,20 @@ class ComputeApi:
     def __init__(self, project: str, endpoint: str = "", deadline_s: float = DEADLINE_S) -> None:
         """`endpoint` empty is Google, with the default credentials; `http://host:port` is a simulated one, without."""
         self._project = project
-        self._endpoint = endpoint.rstrip("/")
-        self._deadline_s = deadline_s
-        self._session: aiohttp.ClientSession | None = None
-        self._headers: Mapping[str, str] = {}
-        self.identity = ""
+        self._rest = GoogleRest(endpoint, deadline_s)
+
+    @property
+    def identity(self) -> str:
         """The service account that asks; empty for a person."""
+        return self._rest.identity
 
     async def __aenter__(self) -> Self:
         """Raises CloudError when there are no credentials."""
-        if not self._endpoint:
-            await self._log_in()
-        timeout = aiohttp.ClientTimeout(total=self._deadline_s)
-        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=not self._endpoint, headers=self._headers)
+        await self._rest.log_in()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+        await self._rest.close()
 
     async def read_quotas(self, region: str) -> Mapping[str, Quota]:
         """The quotas of a region by metric; those that are kept by family aren't among them."""
@@ -80,12 +56,12 @@ class ComputeApi:
 
     async def test_permissions(self, names: Iterable[str]) -> frozenset[str]:
         """Those of the permissions that whoever asks has in the project."""
-        url = f"{self._endpoint or _RESOURCE_MANAGER}/v1/projects/{self._project}:testIamPermissions"
-        answer = await self._send("POST", url, json={"permissions": list(names)})
+        url = f"{self._rest.base(_RESOURCE_MANAGER)}/v1/projects/{self._project}:testIamPermissions"
+        answer = await self._rest.send("POST", url, json={"permissions": list(names)})
         return frozenset(answer.get("permissions", ()))
 
     def _base(self, project: str) -> str:
-        return f"{self._endpoint or _COMPUTE}/compute/v1/projects/{project}"
+        return f"{self._rest.base()}/compute/v1/projects/{project}"
 
     async def _aggregate(self, project: str, kind: str, names: Iterable[str]) -> list[tuple[str, Json]]:
         """Zone and item of all pages of a list over all zones."""
@@ -100,55 +76,7 @@ class ComputeApi:
             query["pageToken"] = answer["nextPageToken"]
 
     async def _get(self, url: str, query: Mapping[str, str] | None = None) -> Json:
-        return await self._send("GET", url, params=query or {})
-
-    async def _send(self, verb: str, url: str, **content: Any) -> Json:
-        assert self._session is not None, "entered before it is asked"
-        where = urlsplit(url).netloc
-        try:
-            async with self._session.request(verb, url, **content) as answer:
-                if answer.status >= 400:
-                    raise _refusal(where, answer.status, await answer.text())
-                body = await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            why = str(error) or f"nothing came within {self._deadline_s:g} s"
-            raise UnavailableError(f"no answer from {where}: {why}", verbatim=False) from error
-        if not isinstance(body, dict):
-            raise UnavailableError(f"the answer from {where} is no object: {str(body)[:200]}", verbatim=False)
-        return body
-
-    async def _log_in(self) -> None:
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                credentials = await asyncio.to_thread(_find_credentials)
-        except google.auth.exceptions.TransportError as error:
-            raise UnavailableError(str(error), verbatim=False) from error
-        except google.auth.exceptions.GoogleAuthError as error:
-            raise PermissionDeniedError(str(error), verbatim=False) from error
-        except TimeoutError as error:
-            raise UnavailableError(f"no credentials within {self._deadline_s:g} s", verbatim=False) from error
-        self.identity = str(getattr(credentials, "service_account_email", "") or "")
-        quota_project = getattr(credentials, "quota_project_id", None)
-        self._headers = {
-            "Authorization": f"Bearer {credentials.token}",
-            **({"X-Goog-User-Project": quota_project} if quota_project else {}),
-        }
-
-
-def _find_credentials() -> Any:
-    """The default credentials with a token, which is good for longer than all of this takes. Blocks."""
-    credentials, _ = google.auth.default(scopes=_SCOPES)
-    credentials.refresh(google.auth.transport.requests.Request())
-    return credentials
-
-
-def _refusal(where: str, status: int, text: str) -> CloudError:
-    """The error in Google's JSON, or in whatever a proxy in between wrote, which is not Google's word."""
-    code = _STATUSES.get(status, "UNAVAILABLE")
-    try:
-        return classify(code, str(json.loads(text)["error"]["message"]))
-    except (ValueError, KeyError, TypeError):
-        return classify(code, f"HTTP {status} from {where}: {text[:500]}".removesuffix(": "), verbatim=False)
+        return await self._rest.send("GET", url, params=query or {})
 
 
 def _quotas(resource: Json) -> dict[str, Quota]:

@@ -177,17 +177,22 @@ def node_pool(spec: PoolSpec) -> Any:
         config=_node_config(spec),
         locations=list(spec.locations),
         autoscaling=_autoscaling(spec.bounds) if spec.bounds else None,
-        placement_policy=_placement(spec.slice_topology) if spec.slice_topology else None,
+        placement_policy=_placement(spec) if spec.slice_topology else None,
         management=management(upkeep),
         max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=spec.max_pods),
         upgrade_settings=upgrade_settings(upkeep),
     )
 
 
-def _placement(topology: str) -> Any:
-    """What makes a multi-host slice of a pool: all its nodes close together, wired in this arrangement."""
-    compact = container_v1.NodePool.PlacementPolicy.Type.COMPACT
-    return container_v1.NodePool.PlacementPolicy(type_=compact, tpu_topology=topology)
+def _placement(spec: PoolSpec) -> Any:
+    """What makes a multi-host slice of a pool: all its nodes close together, wired in this arrangement.
+
+    A workload policy says by itself how close: GKE refuses COMPACT beside it, or makes a pool that fails.
+    """
+    placement = container_v1.NodePool.PlacementPolicy
+    if spec.placement_policy:
+        return placement(policy_name=spec.placement_policy, tpu_topology=spec.slice_topology)
+    return placement(type_=placement.Type.COMPACT, tpu_topology=spec.slice_topology)
 
 
 def _node_config(spec: PoolSpec) -> Any:
@@ -277,6 +282,7 @@ def pool_view(pool: Any) -> PoolView:
         reservation=", ".join(affinity.values) if specific else "",
         flex_start=bool(pool.config.flex_start),
         max_run_s=int(pool.config.max_run_duration.total_seconds()),
+        placement_policy=pool.placement_policy.policy_name.rpartition("/")[2],
         taints=taints_view(pool),
         upkeep=upkeep_view(pool),
         autoscaled=scaling.enabled,

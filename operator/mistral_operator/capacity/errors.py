@@ -136,6 +136,13 @@ class ReservationIncompatibleError(CloudError):
     reason = "ReservationIncompatible"
 
 
+class InUseError(CloudError):
+    """Something is still placed by the workload policy that was to be deleted."""
+
+    reason = "PolicyInUse"
+    retryable = True
+
+
 class PermissionDeniedError(CloudError):
     """The operator's identity may not do that."""
 
@@ -169,6 +176,7 @@ _BY_RESERVATION: Final = _compile(
 RESERVATION_REASONS: Final = frozenset(error.reason for _, error in _BY_RESERVATION)
 
 _BY_TEXT: Final = _BY_RESERVATION + _compile(
+    (r"resource_policy resource .*already being used|RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", InUseError),
     (r"STOCKOUT|RESOURCE_POOL_EXHAUSTED|does not have enough resources|INSUFFICIENT_CAPACITY", StockedOutError),
     (r"concurrent operations|CONCURRENT_OPERATIONS_QUOTA|too many operations", BusyError),
     (r"incompatible operation|is currently \w+ .*(node pool|cluster)", BusyError),

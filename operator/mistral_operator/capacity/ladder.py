@@ -21,6 +21,7 @@ _OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed", "ReservationExh
 _FOR_A_PERSON: Final = frozenset({
     "QuotaExceeded", "PermissionDenied", "InvalidRequest", "InvalidReservation", "ReservationNotFound",
     "ReservationIncompatible", "AddressesExhausted", "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers",
+    "PolicyNameTaken",
 })  # fmt: skip
 """Waiting changes none of these, so the next rung has its turn at once."""
 _OF_A_ZONE: Final = frozenset({"QuotaExceeded", "InvalidRequest", "ReservationNotFound", "ReservationIncompatible"})

@@ -17,11 +17,19 @@ from mistral_operator.planning.modes import FLEX_START_SINCE
 from mistral_operator.planning.types import Plan, PlannedOption, Provisioner
 
 POOL_PERMISSIONS: Final = ("container.clusters.get", "container.clusters.update", "container.operations.get")
-"""What the operator's identity needs in the project, as deploy/gcp-role.yaml has it.
+"""What the operator's identity needs in the project for any node pool, as deploy/gcp-role.yaml has it.
 
 `iam.serviceAccounts.actAs`, which it needs on the account that the nodes run as, isn't among them: it is granted on
 that account, so asking the project wouldn't tell.
 """
+POLICY_PERMISSIONS: Final = (
+    "compute.regionOperations.get",
+    "compute.resourcePolicies.create",
+    "compute.resourcePolicies.delete",
+    "compute.resourcePolicies.get",
+    "compute.resourcePolicies.list",
+)
+"""What it needs besides for slices that are placed by workload policies; the role has them, too."""
 _RESERVATION: Final = re.compile(r"projects/(?P<project>[^/]+)/reservations/(?P<name>[^/]+)(?:/.*)?")
 
 
@@ -47,6 +55,8 @@ class AskedRung:
     """The accelerator's name, for people."""
     min_gke_version: str = ""
     reservation: str = ""
+    placement_policy: bool = False
+    """Whether it is placed by a workload policy, which is made first."""
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -153,6 +163,7 @@ def _describe_rung(option: PlannedOption, replicas: int, catalogue: Catalogue) -
         hardware=accelerator.name,
         min_gke_version=first_version(accelerator, consumption),
         reservation=option.reservation,
+        placement_policy=option.placement_policy,
     )
 
 
@@ -170,7 +181,7 @@ def list_questions(rungs: Iterable[AskedRung]) -> Questions:
         machine_types=_unique(rung.machine_type for rung in asked),
         gpus=_unique(rung.gpu for rung in asked if rung.attaches_gpus),
         reservations=_unique(rung.reservation for rung in asked if rung.reservation),
-        permissions=POOL_PERMISSIONS,
+        permissions=(*POOL_PERMISSIONS, *(POLICY_PERMISSIONS if any(rung.placement_policy for rung in asked) else ())),
     )
 
 

@@ -138,6 +138,7 @@ def pool_spec(
         max_run_s=_max_run_s(claim),
         boot_disk=facts.boot_disk,
         local_ssds=facts.local_ssds,
+        placement_policy=pool_name(name) if claim.spec.placement else "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
     )
 
@@ -169,6 +170,10 @@ def find_flaw(claim: NodePoolClaim) -> str:
         return "spec.zones and spec.shape.machineType say where nodes are made, and which; write both."
     if spec.consumption is Consumption.FLEX_START and spec.slice is not None:
         return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
+    if spec.placement and (spec.slice is None or not spec.shape.topology):
+        return (
+            "spec.placement: WorkloadPolicy places a slice; write spec.slice and spec.shape.topology, or leave it out."
+        )
     if spec.consumption is Consumption.RESERVATION and not spec.reservation:
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
@@ -228,6 +233,7 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("machine type", pool.machine_type, wanted.machine_type),
         ("accelerators", _words(pool.accelerators), _words((wanted.gpu,) if wanted.gpu else ())),
         ("topology", pool.slice_topology, wanted.slice_topology),
+        ("workload policy", pool.placement_policy, wanted.placement_policy),
         ("spot", str(pool.spot), str(wanted.spot)),
         ("flex-start", str(pool.flex_start), str(bool(wanted.max_run_s))),
         ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),

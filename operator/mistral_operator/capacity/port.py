@@ -99,6 +99,8 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    placement_policy: str = ""
+    """Workload policy of Compute Engine by which a slice is placed; empty where GKE places it by itself."""
     max_pods: int = MAX_PODS_PER_NODE
     """Pods that a node may have; each takes two addresses."""
 
@@ -126,6 +128,8 @@ class PoolView:
     flex_start: bool = False
     max_run_s: int = 0
     """Seconds after which nodes end; 0 for never."""
+    placement_policy: str = ""
+    """Name of the resource policy by which it is placed; empty without one."""
     taints: tuple[Taint, ...] = ()
     upkeep: Upkeep | None = None
     """None when it isn't told: then it is compared with nothing."""

@@ -36,7 +36,7 @@ class MachineShape:
     share: Fraction = Fraction(1)
     """Part of one GPU that the machine has; less than 1 for machines that divide a GPU between them."""
     placement_policy: bool = False
-    """Whether its pool needs a workload policy of the Compute API, which the operator doesn't make yet."""
+    """Whether its pool is placed by a workload policy of Compute Engine."""
     local_ssds: int = 0
     """Local disks that come with one machine and are paid with it, as the API counts them."""
     boot_disk: str = USUAL_BOOT_DISK

@@ -17,18 +17,10 @@ from mistral_operator.capacity.port import ClusterView
 from mistral_operator.capacity.preflight import check_rungs
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.live_view import Preflight
-from mistral_operator.cli.place import Named, find_cluster_place
+from mistral_operator.cli.place import Endpoints, Named, find_cluster_place
 from mistral_operator.cli.plan_output import Planned
 from mistral_operator.cli.profile import DEFAULT, Assumption, assume_profile, read_profile
 from mistral_operator.planning.types import ClusterProfile, Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Simulated services to ask instead of Google's; empty where it is Google's own."""
-
-    container_api: str = ""
-    compute_api: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ class LocalStack:
         process = self._spawn("operator", [
             sys.executable, "-m", "mistral_operator", "run",
             "--kubeconfig", sandbox.kubeconfig, "--container-api", sandbox.container_api,
+            "--compute-api", sandbox.compute_api, "--no-live-checks",
             "--project", sandbox.project, "--location", sandbox.location, "--cluster", sandbox.cluster,
             "--cloud-backoff-scale", f"{1 / self._speed:g}",
             # Pods of that image run as processes of the sandbox; nothing is pulled.

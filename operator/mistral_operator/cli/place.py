@@ -61,6 +61,23 @@ def place_options(command: Command) -> Command:
     return command
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Simulated services to ask instead of Google's; empty where it is Google's own."""
+
+    container_api: str = ""
+    compute_api: str = ""
+
+
+COMPUTE_OPTION: Final = click.option(
+    "--compute-api",
+    callback=take_endpoint,
+    default="",
+    metavar="URL",
+    help="A simulated Compute Engine instead of Google's; beside a simulated GKE there is none without it.",
+)
+
+
 def find_cluster_place(given: Named, kubeconfig: Path | None) -> ClusterPlace:
     """The cluster. Raises UsageError that says what to give."""
     known = read_gcloud_name(kubeconfig)

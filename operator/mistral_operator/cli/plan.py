@@ -125,7 +125,8 @@ def _assume(
     """The cluster to plan for; with --live the one that there is."""
     if not asked["live"]:
         return assume_profile(file, location, zones), None
-    from mistral_operator.cli.live import Endpoints, assume_live
+    from mistral_operator.cli.live import assume_live
+    from mistral_operator.cli.place import Endpoints
 
     named = Named(asked["project"] or "", location or "", asked["cluster"] or "")
     return assume_live(named, file, zones, Endpoints(asked["container_api"], asked["compute_api"]))

@@ -10,7 +10,7 @@ from mistral_operator import __version__
 from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
-from mistral_operator.cli.place import take_endpoint
+from mistral_operator.cli.place import COMPUTE_OPTION, take_endpoint
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.place import UnknownPlaceError
@@ -37,9 +37,7 @@ _DEFAULT = RunOptions()
 @click.option(
     "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
 )
-@click.option(
-    "--compute-api", callback=take_endpoint, default="", metavar="URL", help="A simulated Compute Engine, likewise."
-)
+@COMPUTE_OPTION
 @click.option(
     "--live-checks/--no-live-checks",
     default=True,

@@ -18,8 +18,10 @@ from mistral_operator.capacity.claim_types import (
     ClaimOutcome,
     ClaimSettings,
     ClaimUser,
+    CreatePolicy,
     CreatePool,
     DeleteClaim,
+    DeletePolicy,
     DeletePool,
     MendPool,
     RemoveFinalizer,
@@ -34,7 +36,8 @@ from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
 from mistral_operator.capacity.drift import DriftNote, known_notes
 from mistral_operator.capacity.errors import CloudError, CloudFinding
 from mistral_operator.capacity.existing import ExistingNode, sync_existing
-from mistral_operator.capacity.pools import NodeFacts, node_selector, pool_name
+from mistral_operator.capacity.policies import PolicyView, needs_policy
+from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
@@ -182,6 +185,8 @@ class ClaimReconciler:
             found = await cloud.find(pool) if operation is None else None
         except CloudError as error:
             blind = error.finding
+        there = operation is not None or blind is not None or (found is not None and is_own(found, claim))
+        policy = None if there else await _find_policy(claim, cloud)
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
         users, held_by = await self._find_users(claim)
         nodes = count_nodes(self._store, name)
@@ -196,6 +201,7 @@ class ClaimReconciler:
             nodes=nodes,
             facts=self._facts(claim),
             unheard_s=unheard_s,
+            policy=policy,
             may_call=cloud.may_change,
             may_mend=cloud.may_mend,
             empty_s=self._watch_empty(claim, found, nodes),
@@ -233,6 +239,10 @@ class ClaimReconciler:
                 return None  # Its deletionTimestamp brings it back, by the watch.
             case CreatePool(spec):
                 await self._create(NodePoolClaim.model_validate(body), spec, cloud)
+            case CreatePolicy(policy):
+                await cloud.create_policy(policy)
+            case DeletePolicy(name):
+                await cloud.delete_policy(name)
             case SetAutoscaling(name, bounds):
                 await cloud.resize(name, bounds)
             case MendPool(name, mend):
@@ -298,6 +308,15 @@ class ClaimReconciler:
         for note in (written.get("status") or {}).get("drift") or ():
             if note not in known:
                 self._on_drift(written, note)
+
+
+async def _find_policy(claim: NodePoolClaim, cloud: CloudPools) -> PolicyView | CloudFinding | None:
+    if not needs_policy(claim):
+        return None
+    try:
+        return await cloud.find_policy(pool_name(claim.metadata.name))
+    except CloudError as error:
+        return error.finding
 
 
 def _without_ours(metadata: Mapping[str, Any]) -> list[str]:

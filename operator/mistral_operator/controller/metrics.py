@@ -44,6 +44,7 @@ class Metrics:
             registry=self._registry,
         )
         self.orphaned_pools = self._orphans_gauge()
+        self.orphaned_policies = self._policies_gauge()
         self._pool_drift = self._drift_counter()
         self.loop_lag = Gauge(
             "mistral_operator_event_loop_lag_seconds",
@@ -89,6 +90,13 @@ class Metrics:
     def render(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _policies_gauge(self) -> Gauge:
+        return Gauge(
+            "mistral_operator_orphaned_policies",
+            "Workload policies that were made for a claim which isn't there, when all were last listed.",
+            registry=self._registry,
+        )
 
     def _orphans_gauge(self) -> Gauge:
         return Gauge(

@@ -34,7 +34,9 @@ class RunOptions:
     container_api: str = ""
     """Empty: Google. `http://host:port`: a simulated one."""
     compute_api: str = ""
-    """The same for Compute Engine, which is asked what would be refused before a pool is created."""
+    """The same for Compute Engine, which is asked what would be refused before a pool is created, and makes workload
+    policies. Beside a simulated GKE there is none without it.
+    """
     live_checks: bool = True
     """Whether it is asked at all."""
     cloud_backoff_scale: float = 1.0

@@ -16,6 +16,7 @@ from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.clouds import Clouds
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.orphans import AT_WORK
+from mistral_operator.capacity.policies import lost_claim
 from mistral_operator.capacity.pools import is_surely_own, pool_name
 from mistral_operator.capacity.port import PoolView
 from mistral_operator.cluster.client import ListResult
@@ -38,18 +39,30 @@ class OrphanWatch:
     """Names claims that aren't there though a pool was made for them, to whoever works on claims of those names."""
 
     def __init__(
-        self, store: Store, clouds: Clouds, *, found: Callable[[str], None], count: Callable[[float], None]
+        self,
+        store: Store,
+        clouds: Clouds,
+        *,
+        found: Callable[[str], None],
+        count: Callable[[float], None],
+        cluster_uid: str = "",
+        count_policies: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """`found` is called with each name, `count` with how many there are."""
+        """`found` is called with each name, `count` and `count_policies` with how many there are. Without
+        the cluster's uid no workload policy is sure to be ours.
+        """
         self._store = store
         self._clouds = clouds
+        self._cluster_uid = cluster_uid
         self._found = found
         self._count = count
+        self._count_policies = count_policies
 
     async def run(self, interval_s: float) -> None:
         """Looks now and then until cancelled."""
         while True:
             await self.look()
+            await self.look_at_policies()
             await asyncio.sleep(interval_s)
 
     async def look(self) -> None:
@@ -61,11 +74,29 @@ class OrphanWatch:
             except CloudError as error:
                 log.warning("%s: pools can't be listed, so none that lost its claim is found: %s", provisioner, error)
                 complete = False
-        missing = [name for name in sorted(named) if self._store[CLAIM].meta(Key("", name)) is None]
+        missing = self._find_missing(named)
         if complete:
             self._count(len(missing))
         for name in missing:
             self._found(name)
+
+    async def look_at_policies(self) -> None:
+        """The same for workload policies, which only some clusters have."""
+        lost = set[str]()
+        for provisioner, cloud in self._clouds.items():
+            try:
+                lost |= {lost_claim(policy, self._cluster_uid) for policy in await cloud.list_policies()} - {""}
+            except CloudError as error:
+                # An identity that may not list them has most often never made one.
+                log.info("%s: workload policies can't be listed: %s", provisioner, error)
+                return
+        missing = self._find_missing(lost)
+        self._count_policies(len(missing))
+        for name in missing:
+            self._found(name)
+
+    def _find_missing(self, claims: set[str]) -> list[str]:
+        return [name for name in sorted(claims) if self._store[CLAIM].meta(Key("", name)) is None]
 
 
 class OrphanedPools:
@@ -103,6 +134,8 @@ class OrphanedPools:
         if operation is not None:
             return self._settings.slowest_poll_s
         if pool is None or pool.resource_labels.get(CLAIM_RESOURCE_LABEL) != claim:
+            if pool is None and await self._has_lost_policy(claim, cloud):
+                return await self._delete_policy(place, name, cloud)
             cloud.forget(name)
             self._missing_since.pop(place, None)
             return None
@@ -114,14 +147,40 @@ class OrphanedPools:
         return await self._delete(place, name, cloud)
 
     async def _delete(self, place: tuple[Provisioner, str], name: str, cloud: CloudPools) -> float:
+        if wait_s := self._patience_s(place, f"Node pool {name}"):
+            return wait_s
+        begun = await cloud.delete(name, cause=None)
+        return self._settings.fastest_poll_s if begun else self._settings.resync_s
+
+    async def _delete_policy(self, place: tuple[Provisioner, str], name: str, cloud: CloudPools) -> float:
+        """After the pool, of which nothing is left."""
+        if wait_s := self._patience_s(place, f"Workload policy {name}"):
+            return wait_s
+        deleted = await cloud.delete_policy(name)
+        return self._settings.fastest_poll_s if deleted else self._settings.resync_s
+
+    def _patience_s(self, place: tuple[Provisioner, str], what: str) -> float:
+        """Seconds until what has lost its claim may be deleted; 0 once it may."""
         since = self._missing_since.setdefault(place, self._now())
         wait_s = self._settings.orphan_after_s - (self._now() - since).total_seconds()
         if wait_s > 0:
-            log.warning("Node pool %s has lost its claim; it is deleted if that is still so in %.0f s", name, wait_s)
+            log.warning("%s has lost its claim; it is deleted if that is still so in %.0f s", what, wait_s)
             return wait_s
-        log.warning("Node pool %s lost its claim %s at %s and is deleted", name, place[1], since)
-        begun = await cloud.delete(name, cause=None)
-        return self._settings.fastest_poll_s if begun else self._settings.resync_s
+        log.warning("%s lost its claim %s at %s and is deleted", what, place[1], since)
+        return 0.0
+
+    async def _has_lost_policy(self, claim: str, cloud: CloudPools) -> bool:
+        """Asked anew, but only of a policy that was there when all were listed: few claims ever have one."""
+        name = pool_name(claim)
+        if not cloud.has_listed_policy(name):
+            return False
+        try:
+            policy = await cloud.find_policy(name)
+        except CloudError as error:
+            log.info("Whether workload policy %s is left over is unknown: %s", name, error)
+            return False
+        lost = policy is not None and lost_claim(policy, self._settings.place.uid) == claim
+        return lost and not await self._is_there(claim)
 
     async def _is_there(self, claim: str) -> bool:
         """By a list, not a read: that a kind isn't served, which is no object's absence, fails only a list."""

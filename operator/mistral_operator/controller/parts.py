@@ -9,7 +9,9 @@ from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.clouds import Clouds
 from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.policies import WorkloadPolicies
 from mistral_operator.capacity.port import NodePools
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
@@ -70,12 +72,13 @@ class Parts:
 def assemble(
     client: ApiClient,
     pools: Mapping[Provisioner, NodePools],
+    policies: Mapping[Provisioner, WorkloadPolicies],
     place: ClusterPlace,
     profile: LiveProfile,
     options: RunOptions,
     metrics: Metrics,
 ) -> Parts:
-    """Puts the parts together. `client` and `pools` are what they write to."""
+    """Puts the parts together. `client`, `pools` and `policies` are what they write to."""
     store = Store(RULES)
     model_queue, claim_queue = KeyedQueue[Key](), KeyedQueue[str]()
     router = Router(store, model_queue, claim_queue)
@@ -87,7 +90,7 @@ def assemble(
     existing = _watch_existing(client, profile, comparison.request, metrics)
     cluster = partial(_profile, profile, existing)
     models = _model_reconciler(client, store, recorder, ledger, knowledge, cluster, model_queue, comparison.request)
-    clouds = {provisioner: _share_cloud(client, each, options) for provisioner, each in pools.items()}
+    clouds = {name: _share_cloud(client, each, policies.get(name), options) for name, each in pools.items()}
     claims = ClaimReconciler(
         client=client,
         store=store,
@@ -109,7 +112,7 @@ def assemble(
         existing=existing,
         comparison=comparison,
         watch=watch,
-        orphans=OrphanWatch(store, clouds, found=claim_queue.add, count=metrics.orphaned_pools.set),
+        orphans=_watch_orphans(store, clouds, place, claim_queue, metrics),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
     )
@@ -148,10 +151,25 @@ def _model_reconciler(
     )
 
 
-def _share_cloud(client: ApiClient, pools: NodePools, options: RunOptions) -> CloudPools:
+def _watch_orphans(
+    store: Store, clouds: Clouds, place: ClusterPlace, claim_queue: KeyedQueue[str], metrics: Metrics
+) -> OrphanWatch:
+    return OrphanWatch(
+        store,
+        clouds,
+        cluster_uid=place.uid,
+        found=claim_queue.add,
+        count=metrics.orphaned_pools.set,
+        count_policies=metrics.orphaned_policies.set,
+    )
+
+
+def _share_cloud(
+    client: ApiClient, pools: NodePools, policies: WorkloadPolicies | None, options: RunOptions
+) -> CloudPools:
     """Changes the cloud only while this process may write to the API server, too."""
     pace = CloudPace(backoff_scale=options.cloud_backoff_scale)
-    return CloudPools(pools, pace=pace, guard=lambda: client.before_write())
+    return CloudPools(pools, policies=policies, pace=pace, guard=lambda: client.before_write())
 
 
 def _watch_existing(

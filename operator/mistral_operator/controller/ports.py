@@ -2,9 +2,20 @@
 
 from collections.abc import Iterable
 
+from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.compute_policies import ComputePolicies
 from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.port import NodePools
+from mistral_operator.controller.options import RunOptions
 from mistral_operator.planning.types import Provisioner
+
+
+def open_policies(options: RunOptions, place: ClusterPlace) -> dict[Provisioner, ComputePolicies]:
+    """What makes workload policies, by the provisioner whose pools they place. Whoever calls this closes them."""
+    lone = bool(options.container_api) and not options.compute_api
+    if lone or Provisioner.CONTAINER_API not in options.provisioners:
+        return {}
+    return {Provisioner.CONTAINER_API: ComputePolicies(place.project, place.region, options.compute_api)}
 
 
 def open_ports(provisioners: Iterable[Provisioner], container_api: ContainerApi) -> dict[Provisioner, NodePools]:

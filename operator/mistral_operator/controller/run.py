@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.compute_policies import ComputePolicies
 from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.port import NodePools
 from mistral_operator.cluster.client import ApiClient
@@ -28,7 +29,7 @@ from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.parts import Parts, assemble
 from mistral_operator.controller.place import find_cluster_uid, find_gke_cluster
-from mistral_operator.controller.ports import open_ports
+from mistral_operator.controller.ports import open_policies, open_ports
 from mistral_operator.controller.profile import LiveProfile, describe_cluster, describe_other_cluster
 from mistral_operator.controller.workers import Workers
 from mistral_operator.planning.types import Provisioner
@@ -76,6 +77,7 @@ async def _serve(options: RunOptions) -> None:
         found = await find_gke_cluster(options, client)
         place = replace(found or _NO_PLACE, uid=await find_cluster_uid(client))
         ports: Mapping[Provisioner, NodePools] = {}
+        policies: Mapping[Provisioner, ComputePolicies] = {}
         described = describe_other_cluster()
         if found is None:
             health.notes.append("not on GKE: models run only on nodes that are there")
@@ -87,9 +89,12 @@ async def _serve(options: RunOptions) -> None:
             starting[0] = "asking GKE about the cluster"
             described = await describe_cluster(pools, options.zones, options.provisioners)
             ports = open_ports(options.provisioners, pools)
+            policies = open_policies(options, place)
+            for each in policies.values():
+                stack.push_async_callback(each.close)
         profile = LiveProfile(described, client)
         await profile.refresh()
-        parts = assemble(client, ports, place, profile, options, metrics)
+        parts = assemble(client, ports, policies, place, profile, options, metrics)
         _add_checks(health, parts)
         starting[0] = ""
         await _operate(client, parts, options, metrics)

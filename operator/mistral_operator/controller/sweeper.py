@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, NotFoundError
 from mistral_operator.capacity.orphans import Orphan, find_unclaimed, judge_orphan
+from mistral_operator.capacity.policies import PolicyView, WorkloadPolicies, find_unclaimed_policies
 from mistral_operator.capacity.port import NodePools, OperationView, PoolView
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.cluster.kinds import CLAIM, NODE
@@ -21,7 +22,7 @@ from mistral_operator.controller.pool_pods import NODE_POOL_LABEL
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What became of one pool that was to be deleted."""
+    """What became of one pool, or of one workload policy, that was to be deleted."""
 
     name: str
     deleted: bool
@@ -41,14 +42,19 @@ class Sweeper:
         *,
         cluster_uid: str,
         price: Callable[[PoolView], Decimal | None],
+        policies: WorkloadPolicies | None = None,
         poll_s: float = 2.0,
         patience_s: float = 900.0,
     ) -> None:
-        """`patience_s`: for so long a busy cluster is asked again, and a deletion waited for."""
+        """`patience_s`: for so long a busy cluster is asked again, and a deletion waited for.
+
+        `policies` is None where Compute Engine isn't asked: then no policy is found.
+        """
         self._client = client
         self._pools = pools
         self._uid = cluster_uid
         self._price = price
+        self._policies = policies
         self._poll_s = poll_s
         self._patience_s = patience_s
 
@@ -59,6 +65,33 @@ class Sweeper:
         listed = await self._client.list(CLAIM)
         claims = {found["metadata"]["name"] for found in listed.items}
         return tuple([await self._judge(pool) for pool in find_unclaimed(pools, claims)])
+
+    async def find_policies(self) -> tuple[PolicyView, ...]:
+        """Workload policies that were surely made here for a claim which isn't there, and have no pool, by name.
+
+        Raises ApiError and CloudError.
+        """
+        if self._policies is None:
+            return ()
+        # In this order: a claim that is made in between counts, and its policy and pool come after it.
+        policies, pools = await self._policies.list_policies(), await self._pools.list_pools()
+        listed = await self._client.list(CLAIM)
+        claims = {found["metadata"]["name"] for found in listed.items}
+        return find_unclaimed_policies(policies, claims, pools, self._uid)
+
+    async def delete_policy(self, name: str) -> Swept:
+        """Delete one policy, if it still has neither claim nor pool; what fails is part of the answer."""
+        try:
+            if self._policies is None or all(policy.name != name for policy in await self.find_policies()):
+                return Swept(name, deleted=False, kept="it has a claim or a node pool now, or is gone")
+            await self._policies.delete_policy(name)
+        except NotFoundError:
+            return Swept(name, deleted=True)
+        except ApiError as error:
+            return Swept(name, deleted=False, kept=f"the API server says: {error}")
+        except CloudError as error:
+            return Swept(name, deleted=False, finding=error.finding)
+        return Swept(name, deleted=True)
 
     async def delete(self, name: str, *, with_nodes: bool) -> Swept:
         """Delete one pool, if it still has no claim: everything is read again before each try. Waits for the end.

@@ -42,6 +42,7 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
             **({"sharing": _share(option)} if option.shared_gpus else {}),
             **({"hosts": option.hosts} if option.hosts > 1 else {}),
         },
+        **({"placement": "WorkloadPolicy"} if option.placement_policy else {}),
         "consumption": option.consumption.value,
         **({"reservation": option.reservation} if option.reservation else {}),
         **({"maxRunDurationSeconds": option.max_run_s} if option.max_run_s else {}),

@@ -64,6 +64,7 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         throughput=split.throughput,
         reservation=candidate.wish.reservation,
         max_run_s=longest_run_s(candidate.wish.consumption),
+        placement_policy=shape.placement_policy,
         **_describe_sharing(candidate.division),
         provisioner=task.provisioner,
         node_labels=label_nodes(task, candidate) if task.provisioner is Provisioner.EXISTING else {},
@@ -102,6 +103,11 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
         yield (
             f"a replica is a slice of {candidate.shape.hosts} machines, which come and go together: a lost one starts"
             " the whole replica anew, and the LeaderWorkerSet controller has to be in the cluster"
+        )
+    if candidate.shape.placement_policy:
+        yield (
+            "the slice is placed by a workload policy of Compute Engine, one for each replica, which the operator makes"
+            " before the node pool and deletes after it; its identity needs compute.resourcePolicies.*"
         )
     if engine.slots:
         prompt = engine.slots.prompt_tokens(fitted.context_length)

@@ -79,6 +79,12 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             f"a slice of {shape.hosts} machines needs a node pool of its own, which {provisioner.value} doesn't make;"
             f" write {_FIELD}: ContainerAPI, or hardware of one machine",
         )
+    if provisioner is Provisioner.CONFIG_CONNECTOR and shape.placement_policy:
+        return Misfit(
+            "NeedsPlacementPolicy",
+            f"a slice of {shape.hosts} {shape.machine_type} is placed by a workload policy of Compute Engine, which"
+            f" {provisioner.value} doesn't make; write {_FIELD}: ContainerAPI, or other hardware",
+        )
     if provisioner is Provisioner.EXISTING and consumption in (Consumption.FLEX_START, Consumption.RESERVATION):
         return Misfit(
             "NothingIsBought",

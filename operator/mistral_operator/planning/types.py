@@ -221,6 +221,8 @@ class PlannedOption:
     """Name of the reservation, or `projects/P/reservations/NAME` for one of another project; empty without one."""
     max_run_s: int = 0
     """Seconds after which a node ends by itself at the latest; 0 where it doesn't."""
+    placement_policy: bool = False
+    """Whether its slices are placed by a workload policy of Compute Engine."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
     node_labels: Mapping[str, str] = field(default_factory=dict)
     """By which labels pods find nodes that were there before; empty where the claim's pool has its own."""

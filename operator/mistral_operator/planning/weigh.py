@@ -127,17 +127,17 @@ def _check_interconnect(candidate: Candidate, layout: Layout) -> Misfit | None:
 def _check_machine(task: Task, candidate: Candidate) -> Misfit | None:
     """Check that the operator can make such a pool, the cluster offers it, and the image runs on it."""
     accelerator, shape = candidate.accelerator, candidate.shape
-    if shape.placement_policy:
-        return Misfit(
-            "NeedsPlacementPolicy",
-            f"a pool of {shape.machine_type} {shape.topology}".rstrip()
-            + " needs a workload policy of the Compute API, which the operator doesn't make yet; write other hardware",
-        )
     if accelerator.host_architecture != "amd64":
         return Misfit(
             "NeedsArm64Image",
             f"{shape.machine_type} has {accelerator.host_architecture} hosts, and no image of"
             f" {candidate.runtime.engine.engine.name} is known to run there; write other hardware",
+        )
+    if shape.placement_policy and shape.hosts == 1:
+        return Misfit(
+            "NeedsPlacementPolicy",
+            f"machines of {shape.machine_type} are placed within one NVLink domain by a workload policy, which the"
+            " operator makes for TPU slices only; write other hardware",
         )
     first, current = read_version(accelerator.min_gke_version), read_version(task.cluster.version)
     if first and current and current < first:

@@ -17,6 +17,7 @@ _WAITING_REASONS: Final = frozenset({"WaitingForReplica", "WaitingForConverter",
 _STALLING_REASONS: Final = frozenset({
     "TokenSecretMissing", "AccessRefused", "PoolNameTaken", "PoolDiffers", "PermissionDenied", "InvalidRequest",
     "PodsRefused", "OutOfMemory", "ImagePullFailed", "ContainerConfigError", "ConversionFailed",
+    "PolicyNameTaken",
 })  # fmt: skip
 
 

@@ -190,7 +190,7 @@ class TestLogin:
         monkeypatch.setattr(google.auth, "default", lambda scopes: (credentials, "team-project"))
         async with ComputeApi(PROJECT) as compute:
             assert compute.identity == account
-            assert dict(compute._headers) == {"Authorization": "Bearer secret", "X-Goog-User-Project": "billed"}
+            assert dict(compute._rest.headers) == {"Authorization": "Bearer secret", "X-Goog-User-Project": "billed"}
 
     @pytest.mark.parametrize(
         ("error", "kind"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from mistral_operator.capacity import container_api
+from mistral_operator.capacity import compute_policies, container_api
 
 ROLE = Path(__file__).parents[3] / "deploy" / "gcp-role.yaml"
 
@@ -21,8 +21,20 @@ PERMISSIONS = {
 """Method of Google's client → permission, as the Kubernetes Engine documentation has it under "API permissions"."""
 
 
+COMPUTE_PERMISSIONS = {
+    ("GET", "resourcePolicies"): "compute.resourcePolicies.list",
+    ("GET", "resourcePolicies/{name}"): "compute.resourcePolicies.get",
+    ("POST", "resourcePolicies"): "compute.resourcePolicies.create",
+    ("DELETE", "resourcePolicies/{name}"): "compute.resourcePolicies.delete",
+    ("GET", "operations/{name}"): "compute.regionOperations.get",
+}
+"""Verb and path within a region → permission, as Compute Engine's reference has it."""
+
+
 def test_the_role_has_what_the_calls_need_and_nothing_else() -> None:
     called = set(re.findall(r"_client\.([a-z_]+)\(", inspect.getsource(container_api)))
     assert called == set(PERMISSIONS)
     role = yaml.safe_load(ROLE.read_text())
-    assert role["includedPermissions"] == sorted(set(PERMISSIONS.values()))
+    asked = set(re.findall(r'send\("([A-Z]+)", f"\{self\._region\}/([^"]+)"', inspect.getsource(compute_policies)))
+    assert asked == set(COMPUTE_PERMISSIONS)
+    assert role["includedPermissions"] == sorted({*PERMISSIONS.values(), *COMPUTE_PERMISSIONS.values()})

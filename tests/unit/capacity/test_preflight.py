@@ -15,6 +15,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import classify
 from mistral_operator.capacity.live_facts import (
+    POLICY_PERMISSIONS,
     POOL_PERMISSIONS,
     AskedRung,
     LiveFacts,
@@ -273,7 +274,13 @@ def test_what_is_granted_on_the_nodes_account_is_said_not_to_be_asked() -> None:
 
 def test_the_permissions_are_those_of_the_role_that_is_handed_out() -> None:
     role = yaml.safe_load((ROOT / "deploy" / "gcp-role.yaml").read_text())
-    assert tuple(role["includedPermissions"]) == POOL_PERMISSIONS
+    assert role["includedPermissions"] == [*POLICY_PERMISSIONS, *POOL_PERMISSIONS]
+
+
+def test_only_slices_that_a_policy_places_ask_for_permissions_in_compute_engine() -> None:
+    assert list_questions([RUNG]).permissions == POOL_PERMISSIONS
+    placed = replace(RUNG, placement_policy=True)
+    assert list_questions([RUNG, placed]).permissions == (*POOL_PERMISSIONS, *POLICY_PERMISSIONS)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,14 @@ async def test_pools_that_no_claim_in_the_store_names_are_found() -> None:
     world.cloud.pools["default-pool"] = a_pool(name="default-pool", resource_labels={})
     found: list[str] = []
     counts: list[float] = []
-    watch = OrphanWatch(world.cluster.store, world.clouds, found=found.append, count=counts.append)
+    watch = OrphanWatch(
+        world.cluster.store,
+        world.clouds,
+        cluster_uid=UID,
+        found=found.append,
+        count=counts.append,
+        count_policies=lambda _: None,
+    )
     await watch.look()
     assert (found, counts) == ([NAME], [1])
     world.apply_claim()

@@ -211,7 +211,6 @@ def test_speculation_is_planned_with_the_catalogues_draft_only() -> None:
     ("model", "capacity", "reason"),
     [
         ("mistral-small-4", on("gb200"), "NotOffered"),
-        ("mistral-7b-v0.3", on("v7x", topology="2x2x2"), "NeedsPlacementPolicy"),
         ("mistral-7b-v0.3", on("b200"), "NotOffered"),
         ("mistral-7b-v0.3", on("t4"), "UnsupportedAccelerator"),
     ],

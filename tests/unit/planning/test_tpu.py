@@ -16,7 +16,7 @@ from mistral_operator.planning.formats import Demand
 from mistral_operator.planning.layout import Layout
 from mistral_operator.planning.memory import device_weights_bytes, kv_cache_bytes_per_token
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Tier
+from mistral_operator.planning.types import ClusterProfile, Plan, PlanRefused, Provisioner, Tier
 
 CATALOGUE = load_catalogue()
 TPUS = [item for item in CATALOGUE.accelerators.values() if item.kind == "tpu"]
@@ -144,3 +144,31 @@ def sum_of(fitted: Fit) -> int:
         + memory.overhead_bytes
         + memory.kv_cache_bytes
     )
+
+
+def test_a_slice_of_tpu7x_is_planned_with_the_policy_that_places_it() -> None:
+    made = plan(model="mistral-small-3.2-24b-2506", **on(accelerator="v7x", topology="2x2x2")).chosen
+    assert (made.machine_type, made.hosts, made.devices, made.placement_policy) == ("tpu7x-standard-4t", 2, 8, True)
+    assert any("workload policy of Compute Engine" in note for note in made.notes)
+    alone = plan(model="mistral-small-3.2-24b-2506", **on(accelerator="v7x", devices=4)).chosen
+    assert (alone.hosts, alone.placement_policy) == (1, False)
+
+
+def test_other_ways_to_provision_say_that_they_make_no_policies() -> None:
+    refused = answer(
+        capacity={"provisioner": "ConfigConnector", "options": [{"accelerator": "v7x", "topology": "2x2x2"}]},
+        cluster=replace(CLUSTER, provisioners=tuple(Provisioner)),
+    )
+    assert isinstance(refused, PlanRefused)
+    assert "NeedsPlacementPolicy" in {item.reason for item in refused.refusals} | {refused.reason}
+
+
+def test_machines_for_arm_images_stay_refused_whatever_places_them() -> None:
+    capacity = {
+        "options": [
+            {"accelerator": "gb200", "consumption": "Reservation", "reservation": "ours", "zones": ["us-central1-a"]}
+        ]
+    }
+    refused = answer(model="mistral-small-4", capacity=capacity)
+    assert isinstance(refused, PlanRefused)
+    assert "NeedsArm64Image" in {item.reason for item in refused.refusals} | {refused.reason}

@@ -17,6 +17,7 @@ from .answers import (
     list_reservations,
     read_names,
 )
+from .policies import RefusedError, ResourcePolicies
 
 STATUSES = {
     "INVALID_ARGUMENT": 400,
@@ -24,11 +25,20 @@ STATUSES = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
     "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
+REASONS = {
+    "ALREADY_EXISTS": "alreadyExists",
+    "FAILED_PRECONDITION": "resourceInUseByAnotherResource",
+    "INVALID_ARGUMENT": "invalid",
+    "NOT_FOUND": "notFound",
+}
+PERMISSIONS = {"insert": "create"}
+"""Call about resource policies → the verb of its permission, where that is another one."""
 PAGE = 500
 Listing = Callable[[frozenset[str]], Mapping[str, Any]]
 
@@ -47,12 +57,19 @@ class ComputeApi:
         self.calls: list[str] = []
         self.url = ""
         app = web.Application()
+        self._policies = ResourcePolicies(inventory.project, inventory.policies, faults)
         base = "/compute/v1/projects/{project}"
+        policies = f"{base}/regions/{{region}}/resourcePolicies"
         app.add_routes(
             [
                 web.get(base, self._project),
                 web.get(f"{base}/regions/{{region}}", self._region),
                 web.get(f"{base}/aggregated/{{kind}}", self._aggregated),
+                web.get(f"{policies}", self._list_policies),
+                web.post(f"{policies}", self._insert_policy),
+                web.get(f"{policies}/{{name}}", self._get_policy),
+                web.delete(f"{policies}/{{name}}", self._delete_policy),
+                web.get(f"{base}/regions/{{region}}/operations/{{name}}", self._operation),
                 web.post("/v1/projects/{project}:testIamPermissions", self._permissions),
             ]
         )
@@ -109,6 +126,50 @@ class ComputeApi:
         more = {"nextPageToken": str(end)} if end < len(names) else {}
         return {"items": {name: scopes[name] for name in names[start:end]}, **more}
 
+    async def _list_policies(self, request: web.Request) -> web.Response:
+        region = request.match_info["region"]
+
+        def answer() -> dict[str, Any]:
+            found = {policy["name"]: policy for policy in self._policies.list(region)}
+            paged = self._paged(found, int(request.query.get("pageToken") or 0))
+            return {"kind": "compute#resourcePolicyList", **paged, "items": list(paged["items"].values())}
+
+        return self._answer("list", request, answer)
+
+    async def _get_policy(self, request: web.Request) -> web.Response:
+        place = request.match_info
+        return self._answer("get", request, lambda: self._policies.get(place["region"], place["name"]))
+
+    async def _insert_policy(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return self._answer("insert", request, lambda: self._policies.insert(request.match_info["region"], body))
+
+    async def _delete_policy(self, request: web.Request) -> web.Response:
+        place = request.match_info
+        return self._answer("delete", request, lambda: self._policies.delete(place["region"], place["name"]))
+
+    async def _operation(self, request: web.Request) -> web.Response:
+        place = request.match_info
+        refused = self._refuse("compute.regionOperations.get") or self._stranger(request)
+        if refused:
+            return refused
+        try:
+            return web.json_response(self._policies.operation(place["region"], place["name"]))
+        except RefusedError as error:
+            return _refused(error)
+
+    def _answer(self, call: str, request: web.Request, answer: Callable[[], dict[str, Any]]) -> web.Response:
+        """What a call about resource policies answers; the faults that strike it are `ResourcePolicies`'."""
+        self.calls.append(f"compute.resourcePolicies.{call}")
+        permission = f"compute.resourcePolicies.{PERMISSIONS.get(call, call)}"
+        if permission in self._denied:
+            path = request.path.removeprefix("/compute/v1/")
+            return _error(403, "forbidden", f"Required '{permission}' permission for '{path}'", "PERMISSION_DENIED")
+        try:
+            return self._stranger(request) or web.json_response(answer())
+        except RefusedError as error:
+            return _refused(error)
+
     async def _permissions(self, request: web.Request) -> web.Response:
         if refused := self._refuse("resourcemanager.projects.testIamPermissions") or self._stranger(request):
             return refused
@@ -126,6 +187,11 @@ class ComputeApi:
         if fault is None or not fault.code:
             return None
         return _error(STATUSES.get(fault.code, 500), "forbidden", fault.message, fault.code)
+
+
+def _refused(error: RefusedError) -> web.Response:
+    reason = REASONS.get(error.code, "forbidden")
+    return _error(STATUSES.get(error.code, 500), reason, str(error), error.code)
 
 
 def _missing(resource: str) -> web.Response:

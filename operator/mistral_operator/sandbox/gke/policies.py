@@ -12,7 +12,7 @@ from .scenario import Scenario, WorkloadPolicy
 
 PATH = re.compile(r"regions/(?P<region>[^/]+)/resourcePolicies/(?P<name>[^/]+)$")
 Users = Callable[[str], Iterable[str]]
-"""The node pools that use the policy of this name."""
+"""What uses the policy of this name: paths of instance groups."""
 
 
 class Policies:

@@ -127,6 +127,7 @@ class WorkloadPolicy:
     accelerator_topology: str = ""
     accelerator_topology_mode: str = ""
     max_topology_distance: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

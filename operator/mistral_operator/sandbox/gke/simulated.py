@@ -102,9 +102,11 @@ class GkeApi:
         await self.lose(pool, instance, self.fleet.reclaim)
 
     def _users_of_policy(self, name: str) -> list[str]:
+        """The instance groups that are placed by it, in Compute Engine's words."""
         return [
-            pool.name
+            url.partition("/compute/v1/")[2]
             for pool in self.cloud.pools.values()
+            for url in pool.message.instance_group_urls
             if pool.message.placement_policy.policy_name.rsplit("/", 1)[-1] == name
         ]
 

@@ -131,7 +131,7 @@ async def test_a_policy_in_use_stays(gke: Gke) -> None:
     config = {"machine_type": "tpu7x-standard-4t", "disk_type": "hyperdisk-balanced"}
     placement = {"policy_name": "projects/sandbox-project/regions/us-central1/resourcePolicies/ring"}
     await gke.done(await gke.create(**slice_pool(hosts=2, config=config, placement_policy=placement)))
-    with pytest.raises(RpcError, match="resourcePolicies/ring' is already being used by 'mm-pool'"):
+    with pytest.raises(RpcError, match=r"resourcePolicies/ring' is already being used by 'projects/.*-mm-pool-"):
         gke.api.policies.delete("ring")
     await gke.api.operations.wait(gke.api.actions.do("delete-pool", {"pool": "mm-pool"})["operation"])
     gke.api.policies.delete("ring")
