@@ -292,6 +292,7 @@ class World:
             store=self.cluster.store,
             clouds=self.clouds,
             settings=self.settings,
+            wake=lambda _name: None,
             facts=lambda _: NodeFacts(),
             checks=self.checks,
             on_drift=lambda _claim, note: self.told.append(dict(note)),

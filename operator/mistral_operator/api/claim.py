@@ -27,6 +27,7 @@ from mistral_operator.api.common import (
     Metadata,
     Money,
     Quantity,
+    QueueStatus,
     ResourceLabels,
     Rule,
     SchemaOf,
@@ -237,6 +238,9 @@ class NodePoolClaimStatus(ApiType):
     priorities: Annotated[
         tuple[ClaimPriority, ...], Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = Field((), description="With a ComputeClass: which of its priorities, in order, the nodes are of.")
+    queue: QueueStatus | None = Field(
+        None, description="The claim's place among those that need the same, while it waits for its turn."
+    )
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
     drift: Annotated[tuple[ClaimDrift, ...], Field(max_length=10, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="What others changed of the node pool, and what was done about it; the latest last."

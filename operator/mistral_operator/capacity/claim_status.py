@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.drift import extend_notes
 from mistral_operator.capacity.policies import needs_policy
@@ -28,6 +29,8 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         "nodes": _nodes(claim, seen),
         "conditions": _conditions(claim, seen, decision, now=now),
     }
+    if (place := seen.place) is not None and decision.reason == WAITS_IN_LINE:
+        status["queue"] = {"position": place.position, "of": place.of, "for": place.waits_for}
     if needs_policy(claim):
         status["policyName"] = pool_name(claim.metadata.name)
     if zone := describe_zone(claim, seen):

@@ -14,6 +14,7 @@ from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
 from mistral_operator.capacity import claim_drift, claim_status, policy_steps
 from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
+from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import (
     AddFinalizer,
     Call,
@@ -195,6 +196,11 @@ def _create(case: Case) -> Decision | None:
         held = ", ".join(case.seen.held_by[:3])
         words = f"No living model uses the claim, but {held} still names it; delete that revision to release the claim."
         return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=case.settings.unsettled_s)
+    place, tenant = case.seen.place, case.claim.spec.tenant
+    if place is not None:
+        words = f"{place.tell(tenant)}. It is tried when its turn comes."
+        wait_s, last = case.settings.unsettled_s, case.last_finding
+        return Decision(ClaimState.PENDING, WAITS_IN_LINE, words, degraded=last, requeue_after_s=wait_s)
     uid, zone = case.settings.place.uid, choose_zone(case.claim, case.seen.failures)
     spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts, cluster_uid=uid, zone=zone)
     words = f"{case.subject} is about to be created."

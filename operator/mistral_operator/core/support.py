@@ -24,7 +24,6 @@ NOT_YET: Final[Mapping[str, str]] = {
     "weights.cache.mode=None": "Leave weights.cache out; each replica loads its own weights.",
     "engine.adapters": "Leave it out.",
     "engine.speculative": "Leave it out.",
-    "capacity.priority": "Leave it out.",
     "scaling.autoscaler=KEDA": "Use HPA or None.",
     "scaling.scaleToZero": "Leave it out; `kubectl scale --replicas=0` works by hand.",
     "scaling.schedules": "Leave it out.",

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from mistral_operator.api.common import Condition
+from mistral_operator.api.common import Condition, QueueStatus
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.status import CapacityStatus, ModelStatus, PartStatus, RungStatus, Summary, TimelineEntry
 from mistral_operator.capacity.ladder import RungState
@@ -71,10 +71,19 @@ def merge_statuses(model: MistralModel, views: Sequence[PartView], before: Model
             "ready_replicas": sum(view.ready for view in views),
             "updated_replicas": sum(view.status.updated_replicas or 0 for view in views),
             "timeline": (*first.timeline, *(entry for view in views[1:] for entry in _tell(view)))[-LONGEST:],
-            "capacity": CapacityStatus(options=_merge_rungs(views), claims=_merge_claims(views)),
+            "capacity": CapacityStatus(
+                options=_merge_rungs(views), claims=_merge_claims(views), queue=_find_queue(views)
+            ),
             "cost": first.cost.model_copy(update={"hourly": _add_costs(views)}) if first.cost else None,
             "parts": tuple(map(_describe, views)),
         }
+    )
+
+
+def _find_queue(views: Iterable[PartView]) -> QueueStatus | None:
+    """The place of the first part that waits."""
+    return next(
+        (view.status.capacity.queue for view in views if view.status.capacity and view.status.capacity.queue), None
     )
 
 
