@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.cloud import container_v1
-from tests.support.claim_cases import NOW, SETTINGS, a_claim
+from tests.support.claim_cases import CHAT, NOW, SETTINGS, a_claim
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_types import Seen
@@ -73,7 +73,7 @@ def test_a_claim_by_hand_that_others_would_make_without_it_is_refused(provisione
 
 
 def test_such_a_claim_gets_no_pool() -> None:
-    outcome = sync_claim(cached(provisioner="ConfigConnector"), Seen(), SETTINGS, NOW)
+    outcome = sync_claim(cached(provisioner="ConfigConnector"), Seen(users=(CHAT,)), SETTINGS, NOW)
     assert outcome.status is not None
     (ready,) = [item for item in outcome.status["conditions"] if item["type"] == "Ready"]
     assert (ready["status"], ready["reason"]) == ("False", "InvalidClaim")
