@@ -67,10 +67,17 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         max_run_s=longest_run_s(candidate.wish.consumption),
         placement_policy=shape.placement_policy,
         **_describe_sharing(candidate.division),
-        image_cache=find_image_cache(task, candidate),
-        provisioner=task.provisioner,
-        node_labels=label_nodes(task, candidate) if task.provisioner is Provisioner.EXISTING else {},
+        **_describe_nodes(task, candidate),
     )
+
+
+def _describe_nodes(task: Task, candidate: Candidate) -> dict[str, Any]:
+    existing = task.provisioner is Provisioner.EXISTING
+    return {
+        "provisioner": task.provisioner,
+        "node_labels": label_nodes(task, candidate) if existing else {},
+        "image_cache": find_image_cache(task, candidate),
+    }
 
 
 def _describe_sharing(division: Division | None) -> dict[str, Any]:
