@@ -58,28 +58,6 @@ def test_a_new_model_gets_the_default_class_and_says_so() -> None:
     assert (again.status, again.manifests, again.events) == (settled.status, settled.manifests, ())
 
 
-def cache_of(disk_image: str) -> Json:
-    return {"imageCaches": [{"engine": "vllm-gpu", "diskImage": f"projects/ours/global/images/{disk_image}"}]}
-
-
-def test_another_image_cache_is_for_what_is_planned_anew() -> None:
-    world = serving(in_class(defaults=cache_of("vllm-1")))
-    before = running(world)
-    (claim,) = world.claims.values()
-    assert claim["spec"]["imageCache"] == "projects/ours/global/images/vllm-1"
-    for changed in (cache_of("vllm-2"), {}):
-        world.set_class(defaults=changed)
-        for _ in range(2):
-            world.step()
-        assert running(world) == before
-        assert world.condition("Degraded")["status"] == "False", "a default is no limit"
-    world.set_class(defaults=cache_of("vllm-2"))
-    world.change(engine={"contextLength": 8192})
-    world.step()
-    found = {claim["spec"]["imageCache"] for name, claim in world.claims.items() if name not in before["claims"]}
-    assert found == {"projects/ours/global/images/vllm-2"}
-
-
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
