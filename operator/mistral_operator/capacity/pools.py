@@ -89,7 +89,7 @@ def shape_hash(claim: NodePoolClaim) -> str:
     zones = () if spec.slice else spec.zones
     topology = (shape.topology or "") if spec.slice else ""
     terms = _terms_of(spec.consumption, spec.reservation or "", max_run_s(claim.spec))
-    return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, topology)
+    return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, (topology, spec.image_cache or ""))
 
 
 def _terms_of(consumption: Consumption, reservation: str, max_run_s: int) -> tuple[str, ...]:
@@ -99,17 +99,18 @@ def _terms_of(consumption: Consumption, reservation: str, max_run_s: int) -> tup
 
 
 def _hash_shape(
-    machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], topology: str
+    machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], others: Iterable[str]
 ) -> str:
+    """`others` are what few pools have, empty where they don't: topology and image cache."""
     devices = (gpu.type, str(gpu.count)) if gpu else ()
     sharing = (gpu.partition or f"{gpu.clients} clients",) if gpu and (gpu.partition or gpu.clients) else ()
-    parts = (machine_type, *devices, *sharing, *terms, *sorted(zones), *((topology,) if topology else ()))
+    parts = (machine_type, *devices, *sharing, *terms, *sorted(zones), *filter(None, others))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
 def _hash_class(machine_type: str, device: Accelerator | None, purchases: Iterable[Purchase]) -> str:
     """Of a ComputeClass, where the order of its purchases counts."""
-    return _hash_shape(machine_type, device, map(word_purchase, purchases), (), "")
+    return _hash_shape(machine_type, device, map(word_purchase, purchases), (), ())
 
 
 def _device_of(claim: NodePoolClaim) -> Accelerator:
@@ -180,6 +181,7 @@ def pool_spec(
         topology=shape.topology or "",
         purchases=purchases_of(claim) if is_class(claim) else (),
         placement_policy=pool_name(name) if claim.spec.placement else "",
+        image_cache=claim.spec.image_cache or "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
     )
 
@@ -228,6 +230,8 @@ def _find_flaw_of_way(claim: NodePoolClaim, spec: NodePoolClaimSpec | ClaimAlter
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
         return f"spec.reservation has no meaning with consumption: {spec.consumption.value}; write Reservation."
+    if spec.image_cache and spec.provisioner not in (None, Provisioner.CONTAINER_API):
+        return f"spec.imageCache is for node pools of ContainerAPI, not of {spec.provisioner.value}; leave it out."
     return ""
 
 
@@ -264,7 +268,7 @@ def _shape_hash_of(pool: PoolView) -> str:
         return _hash_class(pool.machine_type, device, pool.purchases)
     zones = () if pool.slice_topology else pool.locations
     terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
-    return _hash_shape(pool.machine_type, device, terms, zones, pool.slice_topology)
+    return _hash_shape(pool.machine_type, device, terms, zones, (pool.slice_topology, pool.image_cache))
 
 
 def consumption_of(pool: PoolView) -> Consumption:
@@ -297,6 +301,7 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("flex-start", str(pool.flex_start), str(bool(wanted.max_run_s))),
         ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),
         ("reservation", pool.reservation, wanted.reservation),
+        ("image cache", pool.image_cache, wanted.image_cache),
         ("zones", ", ".join(sorted(pool.locations)), ", ".join(wanted.locations)),
     )
     return compare(compared)
