@@ -220,6 +220,8 @@ def find_flaw(claim: NodePoolClaim) -> str:
         return (
             "spec.placement: WorkloadPolicy places a slice; write spec.slice and spec.shape.topology, or leave it out."
         )
+    if spec.image_cache and spec.provisioner not in (None, Provisioner.CONTAINER_API):
+        return f"spec.imageCache is for node pools of ContainerAPI, not of {spec.provisioner.value}; leave it out."
     return next((flaw for way in ways_of(claim) if (flaw := _find_flaw_of_way(claim, way))), "")
 
 
@@ -230,8 +232,6 @@ def _find_flaw_of_way(claim: NodePoolClaim, spec: NodePoolClaimSpec | ClaimAlter
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
         return f"spec.reservation has no meaning with consumption: {spec.consumption.value}; write Reservation."
-    if spec.image_cache and spec.provisioner not in (None, Provisioner.CONTAINER_API):
-        return f"spec.imageCache is for node pools of ContainerAPI, not of {spec.provisioner.value}; leave it out."
     return ""
 
 
