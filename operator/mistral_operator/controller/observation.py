@@ -43,7 +43,7 @@ Json = dict[str, Any]
 OWNER: Final = "owner"
 """Index: uid of the controlling owner."""
 MODEL_NAME: Final = "model"
-"""Index: name of the model, from the label."""
+"""Index: name of the model, from the label; of NodePoolClaims that are slices, the model that they are for."""
 CLAIM_NAME: Final = "claim"
 """Index of ControllerRevisions: the claims that their pods need. Of Nodes: the claim whose pool they are in."""
 UID: Final = "uid"
@@ -90,7 +90,7 @@ def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> 
         children=children,
         pods=pods,
         pod_events=tuple(_events_on(store, pods)),
-        claims=tuple(_claims_of(store, uid)),
+        claims=tuple(_claims_of(store, uid, mine)),
         nodes=dict(_nodes_of(store, pods)),
         machines=tuple(_machines_of(store, pods, uid)),
         serving_classes=tuple(_read_classes(store)),
@@ -127,8 +127,10 @@ def _machines_of(store: Store, pods: Iterable[Mapping[str, Any]], model_uid: str
     return (body for name in sorted(named | empty) if (body := shelf.get(Key("", name))))
 
 
-def _claims_of(store: Store, model_uid: str) -> Iterable[Json]:
-    found = (store[CLAIM].find(NAME, name) for name in claims_needed_by(store, model_uid))
+def _claims_of(store: Store, model_uid: str, mine: str) -> Iterable[Json]:
+    """Those that its revisions need, and slices that it needs no more, which cost as long as they are there."""
+    slices = (meta.key.name for meta in store[CLAIM].find_metas(MODEL_NAME, mine))
+    found = (store[CLAIM].find(NAME, name) for name in sorted({*claims_needed_by(store, model_uid), *slices}))
     return (claim for claims in found for claim in claims)
 
 
@@ -192,6 +194,12 @@ def _need_index(claim: Json) -> list[str]:
         return list(list_needs(NodePoolClaim.model_validate(claim)))
     except ValidationError:
         return []
+
+
+def _model_of_slice_index(claim: Json) -> list[str]:
+    """Other pools are shared within the namespace."""
+    spec = claim.get("spec") or {}
+    return [f"{spec.get('tenant')}/{spec['model']}"] if spec.get("slice") and spec.get("model") else []
 
 
 def _default_index(serving_class: Json) -> list[str]:
@@ -283,7 +291,12 @@ RULES: Final[Mapping[Kind, Rules]] = {
     MODEL: Rules(indexes={CLASS_NAME: _class_index, RANK: _rank_index}, digest=_digest_of_object),
     SERVING_CLASS: Rules(indexes={IS_DEFAULT: _default_index}, digest=_digest_of_object),
     CLAIM: Rules(
-        indexes={NAME: lambda body: [body["metadata"]["name"]], NEED: _need_index}, digest=_digest_by(Ready="False")
+        indexes={
+            NAME: lambda body: [body["metadata"]["name"]],
+            NEED: _need_index,
+            MODEL_NAME: _model_of_slice_index,
+        },
+        digest=_digest_by(Ready="False"),
     ),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ReplicaFailure="True")),
