@@ -173,8 +173,9 @@ def _find_need(model: MistralModel, revision: Revision, former: Sequence[Standin
     replicas = count_wanted_replicas(model, revision, former)
     rate, options = rate_replicas(revision, former), [each.revision.plan.chosen for each in former]
     rolls = bool(former) and bool(replicas) and not revision.spans_hosts
-    surge = (revision.plan.chosen.hourly_cost or _NOTHING) if rolls and may_surge(model, revision.plan.chosen, options) else _NOTHING
-    return _Need(replicas, rate, max(rate.cost_of(replicas), outlay.standing), surge)
+    chosen = revision.plan.chosen
+    surge = chosen.hourly_cost if rolls and may_surge(model, chosen, options) else None
+    return _Need(replicas, rate, max(rate.cost_of(replicas), outlay.standing), surge or _NOTHING)
 
 
 def _pays_surge(share: Share, need: _Need) -> bool:
