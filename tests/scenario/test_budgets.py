@@ -1,8 +1,13 @@
 """Several models under one budget: who gets what is left, who waits where, and what is never taken away."""
 
+from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from tests.support.fleet import Fleet
+from tests.support.world import SETTINGS, World, autoscaler_event, make_model
+
+from mistral_operator.capacity.arbitration import Account, Budget, Contender
 
 A100 = {"accelerator": "a100-80"}
 SHUTDOWN = {"key": "cloud.google.com/impending-node-termination", "effect": "NoSchedule"}
@@ -235,6 +240,44 @@ def test_a_successor_is_not_begun_with_what_somebody_waits_for() -> None:
     fleet.look("a")
     assert fleet.replicas()["a"] == 2
     assert fleet.worlds["a"].condition("Ready")["status"] == "True"
+
+
+def serve_below_spot() -> World:
+    """A model on demand, whose better rung had nothing and has its turn again."""
+    l4 = {"accelerator": "l4", "devices": 1}
+    world = World(model=make_model(capacity={"options": [l4 | {"consumption": "Spot"}, l4]}))
+    world.step()
+    world.provision()
+    message = "Node scale up in zones us-central1-a associated with this pod failed: GCE out of resources"
+    at = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.events = [autoscaler_event(world.start_pod("chat-0", node=""), "FailedScaleUp", message, at)]
+    for wait_s in (0.0, SETTINGS.ladder.zone_patience_s * 3, 0.0):
+        world.now += timedelta(seconds=wait_s)
+        world.step()
+    del world.pods["chat-0"]
+    world.start_pod("chat-1")
+    world.provision()
+    world.make_ready("chat-1")
+    world.step()
+    assert world.model["status"]["capacity"]["options"][1]["state"] == "Active"
+    world.now += timedelta(seconds=SETTINGS.ladder.return_interval_s)
+    return world
+
+
+@pytest.mark.parametrize(("limit", "waits", "returns"), [("1.40", 0, True), ("1.40", 1, False), ("1.00", 0, False)])
+def test_a_return_to_a_better_rung_is_made_beside_what_serves_or_not_at_all(
+    limit: str, waits: int, returns: bool
+) -> None:
+    """What serves costs 0.85, and the Spot machine beside it less."""
+    world = serve_below_spot()
+    before = world.deployment["spec"]["template"]
+    world.set_class(limits={"maxTotalHourlyCost": limit})
+    other = Account(Contender("team-a", "other", created="2027"), Decimal(0), Decimal(waits))
+    world.budget = Budget(waiting=(other,) * waits)
+    world.step()
+    spec = world.deployment["spec"]
+    assert (spec["template"] != before) == returns
+    assert not returns or spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
 def test_a_model_alone_may_not_cost_more_than_all_together() -> None:

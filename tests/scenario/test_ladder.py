@@ -1,13 +1,10 @@
 """Down the ladder when a rung has no capacity, and back up when a better one has some again."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from tests.support.world import SETTINGS, World, autoscaler_event, make_model
-
-from mistral_operator.capacity.arbitration import Account, Budget, Contender
 
 RULES = SETTINGS.ladder
 STOCKED_OUT = "Node scale up in zones us-central1-a associated with this pod failed: GCE out of resources"
@@ -181,26 +178,6 @@ def test_a_surge_limit_pays_for_the_return() -> None:
     world = served_below(capacity={"maxHourlyCost": "4.00", "maxSurgeHourlyCost": "1.00"})
     world.step()
     assert machine(world) == "nvidia-l4"
-
-
-@pytest.mark.parametrize(
-    ("limit", "waiting", "returns"),
-    [("1.40", False, True), ("1.40", True, False), ("1.00", False, False)],
-)
-def test_a_class_budget_pays_for_a_return_as_for_its_machine_more(limit: str, waiting: bool, returns: bool) -> None:
-    """What serves on demand costs 0.85 and the Spot machine beside it less: it returns beside it, or not at all."""
-    world = a_world(L4 | {"consumption": "Spot"}, L4)
-    exhaust(world)
-    serve(world, "chat-1")
-    before = world.deployment["spec"]["template"]
-    wait(world, RULES.return_interval_s)
-    world.set_class(limits={"maxTotalHourlyCost": limit})
-    other = Account(Contender("team-a", "other", created="2027"), Decimal(0), Decimal(1))
-    world.budget = Budget(waiting=(other,) if waiting else ())
-    world.step()
-    spec = world.deployment["spec"]
-    assert (spec["template"] != before) == returns
-    assert not returns or spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
 def test_a_missing_quota_stops_the_rung_and_not_the_model() -> None:
