@@ -100,7 +100,8 @@ def _note_class(purchases: Sequence[Purchase]) -> Iterator[str]:
         )
     yield (
         "a ComputeClass has no bound on its machines: GKE makes one for any pod that selects the class, in any"
-        " namespace, so bound each namespace's devices by a ResourceQuota; GKE keeps an empty machine for about 10 minutes"
+        " namespace, so bound each namespace's devices by a ResourceQuota; GKE keeps an empty machine for about 10"
+        " minutes"
     )
 
 

@@ -137,8 +137,8 @@ def test_where_pods_settings_are_forbidden_so_is_selecting_nodes() -> None:
     refused = judge(a_model(capacity=by_labels), limits={"forbiddenFields": ["Pod"]}).refused
     assert refused == PlanRefused(
         "PodNotAllowed",
-        "spec.capacity.nodes selects nodes as spec.pod does, and is not allowed by MistralServingClass standard; leave it"
-        " out",
+        "spec.capacity.nodes selects nodes as spec.pod does, and is not allowed by MistralServingClass standard; leave"
+        " it out",
     )
     assert judge(a_model(capacity={"provisioner": "Existing"}), limits={"forbiddenFields": ["Pod"]}).refused is None
 
