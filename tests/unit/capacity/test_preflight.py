@@ -9,77 +9,41 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.preflight_cases import (
+    AUTOPILOT,
+    CLUSTER,
+    FACTS,
+    L4,
+    RESERVED,
+    RUNG,
+    A,
+    B,
+    find,
+    findings,
+    told,
+)
 
 from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.model import MistralModel
-from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import classify
 from mistral_operator.capacity.live_facts import (
     POLICY_PERMISSIONS,
     POOL_PERMISSIONS,
-    READ_PERMISSION,
-    AskedRung,
-    LiveFacts,
     Quota,
     ReservationView,
     describe_rungs,
     list_questions,
     split_reservation,
 )
-from mistral_operator.capacity.port import ClusterView
-from mistral_operator.capacity.preflight import LiveFinding, Verdict, check_rungs, judge
+from mistral_operator.capacity.preflight import Verdict, judge
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.profile import DEFAULT
 from mistral_operator.cli.settings import offline_settings
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.types import Plan, Provisioner
+from mistral_operator.planning.types import Plan
 
 ROOT = Path(__file__).parents[3]
-PLACE = ClusterPlace("team-project", "us-central1", "serving")
-CLUSTER = ClusterView("team-project", "us-central1", "serving", ("us-central1-a",), "1.34.1-gke.1000000", False)
-AUTOPILOT = replace(CLUSTER, autopilot=True)
-PROVISIONERS = (Provisioner.CONTAINER_API, Provisioner.CONFIG_CONNECTOR, Provisioner.COMPUTE_CLASS)
-A, B = "us-central1-a", "us-central1-b"
-L4 = "NVIDIA_L4_GPUS"
 DENIED = classify("PERMISSION_DENIED", "Required 'compute.regions.get' permission for 'projects/team-project'").finding
-RUNG = AskedRung(
-    name="g2-standard-48-ondemand",
-    machine_type="g2-standard-48",
-    gpu="nvidia-l4",
-    devices=4,
-    hosts=1,
-    replicas=2,
-    zones=(A, B),
-    consumption=Consumption.ON_DEMAND,
-    quota=L4,
-    hardware="NVIDIA L4",
-)
-RESERVED = replace(RUNG, name="reserved", consumption=Consumption.RESERVATION, quota="", reservation="gpus")
-FACTS = LiveFacts(
-    place=PLACE,
-    identity="operator@team-project.iam.gserviceaccount.com",
-    cluster=CLUSTER,
-    granted=frozenset(POOL_PERMISSIONS),
-    quotas={"us-central1": {L4: Quota(16, 0)}},
-    project_quotas={"GPUS_ALL_REGIONS": Quota(16, 0)},
-    machine_zones={"g2-standard-48": frozenset({A, B})},
-    gpu_zones={},
-    reservations={"gpus": (ReservationView(A, "g2-standard-48", 4, 1, "READY"),)},
-)
-
-
-def find(check: str, rung: AskedRung = RUNG, **facts: Any) -> LiveFinding:
-    """The worst finding of one check."""
-    found = [item for item in findings(rung, **facts) if item.check == check]
-    return max(found, key=lambda item: list(Verdict).index(item.verdict))
-
-
-def findings(*rungs: AskedRung, **facts: Any) -> tuple[LiveFinding, ...]:
-    return check_rungs(rungs, replace(FACTS, **facts))
-
-
-def told(finding: LiveFinding) -> tuple[str, str]:
-    return finding.verdict.value, finding.reason
 
 
 def test_where_nothing_stands_in_the_way_everything_is_ok() -> None:
@@ -257,34 +221,6 @@ def test_a_cluster_without_pools_of_ones_own_or_that_is_not_there_blocks_everyth
     for found, reason in ((autopilot, "AutopilotCluster"), (missing, "ClusterNotFound")):
         assert [item.reason for item in found if item.verdict is Verdict.BLOCKED] == [reason]
         assert judge(found, RUNG.name) is judge(found, RESERVED.name) is Verdict.BLOCKED
-
-
-def test_on_autopilot_a_compute_class_is_not_blocked_and_whoever_makes_pools_is() -> None:
-    rungs = [replace(RUNG, name=maker.value, provisioner=maker) for maker in PROVISIONERS]
-    found = findings(*rungs, cluster=AUTOPILOT)
-    verdicts = {rung.name: judge(found, rung.name).value for rung in rungs}
-    assert verdicts == {"ContainerAPI": "blocked", "ConfigConnector": "blocked", "ComputeClass": "ok"}
-    (blocked,) = (item for item in findings(rungs[0], cluster=AUTOPILOT) if item.verdict is Verdict.BLOCKED)
-    assert "ContainerAPI can't make node pools; write spec.capacity.provisioner: ComputeClass" in blocked.message
-
-
-def test_whoever_leaves_the_pools_to_others_is_asked_for_no_right_to_make_any() -> None:
-    for maker in (Provisioner.COMPUTE_CLASS, Provisioner.CONFIG_CONNECTOR):
-        left = replace(RUNG, provisioner=maker, placement_policy=True)
-        assert list_questions([left]).permissions == (READ_PERMISSION,)
-        assert told(find("permissions", left, granted=frozenset({READ_PERMISSION}))) == ("ok", "PermissionsGranted")
-        lacking = find("permissions", left, granted=frozenset())
-        assert f"lacks {READ_PERMISSION} in" in lacking.message
-        assert lacking.command.endswith("--role roles/container.clusterViewer")
-
-
-def test_of_several_models_each_is_told_of_the_rights_that_it_needs_itself() -> None:
-    """They are asked about together."""
-    left = replace(RUNG, provisioner=Provisioner.COMPUTE_CLASS)
-    facts = replace(FACTS, granted=frozenset({READ_PERMISSION}))
-    assert list_questions([RUNG, left]).permissions == POOL_PERMISSIONS
-    reasons = [{item.reason for item in check_rungs([rung], facts)} for rung in (RUNG, left)]
-    assert ["PermissionsMissing" in found for found in reasons] == [True, False]
 
 
 def test_what_a_service_account_lacks_blocks_and_what_a_person_lacks_warns() -> None:
