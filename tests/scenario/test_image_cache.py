@@ -49,3 +49,21 @@ def test_a_model_that_runs_gets_none_when_its_class_begins_to_give_one() -> None
     world.step()
     assert world.claims == before
     assert not any("imageCache" in item["spec"] for item in before.values())
+
+
+def test_a_revision_alone_gets_no_disk_image_onto_new_nodes() -> None:
+    """Whoever may write ControllerRevisions in a namespace could have any image there."""
+    world = World()
+    world.set_class(defaults=cache_of("theirs"))
+    world.step()
+    world.claims.clear()
+    world.set_class(defaults=cache_of("vllm-1"))
+    outcome = world.step()
+    assert outcome.claims == ()
+    accepted = world.condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "PlanUnreadable")
+    assert "projects/ours/global/images/theirs, which no MistralServingClass gives" in accepted["message"]
+
+    world.set_class(defaults=cache_of("theirs"))
+    (claim,) = world.step().claims
+    assert claim["spec"]["imageCache"] == "projects/ours/global/images/theirs"

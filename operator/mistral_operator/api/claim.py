@@ -35,6 +35,7 @@ from mistral_operator.api.common import (
     Timestamp,
     Zone,
 )
+from mistral_operator.api.label_keys import well_formed_keys
 from mistral_operator.api.pod import Toleration
 
 MAX_CLAIM_NAME_LENGTH = 37
@@ -106,6 +107,11 @@ class ClaimAlternative(ApiType):
 
 class ClaimNodes(ApiType):
     """Nodes that are there and may be used, with `provisioner: Existing`."""
+
+    rules = (
+        well_formed_keys("spec.nodes", "selector", "selector"),
+        well_formed_keys("spec.nodes", "requests", "requests"),
+    )
 
     selector: Annotated[dict[str, LabelValue], Field(max_length=48)] = Field(
         default_factory=dict, description="Labels that a node must have."

@@ -1,7 +1,7 @@
 """Which pinned plan is served: the one that the spec asks for, and what stays until it is in place."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -64,6 +64,27 @@ def read_history(children: Sequence[Mapping[str, Any]]) -> History:
         revisions=tuple(sorted(revisions, key=lambda revision: (revision.number, revision.hash))),
         unreadable=tuple(found for found in read if isinstance(found, Unreadable)),
     )
+
+
+def distrust(history: History, live: Collection[str], image_caches: Collection[str]) -> History:
+    """Take no disk image from a revision alone: whoever may write ControllerRevisions in a namespace could have any
+    image on new nodes. It has to be of a serving class, one of `image_caches`, or of a claim that is there, by name one
+    of `live`.
+    """
+    forged = {each.hash: image for each in history.revisions if (image := _find_foreign(each, live, image_caches))}
+    unreadable = tuple(
+        Unreadable(each.hash, each.planner_version, f"its claim asks for the disk image {forged[each.hash]:.200}, which"
+                   " no MistralServingClass gives, and which no claim has that is there")
+        for each in history.revisions if each.hash in forged
+    )  # fmt: skip
+    trusted = tuple(each for each in history.revisions if each.hash not in forged)
+    return replace(history, revisions=trusted, unreadable=(*history.unreadable, *unreadable)) if forged else history
+
+
+def _find_foreign(revision: Revision, live: Collection[str], image_caches: Collection[str]) -> str:
+    image = revision.claim["spec"].get("imageCache") or ""
+    known = not image or image in image_caches
+    return "" if known or any(claim["metadata"]["name"] in live for claim in revision.claims) else str(image)
 
 
 def pin(model: MistralModel, plan: Plan, *, digest: str, inputs: str, number: int, version: str) -> Revision:

@@ -98,6 +98,12 @@ def _sort_defaults(classes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
     return sorted((item for item in classes if is_default(item)), key=_name)
 
 
+def list_image_caches(classes: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The disk images that any class of the cluster gives, as the API server has it."""
+    given = ((item.get("spec") or {}).get("defaults") or {} for item in classes)
+    return frozenset(str(each.get("diskImage")) for defaults in given for each in defaults.get("imageCaches") or ())
+
+
 def annotate(ruling: Ruling, accepted: Finding) -> Finding:
     """Say under which class a model is, and whatever the answer, that somebody has marked several as the default."""
     if not ruling.name or not (accepted.holds or ruling.doubts):

@@ -22,9 +22,9 @@ from mistral_operator.core.events import note_changes
 from mistral_operator.core.parts import read_part
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
-from mistral_operator.core.revisions import History, read_history
+from mistral_operator.core.revisions import History, distrust, read_history
 from mistral_operator.core.rungs import Ladder, count_on_rungs, judge
-from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, name_spend_limit, rule
+from mistral_operator.core.serving_class import Ruling, annotate, bound_spend, list_image_caches, name_spend_limit, rule
 from mistral_operator.core.slices import (
     explain_missing_controller,
     find_held,
@@ -89,7 +89,7 @@ def _sync(
 ) -> Outcome:
     """Decide about a model, or about one part of one that is spread."""
     children = [child for child in observed.children if _belongs_to(child, model)]
-    history, before = read_history(children), read_status(model)
+    history, before = _read_history(observed, children), read_status(model)
     at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
     outlay, budget = _weigh(model, observed, children, history), observed.budget or Budget()
     payer = find_payer(ruling, outlay, budget)
@@ -127,6 +127,11 @@ def _sync(
         requeue_after_s=_find_soonest(_look_at_service_s(situation), ladder.next_look_s, ending.next_look_s),
         marks=ending.marks,
     )
+
+
+def _read_history(observed: Observed, children: Sequence[_Object]) -> History:
+    live = {claim["metadata"]["name"] for claim in observed.claims}
+    return distrust(read_history(children), live, list_image_caches(observed.serving_classes))
 
 
 def _belongs_to(child: _Object, model: MistralModel) -> bool:
