@@ -131,5 +131,5 @@ def is_left(case: Case, bounds: Drift) -> bool:
     if policy_of(case.claim, case.settings.drift) is DriftPolicy.REPORT:
         return True
     found, wanted = case.pool.bounds, case.bounds
-    enough = found is not None and found.total_max > wanted.total_max
+    enough = found is not None and found.total_max >= wanted.total_max
     return enough and was_mended_lately(case.claim, bounds.finding, bounds.text, case.now)

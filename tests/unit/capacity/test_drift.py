@@ -38,6 +38,7 @@ from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.ladder import Sight
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import (
+    Bounds,
     PoolStatus,
     PoolView,
     SetManagement,
@@ -294,11 +295,12 @@ def test_a_reclaimed_slice_that_gets_no_nodes_again_is_a_stock_out_and_nobodys_d
     assert (rung.is_stocked_out, rung.is_refused) == (True, False), "its rung isn't barred for an hour"
 
 
-def test_nobody_is_fought_with_over_bounds_that_are_high_enough() -> None:
+@pytest.mark.parametrize(("found", "words"), [(bounds(9), "0 to 9 nodes"), (Bounds(2, 2), "2 to 2 nodes")])
+def test_nobody_is_fought_with_over_bounds_that_are_high_enough(found: Bounds, words: str) -> None:
     """Something that sets them each minute would else cost an operation each minute for ever."""
     claim, repaired, told = a_claim(decide(a_claim(), a_pool()).status), 0, ""
     for minute in range(60):
-        now, seen = NOW + timedelta(minutes=minute), Seen(users=(CHAT,), pool=a_pool(total_max=9))
+        now, seen = NOW + timedelta(minutes=minute), Seen(users=(CHAT,), pool=a_pool(bounds=found))
         outcome = sync_claim(claim, seen, SETTINGS, now)
         if isinstance(outcome.action, SetAutoscaling):
             repaired += 1
@@ -310,7 +312,7 @@ def test_nobody_is_fought_with_over_bounds_that_are_high_enough() -> None:
             assert outcome.requeue_after_s
         claim = a_claim(outcome.status)
     assert repaired == 6, "once in 10 minutes"
-    assert told == "the bounds are 0 to 9 nodes, not 0 to 2 nodes"
+    assert told == f"the bounds are {words}, not 0 to 2 nodes"
 
 
 def test_bounds_that_starve_replicas_are_put_right_each_time() -> None:
