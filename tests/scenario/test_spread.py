@@ -329,3 +329,15 @@ def test_a_later_part_gets_a_successor_when_the_surge_limit_pays_for_one_machine
     run(world)
     world.step()
     assert asked(world)[SECOND] == 1
+
+
+def test_parts_whose_replicas_share_gpus_pay_for_machines_and_not_for_each_replica() -> None:
+    """Two replicas a machine, at 0.85: three machines hold six."""
+    shared = {"machineType": "g2-standard-8", "sharing": {"strategy": "TimeSharing", "clients": 2}}
+    options, chosen = [shared | {"replicas": 4}, shared], {"model": "ministral-3-3b-2512", "allowExperimental": True}
+    world = World(model=make_model(replicas=7, capacity={"options": options, "maxHourlyCost": "2.60"}, **chosen))
+    world.step()
+    assert asked(world) == {"chat": 4, SECOND: 2}, "also when nothing stands yet"
+    settle(world)
+    assert asked(world) == {"chat": 4, SECOND: 2}
+    assert world.condition("Degraded")["reason"] == "HourlyCostLimit"

@@ -37,7 +37,9 @@ class Stock:
     pods: int = 0
     """All of them, those on their way out too."""
     price: Decimal = _NOTHING
-    """US dollars an hour of one of its replicas, the dearest; 0 where nothing is known."""
+    """US dollars an hour of one of its machines, the dearest; 0 where nothing is known."""
+    replicas_per_machine: int = 1
+    """The fewest that any of its plans has on one."""
     surges: bool = False
     """Whether it was just decided that it may have a replica more than its share for a while."""
 
@@ -45,6 +47,18 @@ class Stock:
     def standing(self) -> int:
         """Replicas that have to be paid for."""
         return max(self.asked, self.placed)
+
+    def cost_of(self, replicas: int) -> Decimal:
+        """US dollars an hour of so many, whole machines being paid for."""
+        return self.price * self._count_machines(replicas)
+
+    def count_paid(self, amount: Decimal, beside: int = 0) -> int:
+        """How many replicas so much pays for, beside those that are paid for; there has to be a price."""
+        machines = self._count_machines(beside) + int(amount / self.price)
+        return machines * self.replicas_per_machine - beside
+
+    def _count_machines(self, replicas: int) -> int:
+        return -(-replicas // self.replicas_per_machine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +145,9 @@ def read_part(item: _Object) -> int:
 
 def _count(children: Sequence[_Object], pods: Sequence[_Object]) -> Stock:
     history = read_history(children)
-    prices = [each.plan.chosen.hourly_cost or _NOTHING for each in history.revisions]
+    options = [each.plan.chosen for each in history.revisions]
+    price = max((each.hourly_cost or _NOTHING for each in options), default=_NOTHING)
+    per_machine = min((each.replicas_per_node for each in options), default=1)
     known = Counter[str]()
     for pod in pods:
         status, metadata = pod.get("status") or {}, pod["metadata"]
@@ -139,19 +155,21 @@ def _count(children: Sequence[_Object], pods: Sequence[_Object]) -> Stock:
         leaves = "deletionTimestamp" in metadata
         known += Counter(pods=1, placed=bool((pod.get("spec") or {}).get("nodeName")), ready=ready and not leaves)
     asked = (int((c.get("spec") or {}).get("replicas") or 0) for c in children if c["kind"] in _WORKLOADS)
-    return Stock(sum(asked), known["placed"], known["ready"], known["pods"], max(prices, default=_NOTHING))
+    return Stock(sum(asked), known["placed"], known["ready"], known["pods"], price, per_machine)
 
 
 def note_decision(stock: Stock, part: MistralModel, outcome: Outcome, pods: Iterable[_Object]) -> Stock:
     """With the price of the plan that was decided on, if that is the dearest, and whether a replica more is to come:
     as a successor, or during a roll-out, as long as a pod of another revision is there.
     """
-    price = ((outcome.status.get("plan") or {}).get("chosen") or {}).get("hourlyCost", "unknown")
+    chosen = (outcome.status.get("plan") or {}).get("chosen") or {}
+    price, per_machine = chosen.get("hourlyCost", "unknown"), int(chosen.get("replicasPerNode") or 1)
     dearest = stock.price if price == "unknown" else max(stock.price, Decimal(price))
+    fewest = min(stock.replicas_per_machine, per_machine) if stock.price else per_machine
     there = {str((pod["metadata"].get("labels") or {}).get(REVISION_LABEL, "")) for pod in pods if _is_of(part, pod)}
     deployments = [each["spec"] for each in outcome.manifests if each["kind"] == DEPLOYMENT]
     surges = any(each["replicas"] > part.spec.replicas or _rolls_with_more(each, there) for each in deployments)
-    return replace(stock, price=dearest, surges=surges)
+    return replace(stock, price=dearest, replicas_per_machine=fewest, surges=surges)
 
 
 def _is_of(part: MistralModel, pod: _Object) -> bool:
@@ -214,17 +232,18 @@ def _balance(capacity: Capacity, shares: Sequence[Share], stock: Mapping[int, St
     target: dict[int, int] = {}
     left = limit
     for share in shares:
-        price, wanted = have[share.part].price, max(0, share.replicas)
-        target[share.part] = wanted if left is None or not price else min(wanted, int(left / price))
-        left = None if left is None else left - target[share.part] * price
+        there, wanted = have[share.part], max(0, share.replicas)
+        target[share.part] = wanted if left is None or not there.price else min(wanted, there.count_paid(left))
+        left = None if left is None else left - there.cost_of(target[share.part])
     spare = None if left is None else left + surge
+    extra: dict[int, Decimal] = {}
     kept, missing = dict(target), sum(max(0, target[part] - have[part].ready) for part in have)
     for part in reversed(list(have)):
-        above = max(0, min(have[part].asked - target[part], missing))
-        paid = above if spare is None or not have[part].price else min(above, int(spare / have[part].price))
-        spare = None if spare is None else spare - paid * have[part].price
+        there, above = have[part], max(0, min(have[part].asked - target[part], missing))
+        paid = above if spare is None or not there.price else min(above, there.count_paid(spare, target[part]))
         kept[part], missing = target[part] + paid, missing - paid
-    extra = {part: (kept[part] - target[part]) * have[part].price for part in have}
+        extra[part] = there.cost_of(kept[part]) - there.cost_of(target[part])
+        spare = None if spare is None else spare - extra[part]
     return _Ledger(
         {share.part: max(0, share.replicas) + kept[share.part] - target[share.part] for share in shares},
         {part: _cost_of_others(part, target, have, limit, surge) - min(surge, extra[part]) for part in have},
@@ -245,8 +264,8 @@ def _cost_of_others(
     stands and is wanted goes for what is about to go.
     """
     others = [other for other in have if other != part]
-    wanted = sum((target[o] if o < part else min(target[o], have[o].standing)) * have[o].price for o in others)
-    above = sum(max(0, have[o].standing - target[o]) * have[o].price for o in others)
+    wanted = sum(have[o].cost_of(target[o] if o < part else min(target[o], have[o].standing)) for o in others)
+    above = sum(have[o].cost_of(max(have[o].standing, target[o])) - have[o].cost_of(target[o]) for o in others)
     cost = Decimal(wanted) + max(_NOTHING, Decimal(above) - surge)
-    own = min(target[part], have[part].standing) * have[part].price
+    own = have[part].cost_of(min(target[part], have[part].standing))
     return cost if limit is None else min(cost, max(Decimal(wanted), limit - own))

@@ -81,7 +81,7 @@ def sync_parts(
 def _leave_budget(observed: Observed, share: Share, stock: Mapping[int, Stock], decided: Sequence[Outcome]) -> Observed:
     """What the parts before this one got, and what stands of those after it, isn't this one's."""
     budget = observed.budget or Budget()
-    later = sum((there.standing * there.price for part, there in stock.items() if part > share.part), Decimal(0))
+    later = sum((there.cost_of(there.standing) for part, there in stock.items() if part > share.part), Decimal(0))
     others = budget.others_hold + later + sum((each.account.held for each in decided), Decimal(0))
     return replace(observed, budget=replace(budget, others_hold=others, held=None))
 

@@ -97,3 +97,13 @@ def test_a_later_part_has_a_replica_more_unless_another_part_has_one_now() -> No
     assert surge_taken(2, replace(quiet, asked=2)) == Decimal("1.5"), "its successor is being started"
     assert surge_taken(2, replace(quiet, placed=2)) == Decimal("1.5"), "its predecessor is still there"
     assert surge_taken(1, quiet, replace(quiet, asked=2)) == Decimal("1.5"), "what a later part has begun goes on"
+
+
+def test_replicas_that_share_a_machine_pay_for_whole_machines_and_no_more() -> None:
+    model = a_model([6], 10, maxHourlyCost="4.50")
+    first, second = (Stock(have, have, have, have, Decimal("1.5"), 4) for have in (6, 4))
+    shares = find_shares(model, {1: first, 2: second})
+    capacity = model.spec.capacity or Capacity()
+    views = [view_part(model, capacity, share, shares, {1: first, 2: second}, {}) for share in shares]
+    assert [view.others_cost for view in views] == [Decimal("1.5"), Decimal("3.0")]
+    assert [view.spec.replicas for view in views] == [6, 4]
