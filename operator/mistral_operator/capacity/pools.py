@@ -16,7 +16,15 @@ from mistral_operator.api.names import (
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
-from mistral_operator.capacity.port import MAX_PODS_PER_NODE, Accelerator, Bounds, PoolSpec, PoolView, Upkeep
+from mistral_operator.capacity.port import (
+    MAX_PODS_PER_NODE,
+    Accelerator,
+    Bounds,
+    PoolSpec,
+    PoolView,
+    UpgradeHold,
+    Upkeep,
+)
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
 
 POOL_PREFIX: Final = "mm-"
@@ -106,7 +114,13 @@ def node_selector(claim: NodePoolClaim) -> str:
 
 
 def pool_spec(
-    claim: NodePoolClaim, *, total_max: int, facts: NodeFacts, cluster_uid: str = "", zone: str = ""
+    claim: NodePoolClaim,
+    *,
+    total_max: int,
+    facts: NodeFacts,
+    cluster_uid: str = "",
+    zone: str = "",
+    hold: UpgradeHold = UpgradeHold.NONE,
 ) -> PoolSpec:
     """The pool to create. An unknown cluster's uid is left out.
 
@@ -140,6 +154,7 @@ def pool_spec(
         local_ssds=facts.local_ssds,
         placement_policy=pool_name(name) if claim.spec.placement else "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
+        hold=hold,
     )
 
 
@@ -154,7 +169,14 @@ def upkeep_of(spec: PoolSpec) -> Upkeep:
         return Upkeep(auto_repair=False, auto_upgrade=True, strategy="SHORT_LIVED")
     fixed = bool(spec.slice_topology or spec.reservation)
     surge, away = (0, 1) if fixed else (1, 0)
-    return Upkeep(auto_repair=True, auto_upgrade=True, strategy="SURGE", max_surge=surge, max_unavailable=away)
+    return Upkeep(
+        auto_repair=True,
+        auto_upgrade=spec.hold is not UpgradeHold.SWITCHED_OFF,
+        strategy="SURGE",
+        max_surge=surge,
+        max_unavailable=away,
+        excluded=spec.hold is UpgradeHold.EXCLUSION,
+    )
 
 
 def _max_run_s(claim: NodePoolClaim) -> int:
@@ -219,11 +241,13 @@ def consumption_of(pool: PoolView) -> Consumption:
     return Consumption.RESERVATION if pool.reservation else Consumption.ON_DEMAND
 
 
-def wanted_beside(pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "") -> PoolSpec:
+def wanted_beside(
+    pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "", hold: UpgradeHold = UpgradeHold.NONE
+) -> PoolSpec:
     """What a pool of ours should be, but for its size and what the catalogue says of its disks."""
     here = next(iter(pool.locations), "")
     zone = here if here in claim.spec.zones else next(iter(claim.spec.zones))
-    return pool_spec(claim, total_max=1, facts=NodeFacts(), cluster_uid=cluster_uid, zone=zone)
+    return pool_spec(claim, total_max=1, facts=NodeFacts(), cluster_uid=cluster_uid, zone=zone, hold=hold)
 
 
 def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
