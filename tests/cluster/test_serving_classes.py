@@ -48,7 +48,8 @@ async def test_a_model_is_planned_within_the_default_class_and_render_says_the_s
     stack: Stack, tmp_path: Path
 ) -> None:
     limits = {"accelerators": ["l4"], "consumption": ["Spot"], "zones": ["us-central1-b"], "maxHourlyCost": "1.00"}
-    defaults = {"resourceLabels": {"cost-center": "ai"}}
+    caches = [{"engine": "vllm-gpu", "diskImage": "projects/images-of-ours/global/images/vllm-gpu-1"}]
+    defaults = {"resourceLabels": {"cost-center": "ai"}, "imageCaches": caches}
     await set_class(stack, limits=limits, defaults=defaults)
     await set_class(stack, "large", default=False)
     await stack.apply("chat", **CHAT, replicas=3)
@@ -62,6 +63,8 @@ async def test_a_model_is_planned_within_the_default_class_and_render_says_the_s
     assert (claim["spec"]["consumption"], claim["spec"]["zones"]) == ("Spot", ["us-central1-b"])
     (pool,) = await stack.pools()
     assert pool["message"]["config"]["resource_labels"]["cost-center"] == "ai"
+    disks = [{"mode": "CONTAINER_IMAGE_CACHE", "disk_image": "projects/images-of-ours/global/images/vllm-gpu-1"}]
+    assert pool["message"]["config"]["secondary_boot_disks"] == disks
 
     inputs = tmp_path / "inputs.yaml"
     place = ("--kubeconfig", stack.sandbox.kubeconfig, "-n", stack.namespace)

@@ -71,6 +71,7 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         flex_start=bool(spec.max_run_s),
         max_run_s=spec.max_run_s,
         placement_policy=spec.placement_policy,
+        image_cache=spec.image_cache,
         upkeep=upkeep_of(spec),
         autoscaled=spec.bounds is not None,
     )

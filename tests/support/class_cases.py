@@ -37,6 +37,18 @@ BROKEN_FIELDS: dict[str, tuple[Json, str]] = {
         serving_class(allowedNamespaces=[f"team-{number}" for number in range(65)]),
         "spec.allowedNamespaces",
     ),
+    "a disk image that is a family, and may be another one tomorrow": (
+        defaults(imageCaches=[{"engine": "vllm-gpu", "diskImage": "projects/ours/global/images/family/vllm"}]),
+        "spec.defaults.imageCaches[0].diskImage",
+    ),
+    "a disk image of no project": (
+        defaults(imageCaches=[{"engine": "vllm-gpu", "diskImage": "global/images/vllm"}]),
+        "spec.defaults.imageCaches[0].diskImage",
+    ),
+    "an image cache of no engine": (
+        defaults(imageCaches=[{"engine": "vllm", "diskImage": "projects/ours/global/images/vllm"}]),
+        "spec.defaults.imageCaches[0].engine",
+    ),
     "an image of no engine": (defaults(images=[{"engine": "vllm", "image": "a:1"}]), "spec.defaults.images[0].engine"),
     "a cache outside of a bucket": (defaults(weightsCache={"uri": "s3://models"}), "spec.defaults.weightsCache.uri"),
     "a bucket with a slash at its end": (
@@ -65,6 +77,10 @@ VALID: dict[str, Json] = {
         },
         defaults={
             "images": [{"engine": "vllm-gpu", "image": "mirror.example/vllm:1"}],
+            "imageCaches": [
+                {"engine": "vllm-gpu", "diskImage": "projects/images-of-ours/global/images/vllm-gpu-1"},
+                {"engine": "vllm-tpu", "diskImage": "projects/example.com:ours/global/images/vllm-tpu"},
+            ],
             "weightsCache": {"uri": "gs://models/cache"},
             "resourceLabels": {"cost-center": "ai"},
         },

@@ -41,6 +41,14 @@ MOST_CLIENTS = 48
 Accelerator = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Topology = Annotated[str, Field(min_length=3, max_length=12, pattern=r"^[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?$")]
 Reservation = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9:./]*[a-z0-9])?$")]
+DiskImage = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^projects/[a-z]([-a-z0-9:.]*[a-z0-9])?/global/images/[a-z]([-a-z0-9]{0,61}[a-z0-9])?$",
+    ),
+]
 MACHINE_TYPE_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)+$"
 MachineType = Annotated[str, Field(min_length=1, max_length=40, pattern=MACHINE_TYPE_PATTERN)]
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from mistral_operator.api.capacity import (
     Accelerator,
     Consumption,
+    DiskImage,
     MachineType,
     Provisioner,
     Reservation,
@@ -129,6 +130,13 @@ class NodePoolClaimSpec(ApiType):
     )
     max_run_duration_seconds: Annotated[Count, Field(ge=60, le=MAX_RUN_DURATION_S)] | None = Field(
         None, description="Time after which a node ends by itself, with `consumption: FlexStart`."
+    )
+    image_cache: DiskImage | None = Field(
+        None,
+        description=(
+            "Disk image, with container images on it, that each node gets a second disk of, so that it needn't pull"
+            " them."
+        ),
     )
     zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
         (), description="Zones in which nodes may be made, or may be. Any with `provisioner: Existing` when left out."

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from mistral_operator.api.capacity import Accelerator, Consumption, Provisioner
+from mistral_operator.api.capacity import Accelerator, Consumption, DiskImage, Provisioner
 from mistral_operator.api.common import (
     LIST_SET,
     RESOURCE_LABEL_KEYS,
@@ -99,6 +99,18 @@ class DefaultImage(ApiType):
     )
 
 
+class DefaultImageCache(ApiType):
+    """A disk image with the image of one engine on it, for models that run the engine's usual image."""
+
+    engine: EngineName = Field(description="The engine.")
+    disk_image: DiskImage = Field(
+        description=(
+            "Disk image of Compute Engine that holds the engine's container image, such as"
+            " `projects/images-of-ours/global/images/vllm-gpu-1`: new nodes get a second disk of it, and don't pull."
+        )
+    )
+
+
 class DefaultWeightsCache(ApiType):
     """Where converted checkpoints are kept, for models whose engine needs one and that name no bucket."""
 
@@ -122,6 +134,19 @@ class ServingClassDefaults(ApiType):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["engine"]},
         ),
     ] = Field((), description="Images of engines.")
+    image_caches: Annotated[
+        tuple[DefaultImageCache, ...],
+        Field(
+            max_length=4,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["engine"]},
+        ),
+    ] = Field(
+        (),
+        description=(
+            "Disk images with the images of engines on them, for new nodes of `provisioner: ContainerAPI`. Nodes that"
+            " can't have one go without, and the plan says why."
+        ),
+    )
     weights_cache: DefaultWeightsCache | None = Field(None, description="Where converted checkpoints are kept.")
     resource_labels: ResourceLabels = Field(
         default_factory=dict, description="Labels of the cloud resources, for billing. A model's own win, key by key."

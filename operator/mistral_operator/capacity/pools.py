@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from mistral_operator.api.capacity import Consumption
+from mistral_operator.api.capacity import Consumption, Provisioner
 from mistral_operator.api.claim import MAX_RUN_DURATION_S, NodePoolClaim
 from mistral_operator.api.names import (
     CLAIM_LABEL,
@@ -67,7 +67,7 @@ def shape_hash(claim: NodePoolClaim) -> str:
     zones = () if spec.slice else spec.zones
     topology = (shape.topology or "") if spec.slice else ""
     terms = _terms_of(spec.consumption, spec.reservation or "", _max_run_s(claim))
-    return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, topology)
+    return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, (topology, spec.image_cache or ""))
 
 
 def _terms_of(consumption: Consumption, reservation: str, max_run_s: int) -> tuple[str, ...]:
@@ -77,11 +77,12 @@ def _terms_of(consumption: Consumption, reservation: str, max_run_s: int) -> tup
 
 
 def _hash_shape(
-    machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], topology: str
+    machine_type: str, gpu: Accelerator | None, terms: Iterable[str], zones: Iterable[str], others: Iterable[str]
 ) -> str:
+    """`others` are what few pools have, empty where they don't: topology and image cache."""
     devices = (gpu.type, str(gpu.count)) if gpu else ()
     sharing = (gpu.partition or f"{gpu.clients} clients",) if gpu and (gpu.partition or gpu.clients) else ()
-    parts = (machine_type, *devices, *sharing, *terms, *sorted(zones), *((topology,) if topology else ()))
+    parts = (machine_type, *devices, *sharing, *terms, *sorted(zones), *filter(None, others))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
@@ -153,6 +154,7 @@ def pool_spec(
         boot_disk=facts.boot_disk,
         local_ssds=facts.local_ssds,
         placement_policy=pool_name(name) if claim.spec.placement else "",
+        image_cache=claim.spec.image_cache or "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
         hold=hold,
     )
@@ -200,6 +202,8 @@ def find_flaw(claim: NodePoolClaim) -> str:
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
         return f"spec.reservation has no meaning with consumption: {spec.consumption.value}; write Reservation."
+    if spec.image_cache and spec.provisioner not in (None, Provisioner.CONTAINER_API):
+        return f"spec.imageCache is for node pools of ContainerAPI, not of {spec.provisioner.value}; leave it out."
     return ""
 
 
@@ -223,12 +227,13 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     gpu = next(iter(pool.accelerators), None)
     zones = () if pool.slice_topology else pool.locations
     terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
+    shape = _hash_shape(pool.machine_type, gpu, terms, zones, (pool.slice_topology, pool.image_cache))
     return (
         pool.name == pool_name(claim_name)
         and labels.get(CLAIM_RESOURCE_LABEL) == own.get(CLAIM_LABEL, own.get(SHAPE_LABEL)) == claim_name
         and labels.get(CLUSTER_RESOURCE_LABEL) == cluster_uid
         and bool(labels.get(TENANT_RESOURCE_LABEL))
-        and labels.get(SHAPE_RESOURCE_LABEL) == _hash_shape(pool.machine_type, gpu, terms, zones, pool.slice_topology)
+        and labels.get(SHAPE_RESOURCE_LABEL) == shape
     )
 
 
@@ -262,6 +267,7 @@ def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
         ("flex-start", str(pool.flex_start), str(bool(wanted.max_run_s))),
         ("maximum run duration", _seconds(pool.max_run_s), _seconds(wanted.max_run_s)),
         ("reservation", pool.reservation, wanted.reservation),
+        ("image cache", pool.image_cache, wanted.image_cache),
         ("zones", ", ".join(sorted(pool.locations)), ", ".join(wanted.locations)),
     )
     return compare(compared)

@@ -114,6 +114,8 @@ class PoolSpec:
     """Local disks of each node that become pods' scratch space."""
     placement_policy: str = ""
     """Workload policy of Compute Engine by which a slice is placed; empty where GKE places it by itself."""
+    image_cache: str = ""
+    """Disk image, `projects/P/global/images/NAME`, of a second disk with container images on it; empty for none."""
     max_pods: int = MAX_PODS_PER_NODE
     """Pods that a node may have; each takes two addresses."""
     hold: UpgradeHold = UpgradeHold.NONE
@@ -144,6 +146,8 @@ class PoolView:
     """Seconds after which nodes end; 0 for never."""
     placement_policy: str = ""
     """Name of the resource policy by which it is placed; empty without one."""
+    image_cache: str = ""
+    """Disk images of which nodes have further disks, each as in a spec; empty for none."""
     taints: tuple[Taint, ...] = ()
     upkeep: Upkeep | None = None
     """None when it isn't told: then it is compared with nothing."""

@@ -168,6 +168,7 @@ def _read_terms(source: str, limits: ServingClassLimits, defaults: ServingClassD
         max_hourly_cost=dollars(limits.max_hourly_cost) if limits.max_hourly_cost is not None else None,
         images=tuple((item.engine.value, item.image) for item in defaults.images),
         provisioners=tuple(item.value for item in limits.provisioners),
+        image_caches=tuple((item.engine.value, item.disk_image) for item in defaults.image_caches),
     )
 
 
@@ -211,7 +212,7 @@ def _check_fields(spec: MistralModelSpec, limits: ServingClassLimits, source: st
 
 
 def _add_defaults(model: MistralModel, defaults: ServingClassDefaults) -> MistralModel:
-    """Images aren't among them: which one is needed is known only when an engine has been chosen."""
+    """Images and their caches aren't among them: which are needed is known only when an engine has been chosen."""
     spec = model.spec
     labels = {**defaults.resource_labels, **spec.resource_labels}
     changed: dict[str, Any] = {"resource_labels": labels} if labels != spec.resource_labels else {}

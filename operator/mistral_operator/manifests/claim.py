@@ -46,6 +46,7 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
         "consumption": option.consumption.value,
         **({"reservation": option.reservation} if option.reservation else {}),
         **({"maxRunDurationSeconds": option.max_run_s} if option.max_run_s else {}),
+        **({"imageCache": option.image_cache} if option.image_cache else {}),
         **({"zones": sorted(option.zones)} if option.zones else {}),
         "tenant": model.metadata.namespace,
         # A slice serves one replica of one model; ordinary pools are shared.

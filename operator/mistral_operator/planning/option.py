@@ -11,6 +11,7 @@ from mistral_operator.planning.existing import label_nodes, note_nodes
 from mistral_operator.planning.fit import Fit, usual_context
 from mistral_operator.planning.formats import is_weight_only
 from mistral_operator.planning.host import HostRequest
+from mistral_operator.planning.image_cache import find_image_cache, note_image_cache
 from mistral_operator.planning.modes import longest_run_s, note_mode
 from mistral_operator.planning.order import Split
 from mistral_operator.planning.sharing import Division, share_utilization
@@ -66,9 +67,17 @@ def build_option(task: Task, candidate: Candidate, split: Split, host: HostReque
         max_run_s=longest_run_s(candidate.wish.consumption),
         placement_policy=shape.placement_policy,
         **_describe_sharing(candidate.division),
-        provisioner=task.provisioner,
-        node_labels=label_nodes(task, candidate) if task.provisioner is Provisioner.EXISTING else {},
+        **_describe_nodes(task, candidate),
     )
+
+
+def _describe_nodes(task: Task, candidate: Candidate) -> dict[str, Any]:
+    existing = task.provisioner is Provisioner.EXISTING
+    return {
+        "provisioner": task.provisioner,
+        "node_labels": label_nodes(task, candidate) if existing else {},
+        "image_cache": find_image_cache(task, candidate),
+    }
 
 
 def _describe_sharing(division: Division | None) -> dict[str, Any]:
@@ -127,6 +136,7 @@ def _notes(task: Task, candidate: Candidate, split: Split) -> Iterator[str]:
         yield from _note_sharing(candidate, candidate.division, price_candidate(task, candidate)[0])
     if task.provisioner is Provisioner.EXISTING:
         yield from note_nodes(candidate)
+    yield from note_image_cache(task, candidate)
     yield from note_mode(candidate.wish.consumption, candidate.wish.reservation)
 
 

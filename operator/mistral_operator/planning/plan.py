@@ -121,7 +121,7 @@ def prepare(
     weights = resolve_weights(entry, variant, spec)
     if isinstance(weights, PlanRefused):
         return weights
-    images = {**settings.images, **dict(terms.images)}
+    images = terms.choose_images(settings.images)
     runtimes = resolve_runtimes(entry, weights, spec.engine or Engine(), catalogue, images)
     if isinstance(runtimes, PlanRefused):
         return runtimes

@@ -162,7 +162,7 @@ def _resolve_engine(
     flags = _choose_flags(model, known, asked, weights.variant)
     if isinstance(flags, PlanRefused):
         return flags
-    image = asked.image or images.get(engine.id) or _published_image(engine)
+    image = asked.image or usual_image(engine, images)
     gateway = images.get(GATEWAY, "") if known.tokenizer else ""
     refused = _check_images(engine, image, gateway, needs_gateway=bool(known.tokenizer))
     if refused:
@@ -183,8 +183,10 @@ def _resolve_engine(
     return replace(resolved, flags=_drop_layout(flags), omitted_flags=omitted)
 
 
-def _published_image(engine: Engine) -> str:
-    return f"{engine.image}@{engine.image_digest}" if engine.image_digest else engine.image
+def usual_image(engine: Engine, images: Mapping[str, str]) -> str:
+    """The image of models that name none: what was chosen for the engine, else what its makers publish."""
+    published = f"{engine.image}@{engine.image_digest}" if engine.image_digest else engine.image
+    return images.get(engine.id) or published
 
 
 def _check_images(engine: Engine, image: str, gateway: str, *, needs_gateway: bool) -> PlanRefused | None:

@@ -1,6 +1,6 @@
 """The terms of a serving class, which the planner keeps to: hardware that it allows, and images that it gives."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -32,6 +32,12 @@ class Terms:
     """Engine id and the image that replaces the operator's and the catalogue's."""
     provisioners: tuple[str, ...] = ()
     """What may make the node pools, as the API writes it."""
+    image_caches: tuple[tuple[str, str], ...] = ()
+    """Engine id and the disk image that new nodes for it get a second disk of."""
+
+    def choose_images(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Engine id → image, the class's before the operator's own."""
+        return {**own, **dict(self.images)}
 
     def keep_zones(self, zones: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the zones that are allowed."""

@@ -235,6 +235,8 @@ class PlannedOption:
     """Replicas that one machine holds; more than one only where they share its GPUs."""
     shared_gpus: int = 0
     """GPUs of one machine that replicas share; 0 where a replica has those of its machine to itself."""
+    image_cache: str = ""
+    """Disk image with the engine's image on it, of which new nodes get a second disk; empty for none."""
 
     @property
     def devices_per_host(self) -> int:

@@ -34,6 +34,8 @@ def test_the_plan_is_made_within_the_default_class_of_the_example() -> None:
     answer = json.loads(result.output)
     assert {option["accelerator"] for option in answer["plan"]["options"]} <= {"l4", "a100-40", "v5e"}
     assert "Note: planned within the limits of MistralServingClass standard." in answer["assumptions"]
+    told = "a second disk made of projects/images-of-ours/global/images/vllm-gpu-1, the image cache of"
+    assert told in call("plan", "-f", MODEL, "--serving-class", CLASSES).output.replace("\n", " ")
 
 
 def test_classes_may_stand_in_the_file_of_the_models() -> None:
@@ -45,6 +47,7 @@ def test_classes_may_stand_in_the_file_of_the_models() -> None:
     rendered = list(yaml.safe_load_all(call("render", "-f", "-", text=text).stdout))
     (claim,) = [item for item in rendered if item["kind"] == "NodePoolClaim"]
     assert claim["spec"]["resourceLabels"] == {"cost-center": "ai-platform"}
+    assert claim["spec"]["imageCache"] == "projects/images-of-ours/global/images/vllm-gpu-1"
 
 
 def test_render_takes_classes_from_a_file_of_their_own(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ Sharing = container_v1.GPUSharingConfig.GPUSharingStrategy
 
 HYPERDISK = "hyperdisk-balanced"
 MOST_CLIENTS = 48
-IMAGE_CACHE_VERSION = "1.28.3-gke.106700"
+IMAGE_CACHE_VERSION = "1.28.3-gke.1067000"
 NETWORK_PROFILE_VERSION = "1.34.1-gke.1829001"
 NETWORK_PROFILE_MACHINES = ("a3-", "a4-", "a4x-", "ct6e-", "tpu7x-")
 NETWORK_PROFILE_LABEL = "cloud.google.com/gke-networking-dra-driver"

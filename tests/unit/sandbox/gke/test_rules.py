@@ -190,7 +190,7 @@ async def test_an_old_gke_installs_no_driver_unless_asked(start: Start, version:
         (
             "1.28.2-gke.1",
             l4_pool(config={"secondary_boot_disks": [DISK], "gcfs_config": {"enabled": True}}),
-            "Secondary boot disks need GKE version 1.28.3-gke.106700",
+            "Secondary boot disks need GKE version 1.28.3-gke.1067000",
         ),
         ("1.34.0-gke.1", profiled("auto"), "accelerator_network_profile needs GKE version 1.34.1-gke.1829001"),
     ],
