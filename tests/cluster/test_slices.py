@@ -16,6 +16,7 @@ SIGS = "leaderworkerset.sigs.k8s.io"
 BEFORE, NEXT = "1.36.3-gke.1000000", "1.36.4-gke.1000000"
 POD = {"containers": [{"name": "other", "image": "other"}]}
 ONE_MACHINE = {"accelerator": "v6e", "topology": "2x4"}
+QUICK = "delays_s: {master_upgrade: 10}\n"
 SHORTAGE = """
 stock:
 - {zone: us-central1-a, machine_type: ct6e-standard-4t, nodes: 3}
@@ -26,7 +27,9 @@ stock:
 @pytest.fixture
 async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
     """A sandbox of its own, with the controller."""
-    async with running_stack(tmp_path, speed=SPEED, neighbours=["lws"]) as stack:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(QUICK)
+    async with running_stack(tmp_path, scenario=scenario, speed=SPEED, neighbours=["lws"]) as stack:
         stack.operator.start()
         yield stack
 
