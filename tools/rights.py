@@ -10,10 +10,19 @@ from pathlib import Path
 
 from generated import fill, write_or_check
 
-from mistral_operator.cluster.rights import CLUSTER_GRANTS, LEASE_GRANTS, Grant
+from mistral_operator.cluster.rights import (
+    CLUSTER_GRANTS,
+    CONFIG_CONNECTOR_GRANTS,
+    LEASE_GRANTS,
+    PROVISIONER_GRANTS,
+    Grant,
+)
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT / "deploy" / "rbac.yaml"
+CONFIG_CONNECTOR_MANIFEST = ROOT / "deploy" / "rbac-config-connector.yaml"
+PROVISIONERS = {"ComputeClass": ROOT / "deploy" / "compute-class.yaml"}
+"""Rights that only one provisioner needs, in a manifest of their own."""
 PAGE = ROOT / "docs" / "security.md"
 CORE = '""'
 """How a role names the group that has no name."""
@@ -42,7 +51,9 @@ def _rule(grants: Sequence[Grant]) -> Iterator[str]:
 def render_table() -> str:
     """The table for people."""
     rows = ["| Objects | Verbs | Why |", "| --- | --- | --- |"]
-    for (why, verbs, names), run in groupby((*CLUSTER_GRANTS, *LEASE_GRANTS), lambda g: (g.why, g.verbs, g.names)):
+    further = [grant for grants in PROVISIONER_GRANTS.values() for grant in grants]
+    grants = (*CLUSTER_GRANTS, *further, *LEASE_GRANTS, *CONFIG_CONNECTOR_GRANTS)
+    for (why, verbs, names), run in groupby(grants, lambda g: (g.why, g.verbs, g.names)):
         objects = ", ".join(_qualify(grant) for grant in run)
         only = f", only {', '.join(f'`{name}`' for name in names)}" if names else ""
         rows.append(f"| {objects}{only} | {', '.join(verbs)} | {why} |")
@@ -57,7 +68,13 @@ def _qualify(grant: Grant) -> str:
 
 def render_template() -> str:
     """The chart's rules as named templates."""
-    parts = (("clusterRules", CLUSTER_GRANTS), ("leaseRules", LEASE_GRANTS))
+    provisioners = [(f"rulesOf{name}", grants) for name, grants in PROVISIONER_GRANTS.items()]
+    parts = (
+        ("clusterRules", CLUSTER_GRANTS),
+        *provisioners,
+        ("leaseRules", LEASE_GRANTS),
+        ("configConnectorRules", CONFIG_CONNECTOR_GRANTS),
+    )
     head = "{{- /* Generated from operator/mistral_operator/cluster/rights.py by make crds; do not edit. */ -}}\n"
     return head + "".join(
         f'{{{{- define "mistral-operator.{name}" -}}}}\n{render_rules(grants)}{{{{- end }}}}\n'
@@ -72,10 +89,16 @@ def _indent(text: str) -> str:
 def render_files() -> dict[Path, str]:
     """Every file that depends on the table, as it should be."""
     roles = (_indent(render_rules(CLUSTER_GRANTS)), _indent(render_rules(LEASE_GRANTS)))
+    objects = [_indent(render_rules(CONFIG_CONNECTOR_GRANTS))]
     return {
         MANIFEST: fill(MANIFEST.read_text(encoding="utf-8"), "# {}", roles),
+        CONFIG_CONNECTOR_MANIFEST: fill(CONFIG_CONNECTOR_MANIFEST.read_text(encoding="utf-8"), "# {}", objects),
         PAGE: fill(PAGE.read_text(encoding="utf-8"), "<!-- {} -->", [render_table()]),
         TEMPLATE: render_template(),
+        **{
+            file: fill(file.read_text(encoding="utf-8"), "# {}", [_indent(render_rules(PROVISIONER_GRANTS[name]))])
+            for name, file in PROVISIONERS.items()
+        },
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tests.bench.capacity import measure_capacity
 from tests.bench.gateway import measure_gateway
 from tests.bench.planning import measure_plan_command, measure_planning, measure_remembering
 from tests.bench.report import say
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "planning": plan,
     "gateway": run(measure_gateway),
     "single": run(measure_single_models),
+    "capacity": run(measure_capacity),
     "thousand": run(measure_thousand_models),
 }
 

@@ -42,6 +42,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "project": "a-project",
         "location": "us-central1",
         "cluster": "a-cluster",
+        "provisioners": ["ContainerAPI", "ConfigConnector"],
         "zones": ["us-central1-a", "us-central1-b"],
         "images": {"vllm-gpu": "registry.example/vllm:v1", "gateway": "registry.example/gateway@sha256:1"},
         "catalogue": {"configMap": "our-models", "files": EXAMPLE_FILES},

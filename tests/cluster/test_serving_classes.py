@@ -115,6 +115,33 @@ async def test_a_class_that_is_named_and_not_there_is_waited_for(stack: Stack) -
     assert await running(stack) == before
 
 
+async def test_a_budget_is_shared_by_priority_and_whoever_waits_is_served_when_another_goes(stack: Stack) -> None:
+    await set_class(stack, limits={"maxTotalHourlyCost": "1.50"})
+    await stack.apply("first", **CHAT)
+    await stack.expect_ready("first")
+    await stack.apply("low", **CHAT, replicas=2)
+    await stack.expect("low", "Ready", "False", "WaitsInLine")
+    await stack.apply("high", **CHAT, capacity={"priority": 10})
+    await stack.expect("high", "Ready", "False", "WaitsInLine")
+    budget = "the budget of MistralServingClass standard"
+    assert (await stack.get("high"))["status"]["capacity"]["queue"] == {"position": 1, "of": 2, "for": budget}
+    place = ("--kubeconfig", stack.sandbox.kubeconfig, "-n", stack.namespace)
+    assert f"1 of 2, for {budget}" in " ".join((await command("status", "high", *place)).split())
+    assert len(await stack.children("Pod")) == 1
+    await stack.operator.kill()
+    stack.operator.start()
+    await stack.delete("first")
+    await stack.expect_ready("high")
+    assert "queue" not in (await stack.get("high"))["status"]["capacity"]
+
+    async def alone_in_line() -> bool:
+        queue = (await stack.get("low"))["status"]["capacity"].get("queue", {})
+        return (queue.get("position"), queue.get("of")) == (1, 1)
+
+    await eventually(alone_in_line, 30, stack.story)
+    assert {pod["metadata"]["labels"]["app.kubernetes.io/instance"] for pod in await stack.children("Pod")} == {"high"}
+
+
 async def test_a_class_costs_no_writes_once_its_models_have_heard_of_it(stack: Stack) -> None:
     await set_class(stack, limits={"accelerators": ["l4"]})
     await set_class(stack, "second", limits={"accelerators": ["l4"]})

@@ -48,11 +48,13 @@ async def release(world: ProvisionedWorld) -> None:
             assert await world.harness.own() == set()
 
 
-async def look(world: ProvisionedWorld, *, for_s: int) -> None:
-    """Once a second, for what never settles."""
+async def look(world: ProvisionedWorld, *, for_s: int, until: str = "") -> None:
+    """Once a second, for what never settles; `until` is a reason that ends it: between two tries others are told."""
     for _ in range(for_s):
         await world.step()
         world.clock_s += 1.0
+        if until and world.condition()["reason"] == until:
+            return
 
 
 def wanted(harness: Harness) -> set[str]:
@@ -182,7 +184,7 @@ async def test_an_obstacle_is_told_in_the_clouds_own_words_until_it_is_gone(harn
         obstacle.raise_()
         world = ProvisionedWorld(harness)
         world.add_model()
-        await look(world, for_s=60)
+        await look(world, for_s=60, until=obstacle.reason)
         ready = world.condition()
         assert (ready["status"], ready["reason"]) == ("False", obstacle.reason), what
         assert obstacle.words in ready["message"]

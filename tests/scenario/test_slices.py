@@ -1,6 +1,7 @@
 """A model on multi-host slices, through `sync` alone: one slice a replica, whole or not at all."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -327,3 +328,23 @@ def test_slices_are_kept_while_used_and_numbered_from_below(
     occupied: tuple[int, ...], held: tuple[int, ...], replicas: int, chosen: tuple[int, ...]
 ) -> None:
     assert choose_slices(occupied, held, replicas) == chosen
+
+
+def test_a_slice_that_stands_in_line_shows_its_place_and_the_ladder_goes_on() -> None:
+    options = [{"machineType": "ct6e-standard-4t", "topology": "4x4"}, {"accelerator": "a100-80"}]
+    world = World(model=make_model(model="mixtral-8x7b", allowExperimental=True, capacity={"options": options}))
+    world.step()
+    (claim,) = world.claims.values()
+    queue = {"position": 2, "of": 2, "for": "reservation ours"}
+    ready = {"type": "Ready", "status": "False", "reason": "WaitsInLine", "message": "2nd of 2 in line"}
+    claim["status"] = {"conditions": [ready], "queue": queue}
+    outcome = world.step()
+    assert outcome.status["capacity"]["queue"] == queue
+    assert world.condition("CapacityReady")["reason"] == "WaitsInLine"
+    assert "2nd of 2 in line" in world.condition("Ready")["message"]
+    world.now += timedelta(minutes=5)
+    world.step()
+    world.step()
+    states = [rung["state"] for rung in world.model["status"]["capacity"]["options"]]
+    assert states[0] == "Exhausted"
+    assert "queue" not in world.model["status"]["capacity"]

@@ -1,10 +1,15 @@
 """Replicas spread over rungs: so many on one option at most, the rest on the next, with one endpoint for all."""
 
 from datetime import timedelta
+from itertools import count, islice
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.world import MODEL_LABEL, REVISION_LABEL, SETTINGS, World, autoscaler_event, make_model
+
+from mistral_operator.core.parts import divide
 
 L4 = {"accelerator": "l4", "devices": 1}
 SPOT = L4 | {"consumption": "Spot"}
@@ -34,7 +39,8 @@ def run(world: World, *, ready: bool = True) -> None:
         mine = [pod for pod, each in world.pods.items() if selector.items() <= each["metadata"]["labels"].items()]
         for gone in mine[replicas:]:
             del world.pods[gone]
-        for index in range(len(mine), replicas):
+        free = (index for index in count() if f"{name}-{index}" not in world.pods)
+        for index in list(islice(free, max(0, replicas - len(mine)))):
             world.start_pod(f"{name}-{index}", workload=name, node=f"node-of-{name}-{index}")
             if ready:
                 world.make_ready(f"{name}-{index}")
@@ -72,6 +78,9 @@ def test_each_part_has_its_own_workload_and_all_have_one_endpoint() -> None:
     assert sum(kind in ("Service", "PodDisruptionBudget") for kind, _ in world.children) == 2
     assert world.condition("Ready")["message"] == "3 of 3 replicas answer."
     assert world.condition("Reconciling")["status"] == "False"
+    counted = "Part 1: 2 of 2 replicas are ready. Part 2: 1 of 1 replicas are ready."
+    assert world.condition("WorkloadReady")["message"] == counted
+    assert world.condition("EndpointReady")["message"].endswith("/v1 is answered by 3 replicas.")
     status = world.model["status"]
     assert (status["replicas"], status["readyReplicas"], status["summary"]["ready"]) == (3, 3, "3/3")
     assert rungs(world) == {"g2-standard-8-ondemand": ("Active", 2), "g2-standard-8-spot": ("Active", 1)}
@@ -170,12 +179,26 @@ def test_a_part_whose_rung_has_nothing_moves_down_and_the_other_stays() -> None:
 
 def test_the_spend_limit_holds_over_all_parts_and_cuts_the_last_first() -> None:
     world = spread(most=2, replicas=5, rest=A100, capacity={"maxHourlyCost": "5.50"})
+    assert asked(world) == {"chat": 2, SECOND: 1}, "from the first look on"
     settle(world)
     hourly = {rung["name"]: rung for rung in options(world)}
     assert set(hourly) == {"g2-standard-8-ondemand", "a2-highgpu-1g-ondemand"}
     assert asked(world) == {"chat": 2, SECOND: 1}
     assert float(world.model["status"]["cost"]["hourly"]) <= 5.50
     assert world.condition("Degraded")["reason"] == "HourlyCostLimit"
+
+
+def test_the_limit_of_a_class_holds_over_all_parts_and_takes_nothing_away_when_it_falls() -> None:
+    world = World(model=make_model(capacity={"options": [L4 | {"replicas": 2}, A100]}, replicas=5))
+    world.set_class(limits={"maxHourlyCost": "5.50"})
+    world.step()
+    world.provision()
+    assert asked(world) == {"chat": 2, SECOND: 1}
+    settle(world)
+    assert asked(world) == {"chat": 2, SECOND: 1}
+    world.set_class(limits={"maxHourlyCost": "4.00"})
+    settle(world)
+    assert asked(world) == {"chat": 2, SECOND: 1}, "what stands stays, and gets no more"
 
 
 @pytest.mark.parametrize("first", [L4 | {"replicas": 1}, L4], ids=["nobody takes the rest", "the rest comes first"])
@@ -205,6 +228,67 @@ def test_slices_of_several_hosts_are_refused_as_a_part() -> None:
     world.step()
     assert world.condition("Accepted")["reason"] == "SlicesNotSpread"
     assert not asked(world)
+
+
+def test_the_end_of_a_later_parts_node_is_told_once_and_only_that_part_gets_a_successor() -> None:
+    world = serving()
+    world.set_machine("node-of-chat-part-2-0", taints=[{"key": "cloud.google.com/impending-node-termination"}])
+    world.step()
+    assert asked(world) == {"chat": 2, SECOND: 2}
+    told = world.condition("WorkloadReady")
+    assert (told["status"], told["reason"]) == ("True", "ReplicaEndsSoon")
+    world.step()
+    entries = [each for each in world.model["status"]["timeline"] if each["reason"] == "ReplicaEndsSoon"]
+    assert [each["message"].startswith("Part 2: Pod chat-part-2-0") for each in entries] == [True]
+
+
+def roll(world: World) -> None:
+    """Pods of another revision than their Deployment's go, as a roll-out has it."""
+    for name, pod in list(world.pods.items()):
+        labels = pod["metadata"]["labels"]
+        deployments = (each for (kind, _), each in world.children.items() if kind == "Deployment")
+        mine = [d for d in deployments if d["spec"]["selector"]["matchLabels"].items() <= labels.items()]
+        current = [d["spec"]["template"]["metadata"]["labels"][REVISION_LABEL] for d in mine]
+        if current != [labels[REVISION_LABEL]]:
+            del world.pods[name]
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [[L4 | {"replicas": 1}, SPOT], [SPOT | {"replicas": 1}, L4 | {"replicas": 2}, A100], [L4, SPOT]]
+        ),
+        st.integers(0, 5),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=5, deadline=None)
+@given(changes=changes)
+def test_after_any_changes_the_replicas_stand_as_divided_and_nothing_is_left_over(
+    changes: list[tuple[list[dict[str, Any]], int, int]],
+) -> None:
+    world = serving()
+    for options, replicas, looks in changes:
+        world.change(replicas=replicas, capacity={"options": options})
+        for _ in range(looks):
+            run(world)
+            world.step()
+            world.provision()
+    for _ in range(4):
+        roll(world)
+        settle(world)
+    options, replicas, _ = changes[-1]
+    floors = [option.get("replicas") for option in options]
+    shares = divide(replicas, floors[: floors.index(None) + 1])
+    names = ["chat", *(f"chat-part-{index}" for index in range(2, len(shares) + 1))]
+    expected = {name: share for name, share in zip(names, shares, strict=True) if share or name == "chat"}
+    assert asked(world) == expected
+    assert len(world.revisions) == len(expected)
+    assert world.condition("Reconciling")["status"] == "False"
 
 
 def test_a_steady_state_is_told_in_the_same_words() -> None:

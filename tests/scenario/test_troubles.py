@@ -185,7 +185,6 @@ def test_leaving_out_scaling_removes_the_autoscaler() -> None:
         ({"weights": {"gcs": {"uri": "gs://models/x"}}}, "spec.weights.gcs"),
         ({"weights": {"cache": {"mode": "Node"}}}, "spec.weights.cache.mode: Node"),
         ({"engine": {"adapters": [{"name": "a", "repository": "o/a"}]}}, "spec.engine.adapters"),
-        ({"capacity": {"provisioner": "ComputeClass"}}, "spec.capacity.provisioner: ComputeClass"),
         ({"scaling": {"maxReplicas": 2, "autoscaler": "KEDA"}}, "spec.scaling.autoscaler: KEDA"),
         ({"scaling": {"maxReplicas": 2, "target": {"runningRequests": 4}}}, "spec.scaling.target.runningRequests"),
         ({"scaling": {"maxReplicas": 2, "scaleToZero": {"idleAfter": "10m"}}}, "spec.scaling.scaleToZero"),

@@ -74,6 +74,7 @@ class Place:
                     resync_s=2.0,
                     orphan_after_s=1.0,
                 ),
+                wake=claims.add,
                 facts=lambda _: NodeFacts(accelerator_memory_gib=24),
             )
             workers = Workers("claim", claims, self._only_ours(reconciler), maximum=4, metrics=Metrics())

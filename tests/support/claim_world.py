@@ -25,7 +25,20 @@ from mistral_operator.capacity.claim_types import ClaimSettings
 from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.errors import AlreadyExistsError, CloudError, NotFoundError, classify
 from mistral_operator.capacity.pools import NodeFacts
-from mistral_operator.capacity.port import Bounds, ClusterView, OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.port import (
+    Bounds,
+    ClusterView,
+    Mend,
+    OperationView,
+    PoolSpec,
+    PoolStatus,
+    PoolView,
+    SetManagement,
+    SetNodeLabels,
+    SetResourceLabels,
+    SetTaints,
+    SetUpgrades,
+)
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import Conflict, NotFound
 from mistral_operator.cluster.kinds import CLAIM, MODEL, NODE, REVISION, Kind
@@ -87,6 +100,23 @@ class FakeCloud:
         self._must_exist(name)
         self.kills.about_to()
         return self._begin("resize", lambda: self._set(name, bounds=bounds))
+
+    async def mend_pool(self, name: str, mend: Mend) -> OperationView:
+        self._refuse("mend")
+        self._must_exist(name)
+        self.kills.about_to()
+        match mend:
+            case SetNodeLabels(labels):
+                changes: dict[str, Any] = {"node_labels": labels}
+            case SetTaints(taints):
+                changes = {"taints": taints}
+            case SetResourceLabels(labels):
+                changes = {"resource_labels": labels}
+            case SetManagement(upkeep) | SetUpgrades(upkeep):
+                changes = {"upkeep": upkeep}
+            case _:
+                changes = {}
+        return self._begin("mend", lambda: self._set(name, **changes))
 
     async def delete_pool(self, name: str) -> OperationView:
         self._refuse("delete")
@@ -176,14 +206,15 @@ class FakeCluster:
     async def list(
         self, kind: Kind, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
     ) -> ListResult:
-        assert not field_selector, "the stand-in knows no fields"
         self.lists += 1
+        node = field_selector.removeprefix("spec.nodeName=")
         label, _, value = label_selector.partition("=")
         found = [
             body
             for (of, key), body in self.objects.items()
             if of == kind and namespace in ("", key.namespace)
             if not label or (body["metadata"].get("labels") or {}).get(label) == value
+            if not node or (body.get("spec") or {}).get("nodeName") == node
         ]
         return ListResult(tuple(found), str(self.version))
 
@@ -238,6 +269,8 @@ class World:
     pace: CloudPace = field(default_factory=lambda: CloudPace(change_interval_s=0.0))
     clock_s: float = 1000.0
     provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
+    told: list[Json] = field(default_factory=list)
+    """What was found to be changed by somebody else, as it is counted."""
     checks: Mapping[Provisioner, Check] = field(default_factory=dict)
     """What is looked at before a pool is created, from the next `start` on."""
 
@@ -259,8 +292,10 @@ class World:
             store=self.cluster.store,
             clouds=self.clouds,
             settings=self.settings,
+            wake=lambda _name: None,
             facts=lambda _: NodeFacts(),
             checks=self.checks,
+            on_drift=lambda _claim, note: self.told.append(dict(note)),
             now=self.now,
         )
 

@@ -31,6 +31,7 @@ BROKEN_FIELDS: dict[str, tuple[Json, str]] = {
     "a region as a zone": (limits(zones=["us-central1"]), "spec.limits.zones[0]"),
     "an unknown way to buy": (limits(consumption=["spot"]), "spec.limits.consumption[0]"),
     "money as a number": (limits(maxHourlyCost=12.5), "spec.limits.maxHourlyCost"),
+    "the budget as a number": (limits(maxTotalHourlyCost=120), "spec.limits.maxTotalHourlyCost"),
     "a path as a forbidden field": (limits(forbiddenFields=["spec.pod"]), "spec.limits.forbiddenFields[0]"),
     "a namespace in capitals": (serving_class(allowedNamespaces=["Team-*"]), "spec.allowedNamespaces[0]"),
     "too many namespaces": (
@@ -73,6 +74,7 @@ VALID: dict[str, Json] = {
             "zones": ["us-central1-a"],
             "provisioners": ["ContainerAPI", "ComputeClass", "ConfigConnector", "Existing"],
             "maxHourlyCost": "12.50",
+            "maxTotalHourlyCost": "120.00",
             "forbiddenFields": ["EngineImage", "EngineExtraArgs", "EngineEnv", "Pod", "ServiceAccountName"],
         },
         defaults={

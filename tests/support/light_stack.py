@@ -4,7 +4,7 @@ No engine process runs: a pod is ready when its load time is over. So models cos
 control plane what it likes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,11 +24,20 @@ SPEED = 100.0
 
 @asynccontextmanager
 async def light_stack(
-    directory: Path, *, crds: Path | None = CRDS, **scenario: Any
+    directory: Path,
+    *,
+    crds: Path | None = CRDS,
+    schemas: Path | None = None,
+    neighbours: Sequence[str] = (),
+    **scenario: Any,
 ) -> AsyncIterator[tuple[Stack, ControlPlane]]:
-    """Start the sandbox, with a scenario as its file would say it, and get an operator ready to be started."""
+    """Start the sandbox, with a scenario as its file would say it, and get an operator ready to be started.
+
+    `schemas` is a folder with definitions of others.
+    """
     settings = KubeletSettings(engine_processes=False)
-    sandbox = Sandbox(directory, parse_scenario(scenario), SPEED, crds, settings, say=lambda _: None)
+    parsed, say = parse_scenario(scenario), lambda _: None
+    sandbox = Sandbox(directory, parsed, SPEED, crds, settings, say, neighbours, schemas)
     async with sandbox:
         assert sandbox.description
         said = asdict(sandbox.description)

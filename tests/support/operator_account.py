@@ -1,4 +1,4 @@
-"""The operator's own ServiceAccount on a sandbox's API server, with the rights of deploy/rbac.yaml and no others."""
+"""The operator's own ServiceAccount on a sandbox's API server, with the rights of deploy/ and no others."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from tests.support.running_sandbox import REPOSITORY
 from mistral_operator.sandbox.kube import Kube
 from mistral_operator.sandbox.kubeconfig import Access, read_kubeconfig, write_kubeconfig
 
-RBAC = REPOSITORY / "deploy" / "rbac.yaml"
+RBAC = (REPOSITORY / "deploy" / "rbac.yaml", REPOSITORY / "deploy" / "compute-class.yaml")
+"""What every operator needs, and what one provisioner needs beside that."""
+CONFIG_CONNECTOR_RBAC = REPOSITORY / "deploy" / "rbac-config-connector.yaml"
+"""What the provisioner ConfigConnector needs besides; only tests of it give that."""
 NAMESPACE, NAME = "mistral-operator-system", "mistral-operator"
 TOKEN_LIFETIME_S = 24 * 3600
 ROLES = "/apis/rbac.authorization.k8s.io/v1"
@@ -42,14 +45,24 @@ async def become_operator(admin: Path, directory: Path) -> Path:
     return write_kubeconfig(directory / "operator.kubeconfig", own, namespace=NAMESPACE)
 
 
-def read_manifests() -> list[dict[str, Any]]:
-    """Everything in deploy/rbac.yaml."""
-    return list(yaml.safe_load_all(RBAC.read_text()))
+async def allow_config_connector(kube: Kube) -> None:
+    """Give the account what that provisioner needs besides."""
+    for manifest in read_manifests(CONFIG_CONNECTOR_RBAC):
+        await kube.apply(f"{COLLECTIONS[manifest['kind']]}/{manifest['metadata']['name']}", manifest, "test")
+
+
+def read_manifests(*files: Path) -> list[dict[str, Any]]:
+    """Everything in these files; without any, what every operator is given."""
+    return [manifest for file in files or RBAC for manifest in yaml.safe_load_all(file.read_text())]
 
 
 async def _is_granted(kube: Kube) -> bool:
     """The API server learns of new roles a moment after it has stored them: asked about the last rule of each role."""
-    wanted = (("", "", "events", "create", ""), (NAMESPACE, "coordination.k8s.io", "leases", "update", NAME))
+    wanted = (
+        ("", "", "events", "create", ""),
+        ("", "cloud.google.com", "computeclasses", "delete", ""),
+        (NAMESPACE, "coordination.k8s.io", "leases", "update", NAME),
+    )
     answers = [await _review(kube, *right) for right in wanted]
     return all(answer["status"]["allowed"] for answer in answers)
 

@@ -150,6 +150,7 @@ class ProvisionedWorld(World):
             store=self.cluster.store,
             clouds=self.clouds,
             settings=self.settings,
+            wake=lambda _name: None,
             facts=lambda _: NodeFacts(accelerator_memory_gib=24),
             existing=None if pools else lambda: self.harness.nodes,
             now=self.now,

@@ -15,6 +15,7 @@ from mistral_operator.api.names import (
     MODEL_LABEL,
     REVISION_LABEL,
 )
+from mistral_operator.capacity.arbitration import Budget
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.sync import sync
@@ -77,6 +78,8 @@ class World:
     events: list[dict[str, Any]] = field(default_factory=list)
     classes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The cluster's MistralServingClasses by name."""
+    budget: Budget | None = None
+    """What the other models of its class have."""
 
     def change(self, **spec: Any) -> None:
         """Edit the spec, as a user does."""
@@ -98,6 +101,7 @@ class World:
             nodes=self.nodes,
             machines=tuple(self.machines.values()),
             serving_classes=tuple(self.classes[name] for name in sorted(self.classes)),
+            budget=self.budget,
         )
         return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
 

@@ -17,6 +17,9 @@
 - --successor-lead-s={{ .Values.ladder.successorLeadSeconds }}
 - --successor-margin={{ .Values.ladder.successorMargin }}
 - --catalogue-directory=/etc/mistral-operator/catalogue
+{{- if has "ConfigConnector" .Values.provisioners }}
+- --config-connector-namespace={{ include "mistral-operator.configConnectorNamespace" . }}
+{{- end }}
 {{- range $name := list "project" "location" "cluster" }}
 {{- with get $.Values $name }}
 - {{ printf "--%s=%s" $name . | quote }}

@@ -38,6 +38,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- .Values.leaderElection.namespace | default .Release.Namespace -}}
 {{- end }}
 
+{{- define "mistral-operator.configConnectorNamespace" -}}
+{{- .Values.configConnector.namespace | default .Release.Namespace -}}
+{{- end }}
+
 {{- define "mistral-operator.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
 {{- if not .Values.image.repository -}}

@@ -60,6 +60,12 @@
   resources: [events]
   verbs: [list, watch, create]
 {{- end }}
+{{- define "mistral-operator.rulesOfComputeClass" -}}
+# One ComputeClass for each claim, only with `--provisioner ComputeClass`; others are only listed.
+- apiGroups: [cloud.google.com]
+  resources: [computeclasses]
+  verbs: [list, create, delete]
+{{- end }}
 {{- define "mistral-operator.leaseRules" -}}
 # Who leads, only with `--leader-elect`, and only in the Lease's namespace.
 - apiGroups: [coordination.k8s.io]
@@ -69,4 +75,10 @@
   resources: [leases]
   resourceNames: [mistral-operator]
   verbs: [get, update]
+{{- end }}
+{{- define "mistral-operator.configConnectorRules" -}}
+# Node pools as objects, only with `--provisioner ConfigConnector`, and only in their namespace.
+- apiGroups: [container.cnrm.cloud.google.com]
+  resources: [containernodepools]
+  verbs: [get, list, create, patch, delete]
 {{- end }}

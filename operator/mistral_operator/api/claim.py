@@ -28,6 +28,7 @@ from mistral_operator.api.common import (
     Metadata,
     Money,
     Quantity,
+    QueueStatus,
     ResourceLabels,
     Rule,
     SchemaOf,
@@ -88,6 +89,21 @@ class ClaimSlice(ApiType):
     number: Annotated[Count, Field(ge=0, le=999)] = Field(description="Number within the group, from 0.")
 
 
+class ClaimAlternative(ApiType):
+    """Another way to buy the same machines."""
+
+    consumption: Consumption = Field(description="How the capacity is bought.")
+    reservation: Reservation | None = Field(
+        None, description="Of which reservation the nodes are, with `consumption: Reservation`."
+    )
+    max_run_duration_seconds: Annotated[Count, Field(ge=60, le=MAX_RUN_DURATION_S)] | None = Field(
+        None, description="Time after which a node ends by itself, with `consumption: FlexStart`."
+    )
+    zones: Annotated[tuple[Zone, ...], Field(min_length=1, max_length=8, json_schema_extra=LIST_SET)] = Field(
+        description="Zones in which nodes may be made."
+    )
+
+
 class ClaimNodes(ApiType):
     """Nodes that are there and may be used, with `provisioner: Existing`."""
 
@@ -141,6 +157,15 @@ class NodePoolClaimSpec(ApiType):
     zones: Annotated[tuple[Zone, ...], Field(max_length=8, json_schema_extra=LIST_SET)] = Field(
         (), description="Zones in which nodes may be made, or may be. Any with `provisioner: Existing` when left out."
     )
+    alternatives: Annotated[
+        tuple[ClaimAlternative, ...], Field(max_length=9, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(
+        (),
+        description=(
+            "Other ways to buy the same machines, which GKE tries in this order when it has none in the way above; only"
+            " with `provisioner: ComputeClass`."
+        ),
+    )
     tenant: DnsLabel = Field(description="Namespace whose models share the pool.")
     model: DnsLabel | None = Field(
         None, description="The model that a slice serves. Pools of other shapes are shared within the namespace."
@@ -171,6 +196,14 @@ class ClaimSize(ApiType):
     desired_max: _Number | None = Field(None, description="Nodes that the pool may grow to, over all zones.")
     current: _Number | None = Field(None, description="Nodes that are there.")
     allowed_max: _Number | None = Field(None, description="Nodes that the pool's own bounds allow.")
+
+
+class ClaimPriority(ApiType):
+    """One way to buy the nodes, and what it has brought."""
+
+    consumption: _Word = Field(description="How the capacity is bought.")
+    reservation: _Word | None = Field(None, description="Of which reservation.")
+    nodes: _Number = Field(description="Nodes that are there, by their labels.")
 
 
 class ClaimOperation(ApiType):
@@ -210,6 +243,12 @@ class NodePoolClaimStatus(ApiType):
         ),
     ] = Field((), description="Models that use the pool. When the last one goes, the pool is deleted.")
     nodes: ClaimSize | None = Field(None, description="Size of the pool.")
+    priorities: Annotated[
+        tuple[ClaimPriority, ...], Field(max_length=10, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field((), description="With a ComputeClass: which of its priorities, in order, the nodes are of.")
+    queue: QueueStatus | None = Field(
+        None, description="The claim's place among those that need the same, while it waits for its turn."
+    )
     operation: ClaimOperation | None = Field(None, description="The cloud's operation that is under way.")
     drift: Annotated[tuple[ClaimDrift, ...], Field(max_length=10, json_schema_extra=ATOMIC_LIST)] = Field(
         (), description="What others changed of the node pool, and what was done about it; the latest last."

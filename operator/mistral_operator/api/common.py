@@ -204,6 +204,16 @@ class Metadata(ApiType):
     deletion_timestamp: str | None = None
 
 
+class QueueStatus(ApiType):
+    """A place among those that wait for the same thing."""
+
+    position: Annotated[int, Field(ge=0)] = Field(description="1 for the first in line.")
+    of: Annotated[int, Field(ge=0)] = Field(description="So many models wait.")
+    waits_for: Annotated[str, Field(max_length=256)] = Field(
+        alias="for", description="What they wait for, such as `reservation team-gpus`."
+    )
+
+
 class Condition(ApiType):
     """A finding about the object, in the form of metav1.Condition."""
 

@@ -79,6 +79,13 @@ class ServingClassLimits(ApiType):
             " one of this and the model's own holds."
         ),
     )
+    max_total_hourly_cost: Money | None = Field(
+        None,
+        description=(
+            'Most that all models of the class together may cost, in US dollars an hour, such as `"120.00"`. Who gets'
+            " what is left goes by `spec.capacity.priority` and age."
+        ),
+    )
     forbidden_fields: Annotated[
         tuple[ModelField, ...], Field(min_length=1, max_length=5, json_schema_extra=LIST_SET)
     ] = Field(

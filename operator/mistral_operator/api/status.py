@@ -11,6 +11,7 @@ from mistral_operator.api.common import (
     LIST_SET,
     ApiType,
     Condition,
+    QueueStatus,
     Text,
     Timestamp,
 )
@@ -159,6 +160,11 @@ class CapacityStatus(ApiType):
     )
     claims: Annotated[tuple[Word, ...], Field(max_length=64, json_schema_extra=LIST_SET)] = Field(
         (), description="Names of the NodePoolClaims that the model uses."
+    )
+    queue: QueueStatus | None = Field(
+        None,
+        description="The model's place in line, while others come before it. It is looked at when it matters, and every"
+        " ten minutes.",
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mistral_operator.capacity.errors import CloudFinding, parse_quota
+from mistral_operator.capacity.errors import CONFIG_CONNECTOR, CloudFinding, parse_quota
 from mistral_operator.planning.reservation import PROJECT
 
 
@@ -31,10 +31,10 @@ def quote(text: str, speaker: str = "GKE") -> str:
     return f'{speaker} says: "{_shorten(text)}"'
 
 
-def cite(finding: CloudFinding, speaker: str = "GKE") -> str:
+def cite(finding: CloudFinding, speaker: str = "") -> str:
     """What a finding says: quoted where the cloud said it, and else in a sentence of ours."""
     if finding.verbatim:
-        return quote(finding.text, speaker)
+        return quote(finding.text, speaker or finding.speaker)
     words = _shorten(finding.text)
     return f"{words[:1].upper()}{words[1:].removesuffix('.')}."
 
@@ -84,6 +84,8 @@ _NODE_ACCOUNT: Final = "NODE_SERVICE_ACCOUNT"
 _ACT_AS: Final = re.compile(r"actAs|serviceAccountUser")
 _ACCOUNT_NAMED: Final = re.compile(r"service account ['\"]?(?P<email>[\w.-]+@[\w.-]+\.gserviceaccount\.com)")
 
+_POOL_OBJECTS: Final = "of ContainerNodePools in namespace"
+"""The API server refuses it, not Google."""
 _NO_LOGIN: Final = re.compile(r"credentials were not found|determine credentials|Reauthentication|has been expired")
 
 
@@ -106,10 +108,36 @@ def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
             f" `gcloud iam service-accounts add-iam-policy-binding {named['email'] if named else 'NODE_ACCOUNT'}"
             f" --member PRINCIPAL --role roles/iam.serviceAccountUser --project {place.project}`."
         )
+    if _POOL_OBJECTS in finding.text:
+        return (
+            "Let the operator keep such objects: the chart does with `provisioners: [ConfigConnector]`, and so does"
+            " `kubectl apply -f deploy/rbac-config-connector.yaml`."
+        )
+    if finding.speaker == CONFIG_CONNECTOR:
+        return (
+            f"Grant it to the account that Config Connector acts as: `gcloud projects add-iam-policy-binding"
+            f" {place.project} --member serviceAccount:ACCOUNT --role"
+            f" projects/{place.project}/roles/mistralConfigConnector`, which deploy/gcp-role-config-connector.yaml"
+            " defines."
+        )
     return (
         f"Grant it to the operator's identity: `gcloud projects add-iam-policy-binding {place.project}"
         f" --member PRINCIPAL --role projects/{place.project}/roles/mistralOperator`, which deploy/gcp-role.yaml"
         " defines."
+    )
+
+
+def _install_config_connector(_finding: CloudFinding, _place: ClusterPlace) -> str:
+    return (
+        "`kubectl get crd containernodepools.container.cnrm.cloud.google.com` shows whether Config Connector is"
+        " installed. Install it and make the namespace, or write spec.capacity.provisioner: ContainerAPI."
+    )
+
+
+def _look_for_controller(_finding: CloudFinding, _place: ClusterPlace) -> str:
+    return (
+        "`kubectl get configconnector,configconnectorcontext -A` shows where it works: in namespaced mode the objects'"
+        " namespace needs a ConfigConnectorContext."
     )
 
 
@@ -254,6 +282,9 @@ _ADVICE: Final[Mapping[str, Callable[[CloudFinding, ClusterPlace], str]]] = {
     "StockedOut": _wait_for_stock,
     "PermissionDenied": _grant_role,
     "AddressesExhausted": _free_addresses,
+    "ConfigConnectorMissing": _install_config_connector,
+    "ConfigConnectorSilent": _look_for_controller,
+    "Unmanaged": _look_for_controller,
     "NotFound": _find_cluster,
     "InvalidRequest": _mend_request,
     "InvalidReservation": _share_reservation,

@@ -16,8 +16,9 @@ from mistral_operator.capacity.claim_types import (
 )
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policy_steps import SPEAKER
-from mistral_operator.capacity.pools import pool_name
+from mistral_operator.capacity.pools import name_pool, pool_name
 from mistral_operator.capacity.port import Bounds, PoolView, UpgradeHold
+from mistral_operator.capacity.purchases import is_class, word_purchases
 from mistral_operator.capacity.slice_upgrades import choose_hold
 
 MOST_NODES: Final = 1000
@@ -34,6 +35,16 @@ class Case(NamedTuple):
     @property
     def pool_name(self) -> str:
         return pool_name(self.claim.metadata.name)
+
+    @property
+    def thing(self) -> str:
+        """What the claim asks for, in the middle of a sentence."""
+        return name_pool(self.claim)
+
+    @property
+    def subject(self) -> str:
+        """The same at its start."""
+        return self.thing[:1].upper() + self.thing[1:]
 
     @property
     def pool(self) -> PoolView:
@@ -106,5 +117,8 @@ def describe_pool(pool: PoolView, case: Case) -> str:
     if case.claim.spec.slice is not None:
         hosts, topology = case.claim.spec.shape.hosts, case.claim.spec.shape.topology
         return f"Slice {pool.name} stands in {', '.join(pool.locations)}: {hosts} nodes, topology {topology}."
+    if is_class(case.claim):
+        ways = word_purchases(pool.purchases)
+        return f"ComputeClass {pool.name} is there; GKE makes nodes when pods need them: {ways}."
     bounds = f"0 to {pool.bounds.total_max} nodes" if pool.bounds else "a fixed size"
     return f"Node pool {pool.name} is there with {bounds}; the cluster autoscaler adds nodes when pods need them."

@@ -14,7 +14,7 @@ from mistral_operator.capacity.claim_types import (
 )
 from mistral_operator.capacity.drift import Done, DriftNote, DriftPolicy, policy_of
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.pools import differences
+from mistral_operator.capacity.pools import command_to_delete, differences
 from mistral_operator.capacity.port import PoolStatus
 from mistral_operator.capacity.remedy import (
     Remedy,
@@ -34,18 +34,17 @@ def settle_differences(case: Case) -> Decision | None:
     if not replaces or case.seen.pods:
         why = f"{case.seen.pods} pods" if case.seen.pods else "pods may"
         return _leave_different(case, found, f"because {why} run there")
-    words = f"Node pool {case.pool_name} is not what the claim asks for: {found}. No pod runs there: it is made again."
+    words = f"{case.subject} is not what the claim asks for: {found}. No pod runs there: it is made again."
     action = ReplacePool(case.pool_name)
     decision = ask(case, Call.DELETE, action, ClaimState.FAILED, "PoolDiffers", words)
     return replace(decision, notes=(DriftNote("PoolDiffers", found, Done.REPLACED),)) if decision.action else decision
 
 
 def _leave_different(case: Case, found: str, why: str) -> Decision:
-    place, notes = case.settings.place, (DriftNote("PoolDiffers", found, Done.REPORTED),)
+    notes = (DriftNote("PoolDiffers", found, Done.REPORTED),)
     words = (
-        f"Node pool {case.pool_name} is not what the claim asks for: {found}. It is left alone, {why}."
-        f" Once they may go: `gcloud container node-pools delete {case.pool_name} --cluster"
-        f" {place.cluster} --location {place.location} --project {place.project}`; it is made again then."
+        f"{case.subject} is not what the claim asks for: {found}. It is left alone, {why}."
+        f" Once they may go: `{command_to_delete(case.claim, case.settings.place)}`; it is made again then."
     )
     finding = CloudFinding("PoolDiffers", found, retryable=False, verbatim=False)
     wait_s = case.settings.resync_s

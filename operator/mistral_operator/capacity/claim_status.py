@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
+from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.drift import extend_notes
 from mistral_operator.capacity.policies import needs_policy
 from mistral_operator.capacity.pools import pool_name
+from mistral_operator.capacity.purchases import is_class, ways_of
 from mistral_operator.capacity.slice_zone import describe_zone
 
 SHOWN_USERS: Final = 100
@@ -27,10 +29,21 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
         "nodes": _nodes(claim, seen),
         "conditions": _conditions(claim, seen, decision, now=now),
     }
+    if (place := seen.place) is not None and decision.reason == WAITS_IN_LINE:
+        status["queue"] = {"position": place.position, "of": place.of, "for": place.waits_for}
     if needs_policy(claim):
         status["policyName"] = pool_name(claim.metadata.name)
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
+    if is_class(claim) and seen.nodes_by_way:
+        status["priorities"] = [
+            {
+                "consumption": way.consumption.value,
+                **({"reservation": way.reservation} if way.reservation else {}),
+                "nodes": nodes,
+            }
+            for way, nodes in zip(ways_of(claim), seen.nodes_by_way, strict=True)
+        ]
     if notes := extend_notes(claim, (*seen.notes, *decision.notes), timestamp(now)):
         status["drift"] = notes
     if seen.operation is not None:
@@ -40,9 +53,21 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
             "type": seen.operation.call.value,
             **({"startedAt": view.started_at} if view.started_at else {}),
         }
-    if seen.facts.hourly_price is not None:
-        status["hourlyCost"] = str((seen.facts.hourly_price * seen.nodes).quantize(Decimal("0.01")))
+    cost = _cost_nodes(claim, seen)
+    if cost is not None:
+        status["hourlyCost"] = str(cost.quantize(Decimal("0.01")))
     return status
+
+
+def _cost_nodes(claim: NodePoolClaim, seen: Seen) -> Decimal | None:
+    """US dollars an hour; None where a price isn't known. Of a ComputeClass each node costs what its own way does."""
+    if not is_class(claim):
+        return None if seen.facts.hourly_price is None else seen.facts.hourly_price * seen.nodes
+    prices = (seen.facts.hourly_price, *seen.facts.further_prices)
+    paid = [(price, nodes) for price, nodes in zip(prices, seen.nodes_by_way, strict=False) if nodes]
+    if sum(seen.nodes_by_way) < seen.nodes or any(price is None for price, _ in paid):
+        return None
+    return sum((price * nodes for price, nodes in paid if price is not None), Decimal(0))
 
 
 def unused_for_s(claim: NodePoolClaim, *, now: datetime) -> float:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from mistral_operator.capacity.advice import ClusterPlace
+from mistral_operator.capacity.arbitration import Place
 from mistral_operator.capacity.drift import DriftNote, DriftPolicy
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import PolicySpec, PolicyView
@@ -98,9 +99,13 @@ class Seen:
     """Set when the cloud couldn't be asked: then `pool` and `operation` say nothing."""
     nodes: int = 0
     """Node objects of the pool."""
+    nodes_by_way: tuple[int, ...] = ()
+    """Of these, with a ComputeClass, how many are of each of the claim's ways to buy them."""
     facts: NodeFacts = field(default_factory=NodeFacts)
     unheard_s: float = 0.0
     """For so long the pool may still come of a create whose answer nobody heard."""
+    place: Place | None = None
+    """Where it stands in line for what isn't enough for all; None when it is its turn."""
     policy: PolicyView | CloudFinding | None = None
     """The workload policy of the claim's name, or why it can't be read; looked at only while there is no pool."""
     may_call: bool = True

@@ -14,6 +14,7 @@ from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
 from mistral_operator.capacity import claim_drift, claim_status, claim_upgrades, policy_steps
 from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
+from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import (
     AddFinalizer,
     Call,
@@ -30,8 +31,9 @@ from mistral_operator.capacity.claim_types import (
 from mistral_operator.capacity.drift import Done, DriftNote
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policy_steps import PolicyStep
-from mistral_operator.capacity.pools import find_flaw, is_own, pool_spec
+from mistral_operator.capacity.pools import command_to_delete, find_flaw, is_own, pool_spec
 from mistral_operator.capacity.port import PoolStatus, PoolView, UpgradeHold
+from mistral_operator.capacity.purchases import is_class
 from mistral_operator.capacity.slice_zone import choose_zone
 
 
@@ -64,7 +66,7 @@ def _stay_blind(case: Case) -> Decision | None:
     ready = claim_status.was_ready(case.claim)
     known = case.claim.status.get("state")
     state = ClaimState(known) if known in set(ClaimState) else ClaimState.PENDING
-    words = f"GKE can't be asked about node pool {case.pool_name}. {tell(finding, case)}"
+    words = f"GKE can't be asked about {case.thing}. {tell(finding, case)}"
     wait_s = case.settings.unsettled_s
     return Decision(state, finding.reason, words, ready=ready, degraded=finding, requeue_after_s=wait_s)
 
@@ -75,25 +77,28 @@ def _await_operation(case: Case) -> Decision | None:
     if operation is None:
         return None
     poll_s = _poll_s(operation.view.started_at, case)
-    told = f"{case.pool_name} (operation {operation.view.name})"
+    told = f"{case.thing} (operation {operation.view.name})"
     failure = case.last_finding
     if operation.call is Call.CREATE:
-        words = f"GKE is creating node pool {told}."
+        words = f"GKE is creating {told}."
+        failure = failure or operation.view.obstacle
+        if operation.view.obstacle:
+            words = f"{words} {tell(operation.view.obstacle, case)}"
         return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.DELETE:
-        words = f"GKE is deleting node pool {told}."
+        words = f"GKE is deleting {told}."
         if failure and case.seen.users:
             words = f"{tell(failure, case)} {words} It is made again after that."
             return Decision(ClaimState.FAILED, failure.reason, words, degraded=failure, requeue_after_s=poll_s)
         return Decision(ClaimState.RELEASING, "PoolDeleting", words, degraded=failure, requeue_after_s=poll_s)
     if operation.call is Call.RESIZE:
-        words = f"GKE is changing the bounds of node pool {told}."
+        words = f"GKE is changing the bounds of {told}."
         return Decision(ClaimState.RESIZING, "PoolResizing", words, ready=True, requeue_after_s=poll_s)
     ready = claim_status.was_ready(case.claim)
     if operation.call is Call.UPGRADE:
-        words = f"GKE is upgrading slice {told}; no other slice of the model is upgraded meanwhile."
+        words = f"GKE is upgrading {told}; no other slice of the model is upgraded meanwhile."
         return Decision(ClaimState.UPGRADING, "SliceUpgrading", words, ready=ready, requeue_after_s=poll_s)
-    words = f"GKE is putting right node pool {told}."
+    words = f"GKE is putting right {told}."
     return Decision(ClaimState.REPAIRING, "PoolRepairing", words, ready=ready, degraded=failure, requeue_after_s=poll_s)
 
 
@@ -107,10 +112,22 @@ def _release(case: Case) -> Decision | None:
     if pool is None or not is_own(pool, case.claim):
         return _let_go(case)
     if pool.status in (PoolStatus.STOPPING, PoolStatus.PROVISIONING, PoolStatus.RECONCILING):
-        words = f"Waits until GKE is done with node pool {pool.name}, which is {pool.status}."
+        words = f"Waits until GKE is done with {case.thing}, which is {pool.status}."
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=case.settings.unsettled_s)
-    words = f"No model uses the claim any more; node pool {pool.name} is being deleted."
+    if is_class(case.claim) and case.seen.nodes:
+        return _await_empty_nodes(pool, case)
+    words = f"No model uses the claim any more; {case.thing} is being deleted."
     return ask(case, Call.DELETE, DeletePool(pool.name, cause=None), ClaimState.RELEASING, "Releasing", words)
+
+
+def _await_empty_nodes(pool: PoolView, case: Case) -> Decision:
+    """Without its class nobody would see that a node of it is still paid for."""
+    count = case.seen.nodes
+    words = (
+        f"No model uses the claim any more. ComputeClass {pool.name} still has {count} node{'' if count == 1 else 's'},"
+        " which GKE removes about 10 minutes after the last pod has gone; the class is deleted then."
+    )
+    return Decision(ClaimState.RELEASING, "NodesRemain", words, requeue_after_s=case.settings.unsettled_s)
 
 
 def _retire(case: Case) -> Decision:
@@ -131,7 +148,7 @@ def _let_go(case: Case) -> Decision:
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=wait_s)
     if step := policy_steps.dispose(case.claim, case.seen, case.settings.place):
         return _take(case, step)
-    words = f"GKE has no node pool {case.pool_name} of this claim; the claim is let go."
+    words = f"GKE has no {case.thing} of this claim; the claim is let go."
     return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer())
 
 
@@ -160,11 +177,10 @@ def _refuse_stranger(case: Case) -> Decision | None:
         return None
     owner = pool.resource_labels.get(CLAIM_RESOURCE_LABEL)
     whose = f"belongs to claim {owner}" if owner else "was not made by this operator"
-    place = case.settings.place
     words = (
-        f"Node pool {pool.name} exists and {whose} (it lacks the resource label {CLAIM_RESOURCE_LABEL}="
-        f"{case.claim.metadata.name}), so it is left alone. Remove or rename it: `gcloud container node-pools delete"
-        f" {pool.name} --cluster {place.cluster} --location {place.location} --project {place.project}`."
+        f"{case.subject} exists and {whose} (it lacks the {'' if is_class(case.claim) else 'resource '}label"
+        f" {CLAIM_RESOURCE_LABEL}={case.claim.metadata.name}), so it is left alone. Remove or rename it:"
+        f" `{command_to_delete(case.claim, case.settings.place)}`."
     )
     return Decision(ClaimState.REFUSED, "PoolNameTaken", words, requeue_after_s=case.settings.resync_s)
 
@@ -183,6 +199,11 @@ def _create(case: Case) -> Decision | None:
         held = ", ".join(case.seen.held_by[:3])
         words = f"No living model uses the claim, but {held} still names it; delete that revision to release the claim."
         return Decision(ClaimState.PENDING, "HeldByRevision", words, requeue_after_s=case.settings.unsettled_s)
+    place, tenant = case.seen.place, case.claim.spec.tenant
+    if place is not None:
+        words = f"{place.tell(tenant)}. It is tried when its turn comes."
+        wait_s, last = case.settings.unsettled_s, case.last_finding
+        return Decision(ClaimState.PENDING, WAITS_IN_LINE, words, degraded=last, requeue_after_s=wait_s)
     uid, zone = case.settings.place.uid, choose_zone(case.claim, case.seen.failures)
     spec = pool_spec(
         case.claim,
@@ -192,7 +213,7 @@ def _create(case: Case) -> Decision | None:
         zone=zone,
         hold=case.hold or UpgradeHold.NONE,
     )
-    words = f"Node pool {spec.name} is about to be created."
+    words = f"{case.subject} is about to be created."
     decision = ask(case, Call.CREATE, CreatePool(spec), ClaimState.PROVISIONING, "PoolCreating", words)
     return replace(decision, notes=_note_gone(case))
 
@@ -201,17 +222,20 @@ def _note_gone(case: Case) -> tuple[DriftNote, ...]:
     """A pool that was ready at the last look, and that nobody of ours has deleted since."""
     if not claim_status.was_ready(case.claim):
         return ()
-    return (DriftNote("PoolGone", f"node pool {case.pool_name} was deleted by somebody else", Done.REPLACED),)
+    return (DriftNote("PoolGone", f"{case.thing} was deleted by somebody else", Done.REPLACED),)
 
 
 def _follow_provisioning(case: Case) -> Decision | None:
     """A pool that is made or deleted without an operation that we know: an earlier process began it."""
     status = case.pool.status
     if status in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN):
-        words = f"GKE is creating node pool {case.pool_name}."
-        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, requeue_after_s=case.settings.unsettled_s)
+        words, obstacle = f"GKE is creating {case.thing}.", next(iter(case.pool.findings), None)
+        if obstacle:
+            words = f"{words} {tell(obstacle, case)}"
+        wait_s = case.settings.unsettled_s
+        return Decision(ClaimState.PROVISIONING, "PoolCreating", words, degraded=obstacle, requeue_after_s=wait_s)
     if status is PoolStatus.STOPPING:
-        words = f"GKE is deleting node pool {case.pool_name}; it is made again after that while a model needs it."
+        words = f"GKE is deleting {case.thing}; it is made again after that while a model needs it."
         wait_s, notes = case.settings.unsettled_s, _note_gone(case)
         return Decision(ClaimState.RELEASING, "PoolDeleting", words, requeue_after_s=wait_s, notes=notes)
     return None
@@ -228,7 +252,7 @@ def _replace_failed(case: Case) -> Decision | None:
         words = f"{words} The pool is left as it is, because {case.seen.nodes} nodes of it are there."
         wait_s = case.settings.resync_s
         return Decision(ClaimState.FAILED, cause.reason, words, degraded=cause, requeue_after_s=wait_s)
-    words = f"{words} Node pool {pool.name} is deleted and made again."
+    words = f"{words} {case.subject} is deleted and made again."
     return ask(case, Call.DELETE, DeletePool(pool.name, cause=cause), ClaimState.FAILED, cause.reason, words)
 
 

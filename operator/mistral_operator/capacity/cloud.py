@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -230,6 +230,12 @@ class CloudPools:
         if cause is not None and (name in self._untold or known is None or known.finding.outcome_unknown):
             self._note_failure(name, Call.CREATE, cause)
         return await self._change(name, Call.DELETE, lambda: self._pools.delete_pool(name))
+
+    def hurry(self, name: str) -> None:
+        """Something may be free now that a create was refused for: it needn't wait any longer to try again."""
+        failure = self._failures.get(name, {}).get(Call.CREATE)
+        if failure is not None:
+            self._failures[name][Call.CREATE] = replace(failure, retry_at=self._now())
 
     async def find_policy(self, name: str) -> PolicyView | None:
         """The workload policy of that name, whosever it is, asked anew. Raises CloudError."""

@@ -42,9 +42,9 @@ from mistral_operator.capacity.port import (
     PoolSpec,
     PoolStatus,
     PoolView,
+    takes_gvnic,
 )
 
-_GVNIC_UNKNOWN_TO: Final = ("n1-",)
 _RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"
 _NOBODY_ANSWERED: Final = re.compile(
     r"failed to connect to all addresses|deadline exceeded$|socket closed|dns resolution failed|connection reset"
@@ -215,7 +215,7 @@ def _node_config(spec: PoolSpec) -> Any:
         metadata={"disable-legacy-endpoints": "true"},
         workload_metadata_config=container_v1.WorkloadMetadataConfig(mode=metadata_mode),
         gcfs_config=container_v1.GcfsConfig(enabled=True),
-        gvnic=container_v1.VirtualNIC(enabled=not spec.machine_type.startswith(_GVNIC_UNKNOWN_TO)),
+        gvnic=container_v1.VirtualNIC(enabled=takes_gvnic(spec.machine_type)),
         secondary_boot_disks=_image_disks(spec.image_cache),
         # Secure boot stays off, as is GKE's default: it refuses kernel modules that Google hasn't signed.
         shielded_instance_config=container_v1.ShieldedInstanceConfig(

@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+GKE: Final = "GKE"
+CONFIG_CONNECTOR: Final = "Config Connector"
+
 
 @dataclass(frozen=True, slots=True)
 class CloudFinding:
@@ -23,6 +26,8 @@ class CloudFinding:
     """True when the call may have taken effect although it failed."""
     verbatim: bool = True
     """False when the cloud said nothing, so that the text is ours, or that of whatever stood in between."""
+    speaker: str = GKE
+    """Who said it: GKE, or Config Connector, which quotes what GKE answered to it."""
     advice: str = ""
     """What to do about it, where whoever found it knows more than the text tells."""
 

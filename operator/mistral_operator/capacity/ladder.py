@@ -17,7 +17,7 @@ _JITTER: Final = 0.2
 _DIGITS: Final = 8
 _TIMES: Final = 3
 """Nodes and engines may take so many times their estimates."""
-_OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed", "ReservationExhausted"})
+_OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed", "ReservationExhausted", "WaitsInLine"})
 _FOR_A_PERSON: Final = frozenset({
     "QuotaExceeded", "PermissionDenied", "InvalidRequest", "InvalidReservation", "ReservationNotFound",
     "ReservationIncompatible", "AddressesExhausted", "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers",
@@ -80,6 +80,8 @@ class Sight:
     """The plan's estimate from nothing to ready."""
     by_zone: bool = False
     """It stands in one zone, and the zones are tried one after the other."""
+    further: tuple[Consumption, ...] = ()
+    """Other ways to buy the same machines, which GKE tries by itself after the first one."""
 
     @property
     def is_stocked_out(self) -> bool:
@@ -192,7 +194,8 @@ def _limits_s(sight: Sight, settings: LadderSettings) -> tuple[float, ...]:
     """Seconds for which a rung is tried: a stock-out is believed when each zone has had its turn, and one that has
     nodes beside another that serves has time to start.
     """
-    deadline_s = max(settings.deadline_s[sight.consumption.value], float(_TIMES * sight.node_s))
+    tried = (sight.consumption, *sight.further)
+    deadline_s = sum(max(settings.deadline_s[mode.value], float(_TIMES * sight.node_s)) for mode in tried)
     if sight.has_capacity:
         return (max(deadline_s, float(_TIMES * sight.startup_s)),)
     patience_s = settings.zone_patience_s * sight.zones

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.claim import ClaimShape, NodePoolClaim
 from mistral_operator.capacity.pools import NodeFacts
+from mistral_operator.capacity.purchases import ways_of
 from mistral_operator.catalogue.accelerator import Accelerator, find_price
 from mistral_operator.catalogue.types import Catalogue
 
@@ -16,19 +18,28 @@ def find_node_facts(catalogue: Catalogue, prices: Prices, claim: NodePoolClaim) 
 
     A machine type that the catalogue doesn't know, or no longer, has no facts; its claims are worked on all the same.
     """
-    shape, mode = claim.spec.shape, claim.spec.consumption.value
+    shape = claim.spec.shape
     known = catalogue.machine(shape.machine_type)
-    own = find_price(prices.get(shape.machine_type, {}), mode)
+    listed = known[1].prices if known else {}
+    price, *further = (_find_price(prices, shape.machine_type, listed, way.consumption) for way in ways_of(claim))
     if known is None:
-        return NodeFacts(hourly_price=own)
+        return NodeFacts(hourly_price=price, further_prices=tuple(further))
     accelerator, machine = known
     return NodeFacts(
-        hourly_price=find_price(machine.prices, mode) if own is None else own,
+        hourly_price=price,
+        further_prices=tuple(further),
         accelerator_memory_gib=accelerator.memory_gib * shape.accelerator.count,
         boot_disk=machine.boot_disk,
         local_ssds=machine.local_ssds,
         replicas=_count_replicas(accelerator, claim.spec.shape),
     )
+
+
+def _find_price(
+    prices: Prices, machine_type: str, listed: Mapping[str, Decimal], consumption: Consumption
+) -> Decimal | None:
+    own = find_price(prices.get(machine_type, {}), consumption.value)
+    return find_price(listed, consumption.value) if own is None else own
 
 
 def _count_replicas(accelerator: Accelerator, shape: ClaimShape) -> int:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, CLUSTER_RESOURCE_LABEL
+from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, CLUSTER_RESOURCE_LABEL, PROVISIONER_RESOURCE_LABEL
 from mistral_operator.capacity.node_facts import Prices
 from mistral_operator.capacity.pools import consumption_of, is_surely_own
 from mistral_operator.capacity.port import PoolStatus, PoolView
@@ -78,6 +78,9 @@ def _judge(pool: PoolView, claim: str, nodes: int, cluster_uid: str) -> tuple[Or
 def _why_not_proven(pool: PoolView, cluster_uid: str) -> str:
     if not cluster_uid:
         return "this cluster's uid can't be read (namespace kube-system), so nothing proves whose pool it is"
+    keeper = pool.resource_labels.get(PROVISIONER_RESOURCE_LABEL)
+    if keeper:
+        return f"{keeper} keeps it, and would make it again: delete its object, `kubectl get containernodepools -A`"
     owner = pool.resource_labels.get(CLUSTER_RESOURCE_LABEL, "")
     if owner != cluster_uid:
         return f"its label {CLUSTER_RESOURCE_LABEL} is {owner or 'absent'}, and this cluster's uid is {cluster_uid}"

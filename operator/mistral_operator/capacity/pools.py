@@ -7,27 +7,37 @@ from decimal import Decimal
 from typing import Final
 
 from mistral_operator.api.capacity import Consumption, Provisioner
-from mistral_operator.api.claim import MAX_RUN_DURATION_S, NodePoolClaim
+from mistral_operator.api.claim import ClaimAlternative, NodePoolClaim, NodePoolClaimSpec
 from mistral_operator.api.names import (
     CLAIM_LABEL,
     CLAIM_RESOURCE_LABEL,
     CLUSTER_RESOURCE_LABEL,
+    POOL_PREFIX,
+    PROVISIONER_RESOURCE_LABEL,
     SHAPE_LABEL,
     SHAPE_RESOURCE_LABEL,
     TENANT_RESOURCE_LABEL,
 )
+from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.port import (
     MAX_PODS_PER_NODE,
     Accelerator,
     Bounds,
     PoolSpec,
     PoolView,
+    Purchase,
     UpgradeHold,
     Upkeep,
 )
+from mistral_operator.capacity.purchases import (
+    is_class,
+    max_run_s,
+    purchases_of,
+    ways_of,
+    word_purchase,
+    word_purchases,
+)
 from mistral_operator.catalogue.accelerator import USUAL_BOOT_DISK
-
-POOL_PREFIX: Final = "mm-"
 
 _DAEMONS: Final = 16
 """Pods of GKE's own that a node may have beside the engines; an estimate with room to spare."""
@@ -49,6 +59,8 @@ class NodeFacts:
     """Kind of boot disk that the node takes."""
     local_ssds: int = 0
     """Local disks that the node comes with."""
+    further_prices: tuple[Decimal | None, ...] = ()
+    """US dollars an hour of one node that is bought in each of the claim's alternatives."""
     replicas: int = 1
     """Replicas that the node holds; more than one only where they share its GPUs."""
 
@@ -58,15 +70,34 @@ def pool_name(claim_name: str) -> str:
     return POOL_PREFIX + claim_name
 
 
+def name_pool(claim: NodePoolClaim) -> str:
+    """What the claim asks for, by kind and name."""
+    kind = "ComputeClass" if is_class(claim) else "node pool"
+    return f"{kind} {pool_name(claim.metadata.name)}"
+
+
+def command_to_delete(claim: NodePoolClaim, place: ClusterPlace) -> str:
+    """How a person deletes what is there under the claim's name."""
+    name = pool_name(claim.metadata.name)
+    if is_class(claim):
+        return f"kubectl delete computeclass {name}"
+    return (
+        f"gcloud container node-pools delete {name} --cluster {place.cluster} --location {place.location}"
+        f" --project {place.project}"
+    )
+
+
 def shape_hash(claim: NodePoolClaim) -> str:
     """Ten hex digits over all that a pool can't change in its life.
 
     A slice stands in one of its claim's zones, so they are no part of it.
     """
     spec, shape = claim.spec, claim.spec.shape
+    if is_class(claim):
+        return _hash_class(shape.machine_type, _device_of(claim), purchases_of(claim))
     zones = () if spec.slice else spec.zones
     topology = (shape.topology or "") if spec.slice else ""
-    terms = _terms_of(spec.consumption, spec.reservation or "", _max_run_s(claim))
+    terms = _terms_of(spec.consumption, spec.reservation or "", max_run_s(claim.spec))
     return _hash_shape(shape.machine_type, _gpu_of(claim), terms, zones, (topology, spec.image_cache or ""))
 
 
@@ -86,11 +117,14 @@ def _hash_shape(
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
-def _gpu_of(claim: NodePoolClaim) -> Accelerator | None:
-    """What a pool must name of its accelerators; a TPU has a topology, and comes with its machine type."""
+def _hash_class(machine_type: str, device: Accelerator | None, purchases: Iterable[Purchase]) -> str:
+    """Of a ComputeClass, where the order of its purchases counts."""
+    return _hash_shape(machine_type, device, map(word_purchase, purchases), (), ())
+
+
+def _device_of(claim: NodePoolClaim) -> Accelerator:
+    """Accelerators of one node, and how they are shared."""
     shape = claim.spec.shape
-    if shape.topology:
-        return None
     sharing = shape.sharing
     return Accelerator(
         type=shape.accelerator.type,
@@ -98,6 +132,11 @@ def _gpu_of(claim: NodePoolClaim) -> Accelerator | None:
         partition=(sharing.partition or "") if sharing else "",
         clients=(sharing.clients or 0) if sharing else 0,
     )
+
+
+def _gpu_of(claim: NodePoolClaim) -> Accelerator | None:
+    """What a pool must name of its accelerators; a TPU has a topology, and comes with its machine type."""
+    return None if claim.spec.shape.topology else _device_of(claim)
 
 
 def node_labels(claim: NodePoolClaim) -> dict[str, str]:
@@ -137,7 +176,7 @@ def pool_spec(
         gpu=_gpu_of(claim),
         spot=claim.spec.consumption is Consumption.SPOT,
         locations=tuple(sorted(claim.spec.zones)) if piece is None else (zone,),
-        bounds=Bounds(total_min=0, total_max=total_max) if piece is None else None,
+        bounds=Bounds(total_min=0, total_max=total_max) if is_bounded(claim) else None,
         node_labels=node_labels(claim),
         resource_labels={
             **claim.spec.resource_labels,
@@ -150,14 +189,22 @@ def pool_spec(
         slice_topology=(shape.topology or "") if piece else "",
         slice_hosts=(shape.hosts or 1) if piece else 0,
         reservation=claim.spec.reservation or "",
-        max_run_s=_max_run_s(claim),
+        max_run_s=max_run_s(claim.spec),
         boot_disk=facts.boot_disk,
         local_ssds=facts.local_ssds,
+        tpu=_device_of(claim) if shape.topology else None,
+        topology=shape.topology or "",
+        purchases=purchases_of(claim) if is_class(claim) else (),
         placement_policy=pool_name(name) if claim.spec.placement else "",
         image_cache=claim.spec.image_cache or "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
         hold=hold,
     )
+
+
+def is_bounded(claim: NodePoolClaim) -> bool:
+    """Whether the claim's pool has bounds that follow its users: a slice has one size, and a ComputeClass none."""
+    return claim.spec.slice is None and not is_class(claim)
 
 
 def upkeep_of(spec: PoolSpec) -> Upkeep:
@@ -181,29 +228,33 @@ def upkeep_of(spec: PoolSpec) -> Upkeep:
     )
 
 
-def _max_run_s(claim: NodePoolClaim) -> int:
-    if claim.spec.consumption is not Consumption.FLEX_START:
-        return 0
-    return claim.spec.max_run_duration_seconds or MAX_RUN_DURATION_S
-
-
 def find_flaw(claim: NodePoolClaim) -> str:
     """Why there can be no such pool, for a claim that somebody wrote by hand; empty for any that a plan makes."""
     spec = claim.spec
+    if spec.alternatives and not is_class(claim):
+        return "spec.alternatives are for a ComputeClass; write spec.provisioner: ComputeClass, or remove them."
+    if is_class(claim) and (spec.slice is not None or spec.shape.hosts):
+        return "spec.slice: a ComputeClass makes single nodes, no slices; write spec.provisioner: ContainerAPI."
     if not spec.zones or not spec.shape.machine_type:
         return "spec.zones and spec.shape.machineType say where nodes are made, and which; write both."
-    if spec.consumption is Consumption.FLEX_START and spec.slice is not None:
-        return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
+    if spec.consumption is Consumption.FLEX_START and spec.provisioner is Provisioner.CONFIG_CONNECTOR:
+        return "spec.consumption: FlexStart has no field in a ContainerNodePool; write provisioner: ContainerAPI."
     if spec.placement and (spec.slice is None or not spec.shape.topology):
         return (
             "spec.placement: WorkloadPolicy places a slice; write spec.slice and spec.shape.topology, or leave it out."
         )
+    if spec.image_cache and spec.provisioner not in (None, Provisioner.CONTAINER_API):
+        return f"spec.imageCache is for node pools of ContainerAPI, not of {spec.provisioner.value}; leave it out."
+    return next((flaw for way in ways_of(claim) if (flaw := _find_flaw_of_way(claim, way))), "")
+
+
+def _find_flaw_of_way(claim: NodePoolClaim, spec: NodePoolClaimSpec | ClaimAlternative) -> str:
+    if spec.consumption is Consumption.FLEX_START and claim.spec.slice is not None:
+        return "spec.consumption: FlexStart brings nodes one by one, and a slice is whole or not there; write Spot."
     if spec.consumption is Consumption.RESERVATION and not spec.reservation:
         return "spec.consumption: Reservation needs a name; write spec.reservation."
     if spec.consumption is not Consumption.RESERVATION and spec.reservation:
         return f"spec.reservation has no meaning with consumption: {spec.consumption.value}; write Reservation."
-    if spec.image_cache and spec.provisioner not in (None, Provisioner.CONTAINER_API):
-        return f"spec.imageCache is for node pools of ContainerAPI, not of {spec.provisioner.value}; leave it out."
     return ""
 
 
@@ -222,19 +273,25 @@ def is_surely_own(pool: PoolView, claim_name: str, cluster_uid: str) -> bool:
     that another one's claims need.
     """
     labels, own = pool.resource_labels, pool.node_labels
-    if len(pool.accelerators) > 1 or not cluster_uid:
+    if len(pool.accelerators) > 1 or not cluster_uid or PROVISIONER_RESOURCE_LABEL in labels:
         return False
-    gpu = next(iter(pool.accelerators), None)
-    zones = () if pool.slice_topology else pool.locations
-    terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
-    shape = _hash_shape(pool.machine_type, gpu, terms, zones, (pool.slice_topology, pool.image_cache))
     return (
         pool.name == pool_name(claim_name)
         and labels.get(CLAIM_RESOURCE_LABEL) == own.get(CLAIM_LABEL, own.get(SHAPE_LABEL)) == claim_name
         and labels.get(CLUSTER_RESOURCE_LABEL) == cluster_uid
         and bool(labels.get(TENANT_RESOURCE_LABEL))
-        and labels.get(SHAPE_RESOURCE_LABEL) == shape
+        and labels.get(SHAPE_RESOURCE_LABEL) == _shape_hash_of(pool)
     )
+
+
+def _shape_hash_of(pool: PoolView) -> str:
+    """What `shape_hash` gives for the claim of a pool that is as it was made."""
+    device = next(iter(pool.accelerators), None)
+    if pool.purchases:
+        return _hash_class(pool.machine_type, device, pool.purchases)
+    zones = () if pool.slice_topology else pool.locations
+    terms = _terms_of(consumption_of(pool), pool.reservation, pool.max_run_s)
+    return _hash_shape(pool.machine_type, device, terms, zones, (pool.slice_topology, pool.image_cache))
 
 
 def consumption_of(pool: PoolView) -> Consumption:
@@ -258,9 +315,11 @@ def wanted_beside(
 def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:
     """In what a pool of ours isn't what the claim asks for, of all that can't be changed in its life."""
     wanted = wanted_beside(pool, claim)
+    gpus = (wanted.gpu,) if wanted.gpu else ()
     compared = (
         ("machine type", pool.machine_type, wanted.machine_type),
-        ("accelerators", _words(pool.accelerators), _words((wanted.gpu,) if wanted.gpu else ())),
+        ("accelerators", _words(pool.accelerators), _words((_device_of(claim),) if is_class(claim) else gpus)),
+        ("priorities", word_purchases(pool.purchases), word_purchases(wanted.purchases)),
         ("topology", pool.slice_topology, wanted.slice_topology),
         ("workload policy", pool.placement_policy, wanted.placement_policy),
         ("spot", str(pool.spot), str(wanted.spot)),

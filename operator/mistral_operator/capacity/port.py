@@ -12,9 +12,15 @@ READ_DEADLINE_S: Final = 30.0
 WRITE_DEADLINE_S: Final = 60.0
 """GKE checks quota and networks before it answers a create, which takes longer than a read."""
 
-
 MAX_PODS_PER_NODE: Final = 32
 """GKE's default of 110 takes a /24 of addresses a node; a GPU node runs one engine and some daemons."""
+
+_GVNIC_UNKNOWN_TO: Final = ("n1-",)
+
+
+def takes_gvnic(machine_type: str) -> bool:
+    """Whether the machine has Google's own network card, which the newer ones need."""
+    return not machine_type.startswith(_GVNIC_UNKNOWN_TO)
 
 
 class PoolStatus(StrEnum):
@@ -48,6 +54,17 @@ class Bounds:
 
     total_min: int
     total_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One way in which the cloud may get a pool's nodes, where it chooses among several."""
+
+    spot: bool
+    locations: tuple[str, ...]
+    reservation: str = ""
+    max_run_s: int = 0
+    """Seconds after which a flex-start node ends; 0 for nodes that aren't flex-start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,12 @@ class PoolSpec:
     """GKE's kind of boot disk."""
     local_ssds: int = 0
     """Local disks of each node that become pods' scratch space."""
+    tpu: Accelerator | None = None
+    """TPU chips of one node, for those who can't take them from the machine type."""
+    topology: str = ""
+    """Arrangement of those chips, such as `2x4`."""
+    purchases: tuple[Purchase, ...] = ()
+    """In order, where the cloud itself goes from one way to the next; else empty, and there is only the one above."""
     placement_policy: str = ""
     """Workload policy of Compute Engine by which a slice is placed; empty where GKE places it by itself."""
     image_cache: str = ""
@@ -144,6 +167,8 @@ class PoolView:
     flex_start: bool = False
     max_run_s: int = 0
     """Seconds after which nodes end; 0 for never."""
+    purchases: tuple[Purchase, ...] = ()
+    """In order, where the cloud itself goes from one way to the next; else empty."""
     placement_policy: str = ""
     """Name of the resource policy by which it is placed; empty without one."""
     image_cache: str = ""
@@ -242,6 +267,8 @@ class OperationView:
     """Set when the operation failed. Mind that a failed operation is `done` too."""
     started_at: str
     """RFC 3339, as the cloud gave it."""
+    obstacle: CloudFinding | None = None
+    """What stands in the way of one that isn't done, where the cloud tells."""
 
 
 @dataclass(frozen=True, slots=True)

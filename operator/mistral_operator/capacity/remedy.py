@@ -16,6 +16,7 @@ from mistral_operator.capacity.drift import (
     policy_of,
     was_mended_lately,
 )
+from mistral_operator.capacity.pools import is_bounded
 from mistral_operator.capacity.port import PoolStatus, SetSize
 
 
@@ -89,7 +90,7 @@ def _find_left_bounds(case: Case) -> tuple[Drift, ...]:
 
 def find_changed_bounds(case: Case) -> Drift | None:
     """Bounds that aren't as wanted; their mend is the claim's own call for bounds, which it needs in any case."""
-    if not case.seen.users or case.claim.spec.slice is not None or case.pool.bounds == case.bounds:
+    if not case.seen.users or not is_bounded(case.claim) or case.pool.bounds == case.bounds:
         return None
     text = f"the bounds are {describe_bounds(case.pool.bounds)}, not {describe_bounds(case.bounds)}"
     return Drift("BoundsChanged", text, mend=None)

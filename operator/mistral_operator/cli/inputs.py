@@ -76,12 +76,13 @@ def inputs_to_dict(inputs: Inputs) -> dict[str, Any]:
 def inputs_from_dict(content: Mapping[str, Any]) -> Inputs:
     """Raises KeyError, TypeError or ValueError where the document isn't one of `inputs_to_dict`."""
     settings = content["settings"]
+    objects: dict[str, Any] = {name: tuple(content.get(key) or ()) for key, name in _OBJECTS.items()}
     return Inputs(
         model=content["model"],
         observed=Observed(
             cluster=profile_from_dict(content["cluster"]),
             nodes=content.get("nodes") or {},
-            **{name: tuple(content.get(key) or ()) for key, name in _OBJECTS.items()},
+            **objects,
         ),
         settings=Settings(
             operator_version=settings["operatorVersion"],

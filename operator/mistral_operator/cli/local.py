@@ -19,6 +19,7 @@ from mistral_operator.planning.runtimes import GATEWAY
 from mistral_operator.sandbox.control_plane.binaries import BinariesMissingError, find_binaries
 from mistral_operator.sandbox.neighbours.errors import NeighbourMissingError
 from mistral_operator.sandbox.neighbours.find import find_program
+from mistral_operator.sandbox.neighbours.running import RUNNABLE
 from mistral_operator.sandbox.processes import Process, ProcessGroup
 
 POLL_S: Final = 0.1
@@ -54,7 +55,8 @@ def fetch_binaries(tell: Callable[[str], None], neighbours: Sequence[str] = ()) 
     try:
         find_binaries(tell)
         for name in neighbours:
-            find_program(name, tell)
+            if name in RUNNABLE:
+                find_program(name, tell)
     except (BinariesMissingError, NeighbourMissingError) as error:
         raise StackError(str(error)) from None
 
@@ -111,9 +113,13 @@ class LocalStack:
             **{name: content[name] for name in SandboxInfo.__slots__ if name != "kubeconfig"},
         )
 
-    async def start_operator(self, sandbox: SandboxInfo) -> Process:
-        """Start the operator against the sandbox and wait until it is ready."""
+    async def start_operator(self, sandbox: SandboxInfo, *, config_connector: bool = False) -> Process:
+        """Start the operator against the sandbox and wait until it is ready.
+
+        With `config_connector` models may ask for that provisioner, whose objects are in the namespace `default`.
+        """
         port = free_port()
+        more = ["--provisioner", "ContainerAPI", "--provisioner", "ConfigConnector"] if config_connector else []
         process = self._spawn("operator", [
             sys.executable, "-m", "mistral_operator", "run",
             "--kubeconfig", sandbox.kubeconfig, "--container-api", sandbox.container_api,
@@ -123,6 +129,7 @@ class LocalStack:
             # Pods of that image run as processes of the sandbox; nothing is pulled.
             "--image", f"{GATEWAY}=mistral-operator:sandbox",
             "--health-host", "127.0.0.1", "--health-port", str(port),
+            "--config-connector-namespace", "default", *more,
         ])  # fmt: skip
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
 

@@ -70,7 +70,9 @@ def word_machine(option: PlannedOption) -> str:
 
 
 def _word_mode(option: PlannedOption) -> str:
-    return f"{_MODES[option.consumption]} {option.reservation}".rstrip()
+    """Where GKE chooses among several ways, all of them in order."""
+    ways = (f"{_MODES[bought.consumption]} {bought.reservation}".rstrip() for bought in option.purchases)
+    return ", then ".join(dict.fromkeys(ways))
 
 
 def _word_kind(option: PlannedOption) -> str:

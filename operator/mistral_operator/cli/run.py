@@ -72,6 +72,11 @@ _DEFAULT = RunOptions()
 @click.option("--lease-namespace", default=_DEFAULT.lease_namespace, show_default=True)
 @click.option("--image", "images", multiple=True, metavar="ENGINE=IMAGE", help="Another image than the catalogue's.")
 @click.option(
+    "--config-connector-namespace",
+    default="",
+    help="Namespace of the ContainerNodePools, with --provisioner ConfigConnector. The Lease's when left out.",
+)
+@click.option(
     "--claim-idle-after-s",
     type=click.IntRange(min=0),
     default=0,

@@ -9,7 +9,7 @@ import click
 from mistral_operator.cli.local import LocalStack, StackError, describe_path, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, facts, say
-from mistral_operator.sandbox.neighbours.running import RUNNABLE
+from mistral_operator.sandbox.neighbours.running import COMPANIONS, CONFIG_CONNECTOR
 from mistral_operator.sandbox.processes import ProcessGroup
 
 
@@ -30,9 +30,10 @@ def sandbox() -> None:
 @click.option(
     "--with",
     "neighbours",
-    type=click.Choice(sorted(RUNNABLE)),
+    type=click.Choice(COMPANIONS),
     multiple=True,
-    help="Also run this real controller (lws: LeaderWorkerSet), built with Go the first time.",
+    help="Also run this controller: lws is the real LeaderWorkerSet, built with Go the first time; config-connector is"
+    " a stand-in, and needs the folder of its definitions in MISTRAL_OPERATOR_CRDS.",
 )
 def up(
     directory: Path | None, scenario: Path | None, speed: float, with_operator: bool, neighbours: tuple[str, ...]
@@ -58,7 +59,7 @@ async def _stay(
                 scenario=scenario, with_crds=with_operator, waiting=narrator.await_, neighbours=neighbours
             )
             if with_operator:
-                await stack.start_operator(info)
+                await stack.start_operator(info, config_connector=CONFIG_CONNECTOR in neighbours)
             narrator.tell("sandbox", "ready; Ctrl-C ends it", Style.GOOD)
             place = f"project {info.project}, {info.location}, cluster {info.cluster}"
             # The last lines are there to be copied, so they aren't wrapped.

@@ -69,6 +69,7 @@ def _summary(status: Mapping[str, Any]) -> list[str]:
         ("engine", _engine(chosen)),
         ("replicas", f"{summary['ready']} ready" if "ready" in summary else ""),
         ("class", status.get("servingClassName") or ""),
+        ("in line", _queue((status.get("capacity") or {}).get("queue") or {})),
         ("endpoint", f"{endpoint['url']}, model {endpoint.get('servedName')}" if "url" in endpoint else ""),
         ("cost", word_cost(status)),
         ("price", (status.get("cost") or {}).get("note", "")),
@@ -80,6 +81,10 @@ def _engine(chosen: Mapping[str, Any]) -> str:
         return ""
     batch = f"context {chosen['contextLength']}, {chosen['maxConcurrency']} sequences at once"
     return f"{chosen['engine']}, {chosen['precision']}, {batch}"
+
+
+def _queue(queue: Mapping[str, Any]) -> str:
+    return f"{queue['position']} of {queue['of']}, for {queue['for']}" if queue else ""
 
 
 def word_cost(status: Mapping[str, Any]) -> str:

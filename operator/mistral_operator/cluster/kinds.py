@@ -53,6 +53,8 @@ POD: Final = Kind("v1", "Pod", "pods")
 EVENT: Final = Kind("v1", "Event", "events")
 NODE: Final = Kind("v1", "Node", "nodes", namespaced=False)
 NAMESPACE: Final = Kind("v1", "Namespace", "namespaces", namespaced=False)
+CONTAINER_NODE_POOL: Final = Kind("container.cnrm.cloud.google.com/v1beta1", "ContainerNodePool", "containernodepools")
+COMPUTE_CLASS: Final = Kind("cloud.google.com/v1", "ComputeClass", "computeclasses", namespaced=False)
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN: Final = (DEPLOYMENT, LEADER_WORKER_SET, JOB, SERVICE, PDB, HPA, REVISION)
@@ -64,10 +66,8 @@ OPTIONAL: Final = (LEADER_WORKER_SET, SERVING_CLASS)
 definitions of this version.
 """
 
-_KNOWN: Final[Mapping[tuple[str, str], Kind]] = {
-    (kind.api_version, kind.kind): kind
-    for kind in (MODEL, CLAIM, SERVING_CLASS, *CHILDREN, POD, EVENT, NODE, NAMESPACE, LEASE)
-}
+_OTHERS: Final = (MODEL, CLAIM, SERVING_CLASS, POD, EVENT, NODE, NAMESPACE, CONTAINER_NODE_POOL, COMPUTE_CLASS, LEASE)
+_KNOWN: Final[Mapping[tuple[str, str], Kind]] = {(kind.api_version, kind.kind): kind for kind in (*CHILDREN, *_OTHERS)}
 
 
 def find_kind(api_version: str, kind: str) -> Kind:

@@ -1,10 +1,13 @@
 """What the operator may do in Kubernetes, one line for each kind. Roles and the page about them are made from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mistral_operator.cluster.kinds import (
     CLAIM,
+    COMPUTE_CLASS,
+    CONTAINER_NODE_POOL,
     DEPLOYMENT,
     EVENT,
     HPA,
@@ -41,6 +44,10 @@ _MARKS: Final = (
 )
 _CLUSTER_UID: Final = "Its uid tells this cluster from all others, in the labels of the node pools."
 _EVENTS: Final = "What the cluster autoscaler says of pods, and what the operator says of models."
+_POOL_OBJECTS: Final = "Node pools as objects, only with `--provisioner ConfigConnector`, and only in their namespace."
+_COMPUTE_CLASSES: Final = (
+    "One ComputeClass for each claim, only with `--provisioner ComputeClass`; others are only listed."
+)
 _LEASE: Final = "Who leads, only with `--leader-elect`, and only in the Lease's namespace."
 
 
@@ -87,3 +94,12 @@ LEASE_GRANTS: Final = (
     Grant(LEASE, ("get", "update"), _LEASE, names=("mistral-operator",)),
 )
 """In the Lease's namespace: a Role."""
+
+CONFIG_CONNECTOR_GRANTS: Final = (
+    Grant(CONTAINER_NODE_POOL, ("get", "list", "create", "patch", "delete"), _POOL_OBJECTS),
+)
+"""In the namespace of the ContainerNodePools: a Role of its own."""
+PROVISIONER_GRANTS: Final[Mapping[str, tuple[Grant, ...]]] = {
+    "ComputeClass": (Grant(COMPUTE_CLASS, ("list", "create", "delete"), _COMPUTE_CLASSES),),
+}
+"""In the whole cluster, for each provisioner that needs more than its cloud's rights: a ClusterRole of its own."""

@@ -93,3 +93,9 @@ def most_nodes(spec: Json, *, converting: bool) -> int:
 def count_nodes(store: Store, claim: str) -> int:
     """Nodes of the claim's pool that are in the cluster."""
     return len(store[NODE].find_metas(CLAIM_NAME, claim))
+
+
+def labels_of_nodes(store: Store, claim: str) -> tuple[Mapping[str, str], ...]:
+    """The labels of each node of the claim's pool that is in the cluster."""
+    nodes = store[NODE].find(CLAIM_NAME, claim)
+    return tuple(node["metadata"].get("labels") or {} for node in nodes)

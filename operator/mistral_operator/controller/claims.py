@@ -40,13 +40,15 @@ from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.policies import PolicyView, needs_policy
 from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView, SetVersion
+from mistral_operator.capacity.purchases import count_by_way, is_class
 from mistral_operator.capacity.slice_upgrades import Sibling
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
 from mistral_operator.cluster.status import StatusClient, StatusWriter
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.claim_users import ClaimUsers, count_nodes
+from mistral_operator.controller.claim_lines import find_place_of, list_next
+from mistral_operator.controller.claim_users import ClaimUsers, count_nodes, labels_of_nodes
 from mistral_operator.controller.orphans import OrphanedPools
 from mistral_operator.controller.pool_pods import count_pods
 from mistral_operator.controller.siblings import find_siblings
@@ -95,6 +97,7 @@ class ClaimReconciler:
         clouds: Clouds,
         settings: ClaimSettings,
         facts: Callable[[NodePoolClaim], NodeFacts],
+        wake: Callable[[str], None],
         checks: Mapping[Provisioner, Check] | None = None,
         on_drift: OnDrift = lambda _claim, _note: None,
         existing: Callable[[], tuple[ExistingNode, ...]] | None = None,
@@ -109,6 +112,7 @@ class ClaimReconciler:
         self._clouds = clouds
         self._settings = settings
         self._facts = facts
+        self._wake = wake
         self._checks = checks or {}
         self._on_drift = on_drift
         self._empty_since: dict[str, datetime] = {}
@@ -197,11 +201,13 @@ class ClaimReconciler:
         return Seen(
             users=users,
             held_by=held_by,
+            place=find_place_of(self._store, claim, self._now()),
             pool=found,
             operation=operation,
             failures=cloud.failures(pool),
             blind=blind,
             nodes=nodes,
+            nodes_by_way=count_by_way(claim, labels_of_nodes(self._store, name)) if is_class(claim) else (),
             facts=self._facts(claim),
             unheard_s=unheard_s,
             policy=policy,
@@ -286,6 +292,9 @@ class ClaimReconciler:
         except NotFound:
             log.info("NodePoolClaim %s has gone already", body["metadata"]["name"])
         cloud.forget(pool_name(body["metadata"]["name"]))
+        for name in list_next(self._store, NodePoolClaim.model_validate(body)):
+            cloud.hurry(pool_name(name))
+            self._wake(name)
         self._empty_since.pop(body["metadata"]["name"], None)
 
     async def _patch_finalizers(self, body: Json, finalizers: list[str]) -> Json:

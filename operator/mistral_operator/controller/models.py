@@ -6,6 +6,7 @@ Everything is written by server-side apply, so that doing it again after a crash
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -30,6 +31,7 @@ from mistral_operator.cluster.status import StatusWriter
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.knowledge import Knowledge
+from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.observation import observe
 from mistral_operator.core.failure import add_failure
 from mistral_operator.core.sync import sync
@@ -44,6 +46,8 @@ _PERMANENT_RETRY_S: Final = 600.0
 """A request that the API server refuses as it is will hardly be taken later; the spec is what has to change."""
 _NAME_TAKEN_RETRY_S: Final = 60.0
 """Nobody tells when somebody else's object has gone: it carries no label of ours, so it isn't watched."""
+_UNKNOWN_RETRY_S: Final = 5.0
+"""After a start nobody gets more of a budget, or is told of his place in line, before all models have been seen."""
 _PATIENCE: Final = 3
 """After so many failures in a row a missing right is told in the status; sooner, it may be passing."""
 
@@ -64,9 +68,11 @@ class ModelReconciler:
         failures: Callable[[Key], int],
         others_wait: Callable[[], bool],
         on_ghost: Callable[[], None],
+        ledger: Ledger,
     ) -> None:
         """`cluster` is asked at each reconcile; `failures` says how often a key has failed in a row, `others_wait`
-        whether other models wait for their turn; `on_ghost` is called when a model that the store has is gone.
+        whether other models wait for their turn; `on_ghost` is called when a model that the store has is gone. `ledger`
+        is over the same store.
         """
         self._client = client
         self._store = store
@@ -76,6 +82,7 @@ class ModelReconciler:
         self._failures = failures
         self._others_wait = others_wait
         self._on_ghost = on_ghost
+        self._ledger = ledger
         self._plans = PlanMemory()
         self._applier = Applier(client, store)
         self._statuses = StatusWriter(client)
@@ -93,16 +100,32 @@ class ModelReconciler:
         try:
             model = MistralModel.model_validate(body)
         except ValidationError as error:
+            self._ledger.give_up(key)
             return self._refuse(body, error)
         try:
             return await self._sync(model, body, key)
         except NamespaceTerminating:
             return None
 
+    def _decide(self, model: MistralModel, body: Json, key: Key) -> Outcome | None:
+        """None when it is too early. Nothing may come in between: what the model gets of its class's budget is gone for
+        others from here on.
+        """
+        known, named, complete = self._knowledge, model.spec.serving_class_name or "", self._ledger.complete
+        try:
+            observed = observe(self._store, body, self._cluster())
+            observed = replace(observed, budget=self._ledger.show(key, named, observed.serving_classes))
+            outcome = sync(model, observed, known.catalogue, known.settings, datetime.now(UTC), self._plans.plan)
+        except Exception:
+            self._ledger.give_up(key)
+            raise
+        self._ledger.record(key, named, outcome.account)
+        return outcome if complete or not outcome.account.waits else None
+
     async def _sync(self, model: MistralModel, body: Json, key: Key) -> float | None:
-        observed = observe(self._store, body, self._cluster())
-        known = self._knowledge
-        outcome = sync(model, observed, known.catalogue, known.settings, datetime.now(UTC), self._plans.plan)
+        outcome = self._decide(model, body, key)
+        if outcome is None:
+            return _UNKNOWN_RETRY_S  # Sooner, when the last of the others has been looked at.
         if body.get("status") and self._misses_any(outcome.manifests) and not await self._is_alive(body):
             self._on_ghost()
             return None

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from pydantic import ValidationError
+
+from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import (
     APP_INSTANCE_LABEL,
     CLAIM_LABEL,
@@ -12,6 +15,7 @@ from mistral_operator.api.names import (
     ROLE_LABEL,
     SHAPE_LABEL,
 )
+from mistral_operator.capacity.claim_line import list_needs
 from mistral_operator.cluster.apply import controller_of
 from mistral_operator.cluster.kinds import (
     CHILDREN,
@@ -32,6 +36,7 @@ from mistral_operator.core.serving_class import is_default
 from mistral_operator.core.types import Observed
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile
+from mistral_operator.status.findings import is_true
 
 Json = dict[str, Any]
 
@@ -49,6 +54,10 @@ NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
 MODEL_SLICES: Final = "slices"
 """Index of NodePoolClaims: the model that a slice is for, `namespace/name`."""
+NEED: Final = "need"
+"""Index of NodePoolClaims without their slice: what they may have to wait for."""
+RANK: Final = "rank"
+"""Index of MistralModels: their priority, and when they were made."""
 CLASS_NAME: Final = "class"
 """Index of MistralModels: the serving class that they name, or an empty text."""
 IS_DEFAULT: Final = "default"
@@ -172,6 +181,21 @@ def _class_index(model: Json) -> list[str]:
     return [str((model.get("spec") or {}).get("servingClassName") or "")]
 
 
+def _rank_index(model: Json) -> list[str]:
+    priority = ((model.get("spec") or {}).get("capacity") or {}).get("priority") or 0
+    return [str(priority), str(model["metadata"].get("creationTimestamp") or "")]
+
+
+def _need_index(claim: Json) -> list[str]:
+    """Only slices have to wait; one that can't be read waits for nothing."""
+    if is_true(claim, "Ready") or not (claim.get("spec") or {}).get("slice"):
+        return []
+    try:
+        return list(list_needs(NodePoolClaim.model_validate(claim)))
+    except ValidationError:
+        return []
+
+
 def _default_index(serving_class: Json) -> list[str]:
     return ["true" if is_default(serving_class) else ""]
 
@@ -263,10 +287,10 @@ def _slices_index(claim: Json) -> list[str]:
 _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
 
 RULES: Final[Mapping[Kind, Rules]] = {
-    MODEL: Rules(indexes={CLASS_NAME: _class_index}, digest=_digest_of_object),
+    MODEL: Rules(indexes={CLASS_NAME: _class_index, RANK: _rank_index}, digest=_digest_of_object),
     SERVING_CLASS: Rules(indexes={IS_DEFAULT: _default_index}, digest=_digest_of_object),
     CLAIM: Rules(
-        indexes={NAME: lambda body: [body["metadata"]["name"]], MODEL_SLICES: _slices_index},
+        indexes={NAME: lambda body: [body["metadata"]["name"]], NEED: _need_index, MODEL_SLICES: _slices_index},
         digest=_digest_by(Ready="False"),
     ),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},

@@ -32,6 +32,8 @@ class RunOptions:
     """Zones for node pools; empty: the cluster's own."""
     provisioners: tuple[Provisioner, ...] = (Provisioner.CONTAINER_API,)
     """What may make node pools; each needs rights of its own."""
+    config_connector_namespace: str = ""
+    """Of the ContainerNodePools, with the provisioner ConfigConnector; the Lease's when empty."""
     container_api: str = ""
     """Empty: Google. `http://host:port`: a simulated one."""
     compute_api: str = ""

@@ -24,6 +24,7 @@ from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.existing_nodes import ExistingNodes
 from mistral_operator.controller.knowledge import Knowledge
+from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.metrics import Metrics
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import AUTOSCALER_EVENTS, RULES
@@ -79,24 +80,23 @@ def assemble(
 ) -> Parts:
     """Puts the parts together. `client`, `pools` and `policies` are what they write to."""
     store = Store(RULES)
-    model_queue: KeyedQueue[Key] = KeyedQueue()
-    claim_queue: KeyedQueue[str] = KeyedQueue()
+    model_queue, claim_queue = KeyedQueue[Key](), KeyedQueue[str]()
     router = Router(store, model_queue, claim_queue)
-    recorder = Recorder(client)
-    watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
-    comparison = Comparison(
-        client, store, (MODEL, CLAIM), interval_s=options.resync_s, metrics=metrics, on_resync=_resync(router, watch)
-    )
+    recorder, ledger = Recorder(client), Ledger(store, wake=model_queue.add)
     knowledge = Knowledge(options.settings, options.catalogue_directory, metrics.tell_catalogue)
+    watch = OwnKindsWatch(client.connection, store, on_listed=lambda: comparison.request())
+    resync, kinds = _resync(router, watch), (MODEL, CLAIM)
+    comparison = Comparison(client, store, kinds, interval_s=options.resync_s, metrics=metrics, on_resync=resync)
     existing = _watch_existing(client, profile, comparison.request, metrics)
     cluster = partial(_profile, profile, existing)
-    models = _model_reconciler(client, store, recorder, knowledge, cluster, model_queue, comparison.request)
+    models = _model_reconciler(client, store, recorder, ledger, knowledge, cluster, model_queue, comparison.request)
     clouds = {name: _share_cloud(client, each, policies.get(name), options) for name, each in pools.items()}
     claims = ClaimReconciler(
         client=client,
         store=store,
         clouds=clouds,
         settings=_claim_settings(place, options),
+        wake=claim_queue.add,
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
         checks=choose_checks(place, pools, options, lambda: knowledge.catalogue),
         on_drift=_drift_teller(recorder, metrics),
@@ -141,6 +141,7 @@ def _model_reconciler(
     client: ApiClient,
     store: Store,
     recorder: Recorder,
+    ledger: Ledger,
     knowledge: Knowledge,
     cluster: Callable[[], ClusterProfile],
     queue: KeyedQueue[Key],
@@ -150,6 +151,7 @@ def _model_reconciler(
         client,
         store,
         recorder,
+        ledger=ledger,
         knowledge=knowledge,
         cluster=cluster,
         failures=queue.failures,

@@ -88,7 +88,7 @@ async def _serve(options: RunOptions) -> None:
             stack.push_async_callback(pools.close)
             starting[0] = "asking GKE about the cluster"
             described = await describe_cluster(pools, options.zones, options.provisioners)
-            ports = open_ports(options.provisioners, pools)
+            ports = open_ports(options, pools, client, place, autopilot=described.autopilot)
             policies = open_policies(options, place)
             for each in policies.values():
                 stack.push_async_callback(each.close)

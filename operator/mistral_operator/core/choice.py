@@ -25,6 +25,8 @@ class Grounds:
     model: MistralModel
     ruling: Ruling
     """What its serving class says of it."""
+    payer: MistralModel
+    """As far as its class could pay for it now."""
     history: History
     status: ModelStatus
     """As it was written last."""
@@ -92,7 +94,7 @@ def _contradicts(model: MistralModel, held: Revision) -> bool:
     """
     options = model.spec.capacity.options if model.spec.capacity else ()
     stated = {option.consumption.value for option in options if option.consumption}
-    planned = {option.consumption.value for option in held.plan.options}
+    planned = {bought.consumption.value for option in held.plan.options for bought in option.purchases}
     return bool(options) and all(option.consumption for option in options) and not planned <= stated
 
 
@@ -125,9 +127,9 @@ def _stay(grounds: Grounds, refused: Finding) -> Choice:
 
 def _stand(grounds: Grounds, held: Revision) -> Choice:
     """On the rung where the model is, or on the one whose turn it is now."""
-    rungs, ruling, status = _read(grounds, held), grounds.ruling, grounds.status
+    rungs, status = _read(grounds, held), grounds.status
     settled = bool(status.ready_replicas) or grounds.model.spec.suspend or grounds.model.spec.replicas == 0
-    target = choose_rung(rungs, held.rung, partial(may_climb, ruling.model, held.plan, rungs, settled), grounds.at)
+    target = choose_rung(rungs, held.rung, partial(may_climb, grounds.payer, held.plan, rungs, settled), grounds.at)
     moved = held if target == held.rung else _move(grounds, held, target)
     if isinstance(moved, Revision):
         return Choice(_accept(moved.plan), _renumber(moved, grounds.history), _carry(rungs, moved))

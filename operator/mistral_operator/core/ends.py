@@ -11,6 +11,7 @@ from typing import Any, Final
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.capacity.ladder import Moment
+from mistral_operator.capacity.purchases import FLEX_START_LABEL
 from mistral_operator.core.spend import may_surge
 from mistral_operator.core.types import PodMark
 from mistral_operator.planning.types import LadderSettings, PlannedOption
@@ -90,9 +91,17 @@ def _find_times(machine: _Object, option: PlannedOption) -> Iterable[tuple[datet
     announced = str((metadata.get("labels") or {}).get(MAINTENANCE_LABEL, ""))
     if announced.isdecimal() and len(announced) <= len("9999999999"):
         yield datetime.fromtimestamp(int(announced), UTC), EndCause.MAINTENANCE
-    born = str(metadata.get("creationTimestamp") or "")
-    if option.max_run_s and born:
-        yield datetime.fromisoformat(born) + timedelta(seconds=option.max_run_s), EndCause.RUN_OVER
+    born, run_s = str(metadata.get("creationTimestamp") or ""), _longest_run_s(metadata.get("labels") or {}, option)
+    if run_s and born:
+        yield datetime.fromisoformat(born) + timedelta(seconds=run_s), EndCause.RUN_OVER
+
+
+def _longest_run_s(labels: _Object, option: PlannedOption) -> int:
+    """Seconds for which the node may run; 0 without an end. Where GKE chooses how to buy, the node tells what it is."""
+    if not option.alternatives:
+        return option.max_run_s
+    is_flex_start = labels.get(FLEX_START_LABEL) == "true"
+    return max(purchase.max_run_s for purchase in option.purchases) if is_flex_start else 0
 
 
 def _taints(machine: _Object) -> Sequence[_Object]:

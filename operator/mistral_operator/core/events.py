@@ -12,9 +12,9 @@ from mistral_operator.status.timeline import RUNG_LEFT
 _TOLD: Final = ("Accepted", "CapacityReady", "WeightsReady", "WorkloadReady", "AutoscalingReady", "Ready")
 # The plain course of things: told, but nobody needs to be warned.
 _NORMAL: Final = frozenset({
-    "ClaimPending", "PoolPending", "PoolCreating", "PoolResizing", "WaitingForNodes", "ScalingUp", "WaitingForReplica",
-    "Loading", "Starting", "RollingOut", "Pending", "ScaledToZero", "Suspended", "NoReadyReplica", "ClaimReleasing",
-    "Converting", "ServicePending", "WaitingForMetrics",
+    "ClaimPending", "PoolPending", "PoolCreating", "PoolResizing", "PoolRepairing", "WaitingForNodes", "ScalingUp",
+    "WaitingForReplica", "Loading", "Starting", "RollingOut", "Pending", "ScaledToZero", "Suspended",
+    "NoReadyReplica", "ClaimReleasing", "Converting", "ServicePending", "WaitingForMetrics",
 })  # fmt: skip
 # Before a model is accepted the other conditions only repeat that it isn't.
 _SILENT: Final = frozenset({"NotPlanned"})

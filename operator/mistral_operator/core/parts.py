@@ -5,7 +5,7 @@ Each part has the ladder from its option on, and a workload, revisions and rungs
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -139,15 +139,29 @@ def _count(children: Sequence[_Object], pods: Sequence[_Object]) -> Stock:
     return Stock(sum(asked), known["placed"], known["ready"], known["pods"], max(prices, default=_NOTHING))
 
 
+def raise_price(stock: Stock, status: _Object) -> Stock:
+    """With the price of the plan that a part's status tells of, if that is the dearest."""
+    price = ((status.get("plan") or {}).get("chosen") or {}).get("hourlyCost", "unknown")
+    return stock if price == "unknown" else replace(stock, price=max(stock.price, Decimal(price)))
+
+
 def view_part(
-    model: MistralModel, share: Share, shares: Sequence[Share], stock: Mapping[int, Stock], status: dict[str, Any]
+    model: MistralModel,
+    limits: Capacity,
+    share: Share,
+    shares: Sequence[Share],
+    stock: Mapping[int, Stock],
+    status: dict[str, Any],
 ) -> ModelPart:
-    """The model as this part sees it: its options, its replicas, and what the others leave it to spend."""
+    """The model as this part sees it: its options, its replicas, and what the others leave it to spend.
+
+    `limits` has the spend limits that hold, be they the model's own or those of its class.
+    """
     spec, capacity = model.spec, model.spec.capacity or Capacity()
     options = tuple(option.model_copy(update={"replicas": None}) for option in capacity.options)
     own = options[share.part - 1 :] if share.replicas >= 0 else options
     own = capacity.options if find_conflict(capacity.options) else own
-    ledger = _balance(model, shares, stock)
+    ledger = _balance(limits, shares, stock)
     changed = {"replicas": ledger.replicas[share.part], "capacity": capacity.model_copy(update={"options": own})}
     return ModelPart.model_construct(
         api_version=model.api_version,
@@ -169,11 +183,10 @@ class _Ledger:
     surge_taken: Mapping[int, Decimal]
 
 
-def _balance(model: MistralModel, shares: Sequence[Share], stock: Mapping[int, Stock]) -> _Ledger:
+def _balance(capacity: Capacity, shares: Sequence[Share], stock: Mapping[int, Stock]) -> _Ledger:
     """A part that is to have fewer replicas keeps those that it has until others answer in their place, as far as the
     spend limits pay for both. The first parts are paid first; what stands is paid for until it has gone.
     """
-    capacity = model.spec.capacity or Capacity()
     limit = None if capacity.max_hourly_cost is None else dollars(capacity.max_hourly_cost)
     surge = dollars(capacity.max_surge_hourly_cost or "0")
     have = {share.part: stock.get(share.part, Stock()) for share in shares}

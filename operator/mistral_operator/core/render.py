@@ -36,12 +36,12 @@ def render(
 
 
 def _must_wait(revision: Revision, situation: Situation) -> bool:
-    """Whether the replicas of an earlier plan go on, because those of this one would have nothing to load, or no slice
-    to run on.
+    """Whether the replicas of an earlier plan go on, because those of this one would have nothing to load, no slice to
+    run on, or aren't paid for.
     """
     claims = situation.claims if revision.spans_hosts else ()
     no_slice = bool(claims) and not any(claim and is_true(claim, "Ready") for claim in claims)
-    return situation.nothing_to_load or (no_slice and not situation.current_pods)
+    return situation.stays or situation.nothing_to_load or (no_slice and not situation.current_pods)
 
 
 def _render_workload(
@@ -74,7 +74,7 @@ def _shares_reservation(revision: Revision, former: Sequence[Revision]) -> bool:
     """Whether a replica more would need a machine more of the reservation that the others are of: it may be full, and
     a roll-out that waits for that machine would wait for ever.
     """
-    reserved = revision.plan.chosen.consumption is Consumption.RESERVATION
+    reserved = all(bought.consumption is Consumption.RESERVATION for bought in revision.plan.chosen.purchases)
     return reserved and all(each.claim_name == revision.claim_name for each in former)
 
 

@@ -121,10 +121,11 @@ def look_at_rung(situation: Situation, revision: Revision, history: History) -> 
         reason=finding.reason,
         message=finding.message,
         consumption=option.consumption,
-        zones=max(1, len(option.zones)),
+        zones=max(1, sum(len(purchase.zones) for purchase in option.purchases)),
         node_s=option.startup.node_s,
         startup_s=option.startup.total_s,
         by_zone=option.hosts > 1,
+        further=tuple(purchase.consumption for purchase in option.purchases[1:]),
     )
 
 

@@ -17,6 +17,7 @@ from mistral_operator.api.common import dollars
 from mistral_operator.api.engine import Engine, EngineType
 from mistral_operator.api.model import MistralModel, MistralModelSpec
 from mistral_operator.api.names import CLASS_KIND, DEFAULT_CLASS_ANNOTATION
+from mistral_operator.api.part import ModelPart
 from mistral_operator.api.serving_class import (
     MistralServingClass,
     ModelField,
@@ -64,9 +65,7 @@ class Ruling:
 def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
     """Find the class of a model among all classes of the cluster, as the API server has them, and apply it."""
     named = model.spec.serving_class_name
-    defaults = sorted((item for item in classes if is_default(item)), key=_name)
-    newest = max(defaults, key=_created, default=None)
-    chosen = next((item for item in classes if _name(item) == named), None) if named else newest
+    chosen = find_class(named, classes)
     if chosen is None:
         return _miss(model, named, classes) if named else Ruling(model)
     source = f"{CLASS_KIND} {_name(chosen)}"
@@ -78,14 +77,25 @@ def rule(model: MistralModel, classes: Sequence[Mapping[str, Any]]) -> Ruling:
         message = f"{source} can't be read by this version of the operator: {where}: {first['msg']}; write it anew"
         return Ruling(model, refused=PlanRefused("ServingClassUnreadable", message), missing=True)
     limits, extras = parsed.spec.limits or ServingClassLimits(), parsed.spec.defaults or ServingClassDefaults()
-    terms = _read_terms(source, limits, extras)
+    terms, defaults = _read_terms(source, limits, extras), _sort_defaults(classes)
     return Ruling(
-        model=_lower_cost(_add_defaults(model, extras), terms.max_hourly_cost),
+        model=lower_cost(_add_defaults(model, extras), terms.hourly_cost_limit),
         name=_name(chosen),
         terms=terms,
         refused=_check_namespace(model, parsed, source) or _check_spec(model.spec, limits, extras, source),
         doubts="" if named or len(defaults) == 1 else ", ".join(map(_name, defaults)),
     )
+
+
+def find_class(named: str | None, classes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The class that a model names, else the newest of those that are marked as the default."""
+    if named:
+        return next((item for item in classes if _name(item) == named), None)
+    return max(_sort_defaults(classes), key=_created, default=None)
+
+
+def _sort_defaults(classes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted((item for item in classes if is_default(item)), key=_name)
 
 
 def annotate(ruling: Ruling, accepted: Finding) -> Finding:
@@ -108,25 +118,27 @@ def bound_spend(
     those of a cheaper one pay for nothing.
     """
     kept = standing if pinned else 0
-    price, limit = plan.chosen.hourly_cost, ruling.terms.max_hourly_cost
+    price, limit = plan.chosen.hourly_cost, ruling.terms.hourly_cost_limit
     outside = (ruling.refused and not accepted) or (pinned and ruling.find_breach(plan) is not None)
     if outside or (limit is not None and price is None):
         return _change(model, replicas=min(model.spec.replicas, kept))
     if limit is None or price is None:
         return model
-    return _lower_cost(model, max(limit, plan.chosen.cost_of(kept) or price) if current and kept else limit)
+    others = model.others_cost if isinstance(model, ModelPart) else Decimal(0)
+    paid = plan.chosen.cost_of(kept) or price
+    return lower_cost(model, max(limit, paid + others) if current and kept else limit)
 
 
 def name_spend_limit(ruling: Ruling, model: MistralModel) -> str:
     """Whose limit is the lower one, as a path that a reader finds."""
-    limit = ruling.terms.max_hourly_cost
+    limit = ruling.terms.hourly_cost_limit
     own = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
     if limit is None or (own is not None and dollars(own) <= limit):
         return "spec.capacity.maxHourlyCost"
-    return f"limits.maxHourlyCost of {ruling.terms.source}"
+    return ruling.terms.cost_field
 
 
-def _lower_cost(model: MistralModel, limit: Decimal | None) -> MistralModel:
+def lower_cost(model: MistralModel, limit: Decimal | None) -> MistralModel:
     """Within a limit on all that it costs, also while replicas move."""
     if limit is None:
         return model
@@ -165,11 +177,16 @@ def _read_terms(source: str, limits: ServingClassLimits, defaults: ServingClassD
         accelerators=limits.accelerators,
         consumption=tuple(mode.value for mode in limits.consumption),
         zones=limits.zones,
-        max_hourly_cost=dollars(limits.max_hourly_cost) if limits.max_hourly_cost is not None else None,
+        max_hourly_cost=_read_money(limits.max_hourly_cost),
+        max_total_hourly_cost=_read_money(limits.max_total_hourly_cost),
         images=tuple((item.engine.value, item.image) for item in defaults.images),
         provisioners=tuple(item.value for item in limits.provisioners),
         image_caches=tuple((item.engine.value, item.disk_image) for item in defaults.image_caches),
     )
+
+
+def _read_money(money: str | None) -> Decimal | None:
+    return None if money is None else dollars(money)
 
 
 def _check_namespace(model: MistralModel, found: MistralServingClass, source: str) -> PlanRefused | None:

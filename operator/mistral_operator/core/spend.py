@@ -42,6 +42,31 @@ def count_wanted_replicas(model: MistralModel, revision: Revision, former: Seque
     return count_paid_replicas(model, chosen, *within, spent_hourly=beside)
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What replicas have to be paid for with, in US dollars an hour."""
+
+    machine: Decimal
+    """Of a machine; 0 where it isn't known."""
+    replicas_per_machine: int
+    beside: Decimal
+    """Of what stands beside them."""
+
+    def cost_of(self, replicas: int) -> Decimal:
+        """Of so many, whole machines being paid for, with what stands beside them."""
+        return self.machine * -(-replicas // self.replicas_per_machine) + self.beside if replicas else _NOTHING
+
+
+def rate_replicas(revision: Revision, former: Sequence[Standing]) -> Rate:
+    """By the same rules as `count_wanted_replicas`."""
+    chosen = revision.plan.chosen
+    within = [each.revision.plan.chosen for each in former if _shares_workload(each.revision, revision)]
+    beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
+    prices = [each.hourly_cost for each in within]
+    machine = _find_dearest(chosen.hourly_cost, prices) if chosen.hourly_cost else _NOTHING
+    return Rate(machine, min(each.replicas_per_node for each in (chosen, *within)), beside)
+
+
 def _shares_workload(earlier: Revision, revision: Revision) -> bool:
     """Whether one Deployment has the replicas of both."""
     return not earlier.spans_hosts and not revision.spans_hosts
@@ -78,10 +103,14 @@ def count_affordable(
     limit = model.spec.capacity.max_hourly_cost if model.spec.capacity else None
     if limit is None or not option.hourly_cost:
         return None
-    beside = model.others_cost if isinstance(model, ModelPart) else _NOTHING
     dearest = _find_dearest(option.hourly_cost, (each.hourly_cost for each in others))
-    machines = max(0, int((dollars(limit) - beside - spent_hourly) / dearest))
+    machines = max(0, int((dollars(limit) - find_others_cost(model) - spent_hourly) / dearest))
     return machines * min(each.replicas_per_node for each in (option, *others))
+
+
+def find_others_cost(model: MistralModel) -> Decimal:
+    """US dollars an hour that other parts of a spread model take of its limits."""
+    return model.others_cost if isinstance(model, ModelPart) else _NOTHING
 
 
 def may_surge(model: MistralModel, option: PlannedOption, beside: Sequence[PlannedOption] = ()) -> bool:
@@ -92,7 +121,7 @@ def may_surge(model: MistralModel, option: PlannedOption, beside: Sequence[Plann
     capacity, cost = model.spec.capacity, option.hourly_cost
     if capacity is None or not cost:
         return True
-    taken, others = (model.surge_taken, model.others_cost) if isinstance(model, ModelPart) else (_NOTHING, _NOTHING)
+    taken, others = model.surge_taken if isinstance(model, ModelPart) else _NOTHING, find_others_cost(model)
     extra = None if capacity.max_surge_hourly_cost is None else dollars(capacity.max_surge_hourly_cost)
     if capacity.max_hourly_cost is None:
         return extra is None or cost + taken <= extra

@@ -1,14 +1,28 @@
 """A spread model: each of its parts is decided like a model, and what comes of it is put together. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from mistral_operator.api.capacity import Capacity
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.part import ModelPart
 from mistral_operator.api.status import ModelStatus
+from mistral_operator.capacity.arbitration import Account, Budget
 from mistral_operator.core.events import note_changes
-from mistral_operator.core.parts import Share, find_shares, list_floors, read_part, take_stock, view_part
+from mistral_operator.core.parts import (
+    Share,
+    Stock,
+    find_shares,
+    list_floors,
+    raise_price,
+    read_part,
+    take_stock,
+    view_part,
+)
+from mistral_operator.core.serving_class import rule
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.manifests.identity import is_owned_by, name_workload
 from mistral_operator.status.build import read_status
@@ -27,17 +41,22 @@ def is_spread(model: MistralModel, observed: Observed) -> bool:
 
 
 def sync_parts(
-    model: MistralModel, observed: Observed, now: datetime, decide: Callable[[ModelPart], Outcome]
+    model: MistralModel, observed: Observed, now: datetime, decide: Callable[[ModelPart, Observed], Outcome]
 ) -> Outcome:
-    """Decide each part by `decide`, the first one first."""
+    """Decide each part by `decide`, the first one first, with what is seen by it: the others have their shares of the
+    class's budget.
+    """
     before, stock = read_status(model), take_stock(model, observed.children, observed.pods)
-    shares = find_shares(model, stock)
+    shares, limits = find_shares(model, stock), rule(model, observed.serving_classes).model.spec.capacity or Capacity()
     told = {share.part: read_part_status(before, share.part) for share in shares}
-    parts, outcomes = [], []
+    parts: list[ModelPart] = []
+    outcomes: list[Outcome] = []
     for share in shares:
         known = told[share.part].model_dump(by_alias=True, exclude_defaults=True, mode="json")
-        parts.append(view_part(model, share, shares, stock, known))
-        outcomes.append(decide(parts[-1]))
+        parts.append(view_part(model, limits, share, shares, stock, known))
+        outcomes.append(decide(parts[-1], _leave_budget(observed, share, stock, outcomes)))
+        # What a part is to cost that was planned just now counts for those after it.
+        stock[share.part] = raise_price(stock.get(share.part, Stock()), outcomes[-1].status)
     views = [
         PartView(part.part, name_workload(part), ModelStatus.model_validate(outcome.status), told[part.part])
         for part, outcome in zip(parts, outcomes, strict=True)
@@ -52,9 +71,24 @@ def sync_parts(
         prune=(*_find_unwanted(outcomes, manifests), *gone),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
+        account=_add_accounts(outcomes),
         requeue_after_s=min(looks, default=None),
         marks=tuple(mark for outcome in outcomes for mark in outcome.marks),
     )
+
+
+def _leave_budget(observed: Observed, share: Share, stock: Mapping[int, Stock], decided: Sequence[Outcome]) -> Observed:
+    """What the parts before this one got, and what stands of those after it, isn't this one's."""
+    budget = observed.budget or Budget()
+    later = sum((there.standing * there.price for part, there in stock.items() if part > share.part), Decimal(0))
+    others = budget.others_hold + later + sum((each.account.held for each in decided), Decimal(0))
+    return replace(observed, budget=replace(budget, others_hold=others, held=None))
+
+
+def _add_accounts(outcomes: Sequence[Outcome]) -> Account:
+    accounts = [outcome.account for outcome in outcomes]
+    held = sum((each.held for each in accounts), Decimal(0))
+    return Account(accounts[0].who, held, sum((each.wanted for each in accounts), Decimal(0)))
 
 
 def is_accepted(outcome: Outcome) -> bool:

@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import REVISION_LABEL
 from mistral_operator.autoscaling.registry import choose_autoscaler
+from mistral_operator.capacity.arbitration import Budget
 from mistral_operator.capacity.ladder import Moment
 from mistral_operator.catalogue.types import Catalogue
+from mistral_operator.core.budget import Allotment, Outlay, allot, find_payer, read_template_revision, weigh_outlay
 from mistral_operator.core.choice import Choice, Grounds, choose_revision
 from mistral_operator.core.ends import anticipate
 from mistral_operator.core.events import note_changes
@@ -32,7 +33,7 @@ from mistral_operator.core.slices import (
     number_slices,
     price_slices,
 )
-from mistral_operator.core.spend import Standing, count_wanted_replicas
+from mistral_operator.core.spend import Standing
 from mistral_operator.core.spread import is_spread, sync_parts
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
@@ -74,7 +75,7 @@ def sync(
     runs as it is, from the last revision that was accepted. `planner` may remember plans, and answers the same.
     """
     if is_spread(model, observed):
-        return sync_parts(model, observed, now, lambda part: _sync(part, observed, catalogue, settings, now, planner))
+        return sync_parts(model, observed, now, lambda part, seen: _sync(part, seen, catalogue, settings, now, planner))
     return _sync(model, observed, catalogue, settings, now, planner)
 
 
@@ -90,35 +91,39 @@ def _sync(
     children = [child for child in observed.children if _belongs_to(child, model)]
     history, before = read_history(children), read_status(model)
     at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
+    outlay, budget = _weigh(model, observed, children, history), observed.budget or Budget()
+    payer = find_payer(ruling, outlay, budget)
     plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
-    choice = choose_revision(Grounds(model, ruling, history, before, at, settings.operator_version, plan))
+    choice = choose_revision(Grounds(model, ruling, payer, history, before, at, settings.operator_version, plan))
     revision = choice.revision
     missing = explain_missing_controller(revision, served=observed.cluster.leader_worker_set)
     accepted = annotate(ruling, _accept(model, choice, catalogue, missing))
-    bounded = _bound(model, ruling, history, children, accepted, revision)
     occupied = find_occupied(observed, (*history.revisions, *((revision,) if revision else ())))
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
-    wanted = count_wanted_replicas(bounded, revision, _find_standing(former, pods)) if revision else 0
+    bounded = _bound(model, ruling, history, children, accepted, revision)
+    standing = _find_standing(former, pods)
+    allotment = allot(ruling, bounded, revision, standing, outlay, budget)
     if revision:
-        needed = 0 if missing else wanted
+        needed = 0 if missing or allotment.stays else allotment.replicas
         revision = number_slices(revision, occupied, find_held(revision, history.revisions), needed)
-    situation = _gather(bounded, observed, children, history, pods, accepted, revision, wanted)
-    ladder = _judge(situation, ruling, revision, history, choice, at)
+    situation = _gather(allotment, observed, children, history, pods, accepted, revision)
+    ladder = _judge(situation, payer, revision, history, choice, at)
     situation = replace(situation, rungs=ladder.rungs, serving_rungs=ladder.serving, returns=ladder.returns)
     where = count_on_rungs(situation.standing_pods, history, revision) if revision else {}
-    view = _view_class(model, ruling, revision)
-    situation = replace(situation, model=model, serving_class=view, rung_replicas=where)
-    ending = anticipate(bounded, situation, observed.machines, at)
+    situation = replace(situation, model=model, rung_replicas=where)
+    situation = replace(situation, serving_class=_view_class(model, ruling, revision))
+    ending = anticipate(allotment.model, situation, observed.machines, at)
     situation = replace(situation, succession=ending.succession)
     status = build_status(situation, before, now)
-    manifests = render(bounded, revision, former, situation) if revision else ()
+    manifests = render(allotment.model, revision, former, situation) if revision else ()
     return Outcome(
         manifests=manifests,
         claims=render_claims(revision, former),
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
+        account=allotment.account,
         requeue_after_s=_find_soonest(_look_at_service_s(situation), ladder.next_look_s, ending.next_look_s),
         marks=ending.marks,
     )
@@ -167,24 +172,23 @@ def _bound(
         accepted=accepted.holds,
         pinned=history.is_latest(revision),
         standing=int(workload.get("spec", {}).get("replicas", 0)),
-        current=_read_template_revision(workload) == revision.hash,
+        current=read_template_revision(workload) == revision.hash,
     )
 
 
-def _read_template_revision(workload: _Object) -> str:
-    """The revision that a workload's pods are made from now; empty where there is none."""
-    spec = workload.get("spec", {})
-    template = spec.get("template") or spec.get("leaderWorkerTemplate", {}).get("leaderTemplate") or {}
-    return str(template.get("metadata", {}).get("labels", {}).get(REVISION_LABEL, ""))
+def _weigh(model: MistralModel, observed: Observed, children: Sequence[_Object], history: History) -> Outlay:
+    workloads = [child for child in children if child["kind"] in WORKLOADS]
+    pods = [pod for pod in observed.pods if read_part(pod) == part_number(model)]
+    return weigh_outlay(history.revisions, workloads, pods, observed.claims)
 
 
 def _judge(
-    situation: Situation, ruling: Ruling, revision: Revision | None, history: History, choice: Choice, at: Moment
+    situation: Situation, payer: MistralModel, revision: Revision | None, history: History, choice: Choice, at: Moment
 ) -> Ladder:
     """What is known of the rungs now, under the limits of the class."""
     if revision is None:
         return Ladder()
-    return judge(replace(situation, model=ruling.model), revision, history, choice.rungs, at)
+    return judge(replace(situation, model=payer), revision, history, choice.rungs, at)
 
 
 def _view_class(model: MistralModel, ruling: Ruling, revision: Revision | None) -> ClassView:
@@ -207,15 +211,15 @@ def _view_pods(
 
 
 def _gather(
-    model: MistralModel,
+    allotment: Allotment,
     observed: Observed,
     children: Sequence[_Object],
     history: History,
     pods: Sequence[PodView],
     accepted: Finding,
     revision: Revision | None,
-    wanted: int,
 ) -> Situation:
+    model = allotment.model
     return Situation(
         model=model,
         cluster=observed.cluster,
@@ -225,7 +229,9 @@ def _gather(
         planner_version=revision.planner_version if revision else "",
         prices=history.prices,
         slice_prices=price_slices(observed.claims, history.revisions),
-        wanted_replicas=wanted,
+        wanted_replicas=allotment.replicas,
+        place=allotment.place,
+        stays=allotment.stays,
         pods=tuple(pod for pod in pods if pod.leads),
         workers=tuple(pod for pod in pods if not pod.leads),
         pod_events=observed.pod_events,

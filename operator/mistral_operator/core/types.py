@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mistral_operator.capacity.arbitration import Account, Budget
 from mistral_operator.manifests.identity import Manifest
 from mistral_operator.planning.types import ClusterProfile
 
@@ -40,6 +41,8 @@ class Observed:
     """The Nodes on which the model's pods are, and those of its claims' pools on which no replica of any model is."""
     serving_classes: tuple[Mapping[str, Any], ...] = ()
     """Every MistralServingClass of the cluster."""
+    budget: Budget | None = None
+    """What the models of the same class have of it; None where it is looked at alone, as offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Outcome:
     status: Manifest
     """The whole status of the MistralModel."""
     events: tuple[EventNote, ...]
+    account: Account
+    """What it has of its class's budget with this."""
     requeue_after_s: float | None
     marks: tuple[PodMark, ...] = ()
     """Written before the manifests are applied, one of which may make a workload smaller."""

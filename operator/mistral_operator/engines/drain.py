@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mistral_operator.planning.types import Consumption
+from mistral_operator.planning.types import Consumption, PlannedOption
 
 DEFAULT_DRAIN_S = 60
 ENDPOINT_REMOVAL_S = 10
@@ -18,6 +18,12 @@ class Drain:
 
     endpoint_removal_s: int
     drain_s: int
+
+
+def find_shortest_notice(option: PlannedOption) -> Consumption:
+    """The way to buy its machines that ends a replica soonest: one template of a pod is for all of them."""
+    modes = {purchase.consumption for purchase in option.purchases}
+    return Consumption.SPOT if Consumption.SPOT in modes else option.consumption
 
 
 def choose_drain(wanted_s: int | None, consumption: Consumption) -> Drain:

@@ -7,7 +7,7 @@ from mistral_operator.api.engine import RESERVED_ENV
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines import tpu
 from mistral_operator.engines.budget import startup_budget_s, wanted_drain_s
-from mistral_operator.engines.drain import choose_drain
+from mistral_operator.engines.drain import choose_drain, find_shortest_notice
 from mistral_operator.engines.protocol import CACHE_DIRECTORY, HTTP_PORT_NAME, Check, ContainerLaunch, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
@@ -59,7 +59,8 @@ def launch(
         alive=Check(GRPC_PORT_NAME),
     )
     wanted_s = wanted_drain_s(spec)
-    drain = choose_drain(LONGEST_DRAIN_S if wanted_s is None else min(wanted_s, LONGEST_DRAIN_S), option.consumption)
+    most_s = LONGEST_DRAIN_S if wanted_s is None else min(wanted_s, LONGEST_DRAIN_S)
+    drain = choose_drain(most_s, find_shortest_notice(option))
     return EngineLaunch(
         engine=engine,
         startup_budget_s=startup_budget_s(option),

@@ -5,7 +5,7 @@ from typing import Final
 
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.engines.budget import startup_budget_s, wanted_drain_s
-from mistral_operator.engines.drain import choose_drain
+from mistral_operator.engines.drain import choose_drain, find_shortest_notice
 from mistral_operator.engines.protocol import CACHE_DIRECTORY, HTTP_PORT_NAME, Check, ContainerLaunch, EngineLaunch
 from mistral_operator.planning.types import Plan, PlannedOption
 
@@ -31,7 +31,7 @@ OWN_FLAGS: Final = frozenset({
 
 def launch(spec: MistralModelSpec, plan: Plan, option: PlannedOption) -> EngineLaunch:
     """One replica in one pod, as on any accelerator."""
-    drain = choose_drain(wanted_drain_s(spec), option.consumption)
+    drain = choose_drain(wanted_drain_s(spec), find_shortest_notice(option))
     budget_s = startup_budget_s(option)
     engine = ContainerLaunch(
         name=CONTAINER,

@@ -9,7 +9,7 @@ from mistral_operator.api.pod import Pod
 from mistral_operator.manifests.containers import request_resources
 from mistral_operator.manifests.identity import Manifest, hash_content
 from mistral_operator.manifests.pods import select_nodes
-from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner
+from mistral_operator.planning.types import Consumption, PlannedOption, Provisioner, Purchase
 
 _MODES = {
     Consumption.ON_DEMAND: "od",
@@ -17,6 +17,8 @@ _MODES = {
     Consumption.FLEX_START: "flex",
     Consumption.RESERVATION: "res",
 }
+_CLASS = "cc"
+"""In place of a mode: GKE chooses among those of a ComputeClass."""
 
 
 def _share(option: PlannedOption) -> Manifest:
@@ -48,6 +50,7 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
         **({"maxRunDurationSeconds": option.max_run_s} if option.max_run_s else {}),
         **({"imageCache": option.image_cache} if option.image_cache else {}),
         **({"zones": sorted(option.zones)} if option.zones else {}),
+        **({"alternatives": [_alternative(item) for item in option.alternatives[1:]]} if option.alternatives else {}),
         "tenant": model.metadata.namespace,
         # A slice serves one replica of one model; ordinary pools are shared.
         **({"model": model.metadata.name} if option.hosts > 1 else {}),
@@ -64,6 +67,15 @@ def build_claim(model: MistralModel, option: PlannedOption) -> Manifest:
     }
 
 
+def _alternative(purchase: Purchase) -> Manifest:
+    return {
+        "consumption": purchase.consumption.value,
+        **({"reservation": purchase.reservation} if purchase.reservation else {}),
+        **({"maxRunDurationSeconds": purchase.max_run_s} if purchase.max_run_s else {}),
+        "zones": sorted(purchase.zones),
+    }
+
+
 def _is_googles(option: PlannedOption) -> bool:
     """Nodes that are there may be of any machine type, or say of none."""
     made = option.provisioner is not Provisioner.EXISTING
@@ -74,7 +86,8 @@ def _name_hardware(option: PlannedOption) -> str:
     """The beginning of the name; a machine type that isn't Google's may be no name for an object."""
     if option.provisioner is Provisioner.EXISTING:
         return f"{option.accelerator}-x{option.devices}-ex"
-    return f"{option.machine_type}-{_MODES[option.consumption]}"
+    mode = _CLASS if option.provisioner is Provisioner.COMPUTE_CLASS else _MODES[option.consumption]
+    return f"{option.machine_type}-{mode}"
 
 
 def _select_existing(pod: Pod, option: PlannedOption) -> Manifest:

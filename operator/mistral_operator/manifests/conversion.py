@@ -15,7 +15,7 @@ from mistral_operator.api.pod import Pod
 from mistral_operator.engines.protocol import CACHE_DIRECTORY, Conversion
 from mistral_operator.manifests.containers import TMP_MOUNT, build_environment
 from mistral_operator.manifests.identity import Manifest, hash_content, own
-from mistral_operator.manifests.pods import avoid_nodes, select_nodes, tolerate_devices
+from mistral_operator.manifests.pods import avoid_nodes, select_nodes, tolerate_nodes
 from mistral_operator.manifests.security import container_security, pod_security
 from mistral_operator.planning.types import PlannedOption
 
@@ -56,7 +56,7 @@ def build_conversion_spec(
                 "securityContext": pod_security(conversion.run_as_user, conversion.run_as_group),
                 "nodeSelector": select_nodes(pod, option, claim),
                 **avoid_nodes(option),
-                "tolerations": tolerate_devices(pod, option),
+                "tolerations": tolerate_nodes(pod, option, claim),
                 "containers": [_container(model, option, conversion)],
                 "volumes": [{"name": "cache", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
             },

@@ -4,7 +4,9 @@ from typing import Any
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.names import (
+    COMPUTE_CLASS_LABEL,
     LEADER_ROLE,
+    POOL_PREFIX,
     REVISION_LABEL,
     ROLE_LABEL,
     SHAPE_LABEL,
@@ -62,7 +64,7 @@ def _template(
             "securityContext": pod_security(launch.run_as_user, launch.run_as_group),
             "nodeSelector": select_nodes(pod, option, claim),
             **avoid_nodes(option),
-            "tolerations": tolerate_devices(pod, option),
+            "tolerations": tolerate_nodes(pod, option, claim),
             **spread,
             "terminationGracePeriodSeconds": launch.termination_grace_s,
             "containers": containers,
@@ -79,8 +81,11 @@ def _labels(model: MistralModel, pod: Pod, role: str, revision: str) -> dict[str
 def select_nodes(pod: Pod, option: PlannedOption, claim: str) -> dict[str, str]:
     """The claim's nodes, and in GKE's own words what they have.
 
-    A TPU's label and topology don't tell its machine: 2x4 is one machine of 8 chips or a slice of two with 4.
+    A TPU's label and topology don't tell its machine: 2x4 is one machine of 8 chips or a slice of two with 4. Beside a
+    ComputeClass nothing else is asked for: its priorities say what the nodes have and how they are bought.
     """
+    if option.provisioner is Provisioner.COMPUTE_CLASS:
+        return {**pod.node_selector, COMPUTE_CLASS_LABEL: POOL_PREFIX + claim, SHAPE_LABEL: claim}
     spot = {SPOT_LABEL: "true"} if option.consumption is Consumption.SPOT else {}
     if option.provisioner is Provisioner.EXISTING:
         return {**pod.node_selector, **option.node_labels, **spot}
@@ -121,11 +126,13 @@ def avoid_nodes(option: PlannedOption) -> Manifest:
     return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}}
 
 
-def tolerate_devices(pod: Pod, option: PlannedOption) -> list[Manifest]:
-    """GKE's taint on nodes with devices, and what the user tolerates."""
+def tolerate_nodes(pod: Pod, option: PlannedOption, claim: str) -> list[Manifest]:
+    """GKE's taints on nodes with devices and on those of a ComputeClass, and what the user tolerates."""
     users = [t.model_dump(by_alias=True, exclude_none=True, mode="json") for t in pod.tolerations]
-    ours = {"key": option.resource_name, "operator": "Exists", "effect": "NoSchedule"}
-    return [ours, *users]
+    ours = [{"key": option.resource_name, "operator": "Exists", "effect": "NoSchedule"}]
+    if option.provisioner is Provisioner.COMPUTE_CLASS:
+        ours.append({"key": COMPUTE_CLASS_LABEL, "value": POOL_PREFIX + claim, "effect": "NoSchedule"})
+    return [*ours, *users]
 
 
 def _spread_over_zones(model: MistralModel) -> Manifest:

@@ -12,6 +12,7 @@ from mistral_operator.planning.types import (
     MemoryBudget,
     Plan,
     PlannedOption,
+    Purchase,
     Refusal,
     StartupEstimate,
     ThroughputEstimate,
@@ -24,7 +25,7 @@ _CHEAPEST: Final = Decimal(10) ** -6
 """US dollars an hour of one replica, or for a million tokens; an uncertain estimate is no further off either."""
 _HINTS: Final = {
     kind: tuple((field.name, get_type_hints(kind)[field.name]) for field in fields(kind))
-    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, ThroughputEstimate, Refusal)
+    for kind in (Plan, PlannedOption, Purchase, MemoryBudget, StartupEstimate, ThroughputEstimate, Refusal)
 }
 
 
@@ -48,6 +49,7 @@ def _records(plan: Plan) -> Iterable[Any]:
         yield option
         yield option.memory
         yield option.startup
+        yield from option.alternatives
         if option.throughput is not None:
             yield option.throughput
 
@@ -89,7 +91,8 @@ def _find_impossible(option: PlannedOption) -> str:
     if option.data_parallel < 1:
         return f"{option.data_parallel} copies can't serve"
     speed = option.throughput
-    amounts = (option.hourly_cost, *((speed.dollars_per_million_tokens, speed.uncertainty) if speed else ()))
+    bought = (purchase.hourly_cost for purchase in option.alternatives)
+    amounts = (option.hourly_cost, *bought, *((speed.dollars_per_million_tokens, speed.uncertainty) if speed else ()))
     wrong = next((amount for amount in amounts if amount is not None and not _is_amount(amount)), None)
     return "" if wrong is None else f"{wrong} is no price, and no factor"
 

@@ -56,7 +56,9 @@ def build_deployment(
 
 
 def _capacity_wait_s(option: PlannedOption) -> int:
-    return FLEX_START_WAIT_S if option.consumption is Consumption.FLEX_START else CAPACITY_WAIT_S
+    """One purchase is tried after the other where there are several."""
+    modes = (purchase.consumption for purchase in option.purchases)
+    return sum(FLEX_START_WAIT_S if mode is Consumption.FLEX_START else CAPACITY_WAIT_S for mode in modes)
 
 
 def build_disruption_budget(model: MistralModel) -> Manifest:

@@ -11,6 +11,7 @@ from mistral_operator.api.pod import PodResources
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.planning.candidate import Task
 from mistral_operator.planning.choose import choose
+from mistral_operator.planning.compute_class import merge_runs
 from mistral_operator.planning.estimate import mark_price
 from mistral_operator.planning.existing import check_there, check_unused, own_selector, select_groups
 from mistral_operator.planning.memory import SIXTEENTHS
@@ -91,6 +92,8 @@ def plan_model(
         telling = tuple(item for item in refusals if item.reason != NOT_ALLOWED)
         # Where nothing was tried, the wished hardware is of a kind that no usable engine runs on.
         return _refuse_all(task, wishes, refusals, telling) if telling or not runtimes.refused else runtimes.refused[0]
+    if task.provisioner is Provisioner.COMPUTE_CLASS:
+        options = merge_runs(options)
     plan = _build_plan(spec, task, runtimes, options, refusals[:MOST_REFUSALS])
     return _stand_on(rung, plan, spec, task, runtimes) if rung else plan
 

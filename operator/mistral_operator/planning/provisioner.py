@@ -6,6 +6,7 @@ from typing import Final
 from mistral_operator.api import capacity as api
 from mistral_operator.api.model import MistralModelSpec
 from mistral_operator.catalogue.accelerator import MachineShape
+from mistral_operator.planning.compute_class import check_class_hardware, check_class_version
 from mistral_operator.planning.layout import Misfit
 from mistral_operator.planning.terms import Terms
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
@@ -28,7 +29,7 @@ def resolve_provisioner(spec: MistralModelSpec, cluster: ClusterProfile, terms: 
             f"{_FIELD}: {provisioner.value} is not allowed: {terms.source} allows {', '.join(terms.provisioners)};"
             " write one of them",
         )
-    return _check_cluster(provisioner, cluster) or provisioner
+    return _check_cluster(provisioner, cluster) or _check_labels(provisioner, spec) or provisioner
 
 
 def _choose(cluster: ClusterProfile) -> Provisioner:
@@ -68,7 +69,20 @@ def _check_cluster(provisioner: Provisioner, cluster: ClusterProfile) -> PlanRef
             f"{_FIELD}: {provisioner.value} is not switched on; write {enabled}, or have the operator started with"
             f" --provisioner {provisioner.value} (the chart's value `provisioners`)",
         )
+    too_old = check_class_version(cluster.version) if provisioner is Provisioner.COMPUTE_CLASS else ""
+    if too_old:
+        return PlanRefused("ClusterTooOld", f"{_FIELD}: {too_old}; upgrade it, or write ContainerAPI")
     return None
+
+
+def _check_labels(provisioner: Provisioner, spec: MistralModelSpec) -> PlanRefused | None:
+    if provisioner is not Provisioner.COMPUTE_CLASS or not spec.resource_labels:
+        return None
+    return PlanRefused(
+        "ResourceLabelsNeedNodePools",
+        "spec.resourceLabels: a ComputeClass can't give labels to the machines that GKE makes for it; remove them"
+        f" (those of a serving class too), or write {_FIELD}: ContainerAPI",
+    )
 
 
 def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption: Consumption) -> Misfit | None:
@@ -85,6 +99,8 @@ def check_hardware_of(provisioner: Provisioner, shape: MachineShape, consumption
             f"a slice of {shape.hosts} {shape.machine_type} is placed by a workload policy of Compute Engine, which"
             f" {provisioner.value} doesn't make; write {_FIELD}: ContainerAPI, or other hardware",
         )
+    if provisioner is Provisioner.COMPUTE_CLASS:
+        return check_class_hardware(shape)
     if provisioner is Provisioner.EXISTING and consumption in (Consumption.FLEX_START, Consumption.RESERVATION):
         return Misfit(
             "NothingIsBought",

@@ -15,16 +15,17 @@ from mistral_operator.planning.types import (
     Plan,
     PlannedOption,
     Provisioner,
+    Purchase,
     Refusal,
     StartupEstimate,
     ThroughputEstimate,
     Tier,
 )
 
-_Record = Plan | PlannedOption | MemoryBudget | StartupEstimate | ThroughputEstimate | Refusal
+_Record = Plan | PlannedOption | Purchase | MemoryBudget | StartupEstimate | ThroughputEstimate | Refusal
 _NAMES: Final[Mapping[type[_Record], tuple[str, ...]]] = {
     kind: tuple(field.name for field in fields(kind))
-    for kind in (Plan, PlannedOption, MemoryBudget, StartupEstimate, ThroughputEstimate, Refusal)
+    for kind in (Plan, PlannedOption, Purchase, MemoryBudget, StartupEstimate, ThroughputEstimate, Refusal)
 }
 """Written down once: they are asked for at each look at a model, for dozens of records."""
 
@@ -48,8 +49,9 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 
 def option_to_dict(option: PlannedOption) -> dict[str, Any]:
     """Write one option as JSON."""
+    known = {name: value for name, value in _fields_of(option).items() if name != "alternatives"}
     return {
-        **_fields_of(option),
+        **known,
         "consumption": option.consumption.value,
         "provisioner": option.provisioner.value,
         "tier": option.tier.value,
@@ -61,6 +63,8 @@ def option_to_dict(option: PlannedOption) -> dict[str, Any]:
         "shm_bytes": str(option.shm_bytes),
         "hourly_cost": _money_text(option.hourly_cost),
         "throughput": None if option.throughput is None else _throughput_to_dict(option.throughput),
+        # Left out where there is none, as in every plan of earlier versions.
+        **({"alternatives": [_purchase_to_dict(item) for item in option.alternatives]} if option.alternatives else {}),
     }
 
 
@@ -100,6 +104,27 @@ def option_from_dict(data: Mapping[str, Any]) -> PlannedOption:
             "shm_bytes": int(data["shm_bytes"]),
             "hourly_cost": _money(data["hourly_cost"]),
             "throughput": None if throughput is None else _throughput_from_dict(throughput),
+            "alternatives": tuple(_purchase_from_dict(item) for item in data.get("alternatives", ())),
+        }
+    )
+
+
+def _purchase_to_dict(purchase: Purchase) -> dict[str, Any]:
+    return {
+        **_fields_of(purchase),
+        "consumption": purchase.consumption.value,
+        "zones": list(purchase.zones),
+        "hourly_cost": _money_text(purchase.hourly_cost),
+    }
+
+
+def _purchase_from_dict(data: Mapping[str, Any]) -> Purchase:
+    return Purchase(
+        **{
+            **_known(Purchase, data),
+            "consumption": Consumption(data["consumption"]),
+            "zones": tuple(data["zones"]),
+            "hourly_cost": _money(data["hourly_cost"]),
         }
     )
 

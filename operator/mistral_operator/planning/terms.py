@@ -28,6 +28,8 @@ class Terms:
     zones: tuple[str, ...] = ()
     max_hourly_cost: Decimal | None = None
     """US dollars an hour, of all replicas of one model."""
+    max_total_hourly_cost: Decimal | None = None
+    """The same of all models of the class together."""
     images: tuple[tuple[str, str], ...] = ()
     """Engine id and the image that replaces the operator's and the catalogue's."""
     provisioners: tuple[str, ...] = ()
@@ -38,6 +40,19 @@ class Terms:
     def choose_images(self, own: Mapping[str, str]) -> dict[str, str]:
         """Engine id → image, the class's before the operator's own."""
         return {**own, **dict(self.images)}
+
+    @property
+    def cost_field(self) -> str:
+        """The limit on what one model may cost: the lower one of its own and of that on all models together."""
+        total = self.max_total_hourly_cost
+        alone = self.max_hourly_cost is not None and (total is None or self.max_hourly_cost <= total)
+        return f"limits.{'maxHourlyCost' if alone else 'maxTotalHourlyCost'} of {self.source}"
+
+    @property
+    def hourly_cost_limit(self) -> Decimal | None:
+        """US dollars an hour that one model may cost at most, were it the only one of the class."""
+        limits = [limit for limit in (self.max_hourly_cost, self.max_total_hourly_cost) if limit is not None]
+        return min(limits, default=None)
 
     def keep_zones(self, zones: tuple[str, ...]) -> tuple[str, ...]:
         """Those of the zones that are allowed."""
@@ -76,16 +91,16 @@ def check_hardware(terms: Terms, *, accelerator: str, label: str, consumption: s
 
 def check_price(terms: Terms, price: Decimal | None, note: str) -> Misfit | None:
     """Whether the class pays for one replica at all. `note` says where the price is from, or why there is none."""
-    if terms.max_hourly_cost is None:
+    limit, field = terms.hourly_cost_limit, terms.cost_field
+    if limit is None:
         return None
-    field = f"limits.maxHourlyCost of {terms.source}"
     if price is None:
         return Misfit("PriceUnknown", f"{note}, so {field} can't be kept; set a price in the operator's settings")
-    if price > terms.max_hourly_cost:
+    if price > limit:
         return Misfit(
             "ExceedsHourlyCost",
             f"one replica costs {exact_dollars_text(price)}{mark_price(note)}, more than {field}:"
-            f" {exact_dollars_text(terms.max_hourly_cost)}",
+            f" {exact_dollars_text(limit)}",
         )
     return None
 
@@ -94,13 +109,17 @@ def check_option(terms: Terms, option: PlannedOption) -> Misfit | None:
     """Whether the class allows an option that was planned under other terms."""
     if terms.provisioners and option.provisioner.value not in terms.provisioners:
         return Misfit("ProvisionerNotAllowed", f"{terms.source} allows only {', '.join(terms.provisioners)}")
-    return check_hardware(
-        terms,
-        accelerator=option.accelerator,
-        label=option.accelerator_label,
-        consumption=option.consumption.value,
-        zones=option.zones,
-    ) or check_price(terms, option.hourly_cost, option.price_note)
+    misfits = (
+        check_hardware(
+            terms,
+            accelerator=option.accelerator,
+            label=option.accelerator_label,
+            consumption=purchase.consumption.value,
+            zones=purchase.zones,
+        )
+        for purchase in option.purchases
+    )
+    return next(filter(None, misfits), None) or check_price(terms, option.hourly_cost, option.price_note)
 
 
 def hold_to_terms(

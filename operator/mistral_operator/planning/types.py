@@ -157,6 +157,18 @@ class ThroughputEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Purchase:
+    """One way to get the machines of an option."""
+
+    consumption: Consumption
+    zones: tuple[str, ...]
+    reservation: str
+    max_run_s: int
+    hourly_cost: Decimal | None
+    """US dollars an hour for one replica; None when no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedOption:
     """One way to serve one replica of the model: a rung of the ladder, complete enough to be rendered."""
 
@@ -198,7 +210,9 @@ class PlannedOption:
     shm_bytes: int
     startup: StartupEstimate
     hourly_cost: Decimal | None
-    """US dollars an hour for a lone replica, with all of its machines; None when no price is known."""
+    """US dollars an hour for a lone replica, with all of its machines, of several purchases the dearest; None when no
+    price is known.
+    """
     price_note: str
     """Date, region and source of the price."""
     tier: Tier
@@ -224,6 +238,8 @@ class PlannedOption:
     placement_policy: bool = False
     """Whether its slices are placed by a workload policy of Compute Engine."""
     provisioner: Provisioner = Provisioner.CONTAINER_API
+    alternatives: tuple[Purchase, ...] = ()
+    """Where GKE itself chooses among several purchases: all of them in order, the option's own first. Else empty."""
     node_labels: Mapping[str, str] = field(default_factory=dict)
     """By which labels pods find nodes that were there before; empty where the claim's pool has its own."""
 
@@ -237,6 +253,12 @@ class PlannedOption:
     """GPUs of one machine that replicas share; 0 where a replica has those of its machine to itself."""
     image_cache: str = ""
     """Disk image with the engine's image on it, of which new nodes get a second disk; empty for none."""
+
+    @property
+    def purchases(self) -> tuple[Purchase, ...]:
+        """Every way in which its machines may come, in the order in which they are tried; one at least."""
+        own = Purchase(self.consumption, self.zones, self.reservation, self.max_run_s, self.hourly_cost)
+        return self.alternatives or (own,)
 
     @property
     def devices_per_host(self) -> int:

@@ -1,4 +1,4 @@
-"""Custom resource definitions from a directory, applied and waited for."""
+"""Custom resource definitions from a directory or a file, applied and waited for."""
 
 import asyncio
 from pathlib import Path
@@ -13,12 +13,12 @@ TIMEOUT_S = 30.0
 POLL_S = 0.05
 
 
-async def install_crds(kube: Kube, directory: Path) -> list[str]:
-    """Apply every definition in the directory's YAML files; returns their names when all can be used.
+async def install_crds(kube: Kube, source: Path) -> list[str]:
+    """Apply every definition in the YAML file, or in those of the directory; returns their names when all can be used.
 
     Other documents in these files are ignored. Raises KubeError, also when one isn't served in time.
     """
-    definitions = _read(directory)
+    definitions = _read(source)
     names = [definition["metadata"]["name"] for definition in definitions]
     for name, definition in zip(names, definitions, strict=True):
         await kube.apply(f"{PATH}/{name}", definition, MANAGER)
@@ -32,10 +32,11 @@ async def install_crds(kube: Kube, directory: Path) -> list[str]:
     return names
 
 
-def _read(directory: Path) -> list[Object]:
+def _read(source: Path) -> list[Object]:
     # The pure Python loader takes a minute for a definition that holds whole pod templates.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    files = [file.read_bytes() for file in sorted(directory.glob("*.yaml"))]
+    paths = [source] if source.is_file() else sorted(source.glob("*.yaml"))
+    files = [path.read_bytes() for path in paths]
     documents = [d for content in files for d in yaml.load_all(content, Loader=loader)]
     return [d for d in documents if d and d.get("kind") == "CustomResourceDefinition"]
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -12,21 +13,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from .config_connector import DEFINITION, ConfigConnector
 from .control_plane import ControlPlane, ControlPlaneError
 from .control_plane.binaries import BinariesMissingError, find_binaries
 from .dial import DialMap
 from .front import ServiceFront
 from .gke.scenario import Scenario, ScenarioError, load_scenario
 from .gke.simulated import SimulatedGke
-from .kube import KubeError
+from .kube import Kube, KubeError
 from .kubeconfig import write_json
 from .kubelet import Kubelet, KubeletSettings
 from .neighbours.errors import NeighbourError
 from .neighbours.find import find_program
-from .neighbours.running import RUNNABLE, RunningNeighbour
+from .neighbours.running import COMPANIONS, CONFIG_CONNECTOR, RUNNABLE, RunningNeighbour
 from .processes import parent_gone
 
 WATCHDOG_S = 0.5
+SCHEMAS = "MISTRAL_OPERATOR_CRDS"
+"""Environment variable with the folder of definitions that no package registry has, such as Config Connector's."""
+COMPUTE_CLASS = "cloud.google.com_computeclasses.yaml"
 FILE = "sandbox.json"
 HOSTS = "hosts"
 
@@ -53,7 +58,8 @@ class Sandbox:
     """An async context manager; `description` is there, and sandbox.json written, when all of it answers.
 
     `speed` divides every simulated delay. `crds` is a directory of definitions that are established before it is ready.
-    `neighbours` are names of `RUNNABLE`: real controllers that run beside it.
+    `neighbours` are names of `COMPANIONS`: what runs beside it. `schemas` is a folder with definitions of others: what
+    it has of those that the simulated GKE acts on is served, such as ComputeClass, and stand-ins need theirs.
     """
 
     def __init__(
@@ -65,14 +71,18 @@ class Sandbox:
         kubelet: KubeletSettings | None = None,
         say: Callable[[str], None] = _print,
         neighbours: Sequence[str] = (),
+        schemas: Path | None = None,
     ) -> None:
         self.plane = ControlPlane(directory, say, leftovers=[FILE, HOSTS], crds=crds)
+        compute_class = schemas / COMPUTE_CLASS if schemas else None
+        self._compute_class = compute_class if compute_class and compute_class.is_file() else None
         self.scenario = scenario or Scenario()
         self.description: Description | None = None
         self._speed = speed
         self._kubelet = kubelet
         self._say = say
-        self._neighbours = tuple(dict.fromkeys(neighbours))
+        self._neighbours = tuple(name for name in dict.fromkeys(neighbours) if name in RUNNABLE)
+        self._pool_definition = _find_definition(schemas, DEFINITION) if CONFIG_CONNECTOR in neighbours else None
         self._running: list[RunningNeighbour] = []
         self._stack = AsyncExitStack()
 
@@ -97,13 +107,22 @@ class Sandbox:
         programs = [(name, await asyncio.to_thread(find_program, name, self._say)) for name in self._neighbours]
         for name, program in programs:
             self.plane.add_crds(RUNNABLE[name].definitions(program))
+        for definition in (self._pool_definition, self._compute_class):
+            if definition:
+                self.plane.add_crds(definition)
         await self._stack.enter_async_context(self.plane)
         for name, program in programs:
             neighbour = RUNNABLE[name](program, self.plane.directory, self.plane.kubeconfig)
             self._running.append(await self._stack.enter_async_context(neighbour))
         kubeconfig = self.plane.kubeconfig
         dial = self._stack.enter_context(DialMap(hosts=self.plane.directory / HOSTS))
-        gke = await self._stack.enter_async_context(SimulatedGke(kubeconfig, self.scenario, self._speed))
+        simulated = SimulatedGke(
+            kubeconfig, self.scenario, self._speed, compute_classes=self._compute_class is not None
+        )
+        gke = await self._stack.enter_async_context(simulated)
+        if self._pool_definition:
+            kube = await self._stack.enter_async_context(Kube(kubeconfig))
+            await self._stack.enter_async_context(ConfigConnector(kube, gke.address, self._speed))
         pods = self.plane.directory / "pods"
         await self._stack.enter_async_context(Kubelet(kubeconfig, self._speed, dial, pods, self._kubelet))
         front = await self._stack.enter_async_context(ServiceFront(kubeconfig, dial))
@@ -130,6 +149,13 @@ class Sandbox:
                 await asyncio.wait([parent], timeout=WATCHDOG_S)
         finally:
             parent.cancel()
+
+
+def _find_definition(schemas: Path | None, name: str) -> Path:
+    """Raises NeighbourError."""
+    if schemas is None or not (schemas / name).is_file():
+        raise NeighbourError(f"config-connector needs {name} in a folder of yours, which {SCHEMAS} names")
+    return schemas / name
 
 
 async def _stay(sandbox: Sandbox) -> None:
@@ -166,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=1.0, help="divides every simulated delay")
     parser.add_argument("--crds", type=Path, help="a directory of custom resource definitions to establish first")
     parser.add_argument(
-        "--with", action="append", default=[], choices=sorted(RUNNABLE), dest="neighbours", help="a real controller too"
+        "--with", action="append", default=[], choices=COMPANIONS, dest="neighbours", help="a controller too"
     )
     options = parser.parse_args(argv)
     if options.speed <= 0:
@@ -177,8 +203,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Before there is an event loop, so that Ctrl-C also ends a build.
         find_binaries(_print)
         for name in options.neighbours:
-            find_program(name, _print)
-        sandbox = Sandbox(options.directory, scenario, options.speed, options.crds, neighbours=options.neighbours)
+            if name in RUNNABLE:
+                find_program(name, _print)
+        schemas = Path(os.environ[SCHEMAS]) if os.environ.get(SCHEMAS) else None
+        sandbox = Sandbox(
+            options.directory, scenario, options.speed, options.crds, neighbours=options.neighbours, schemas=schemas
+        )
         asyncio.run(_until_signal(sandbox))
     except (ScenarioError, OSError) as error:
         parser.error(str(error))

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from mistral_operator.api.common import Condition
+from mistral_operator.api.common import Condition, QueueStatus
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.status import (
     CapacityStatus,
@@ -15,6 +15,7 @@ from mistral_operator.api.status import (
     ModelStatus,
     Summary,
 )
+from mistral_operator.capacity.arbitration import Place
 from mistral_operator.manifests.identity import pod_selector
 from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
@@ -118,7 +119,8 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
         return summary
     option = situation.plan.chosen
     machines = f"{option.hosts} × {option.machine_type}" if option.hosts > 1 else option.machine_type
-    hardware = f"{option.hardware} ({machines}, {option.consumption.value})"
+    ways = "/".join(dict.fromkeys(bought.consumption.value for bought in option.purchases))
+    hardware = f"{option.hardware} ({machines}, {ways})"
     return summary.model_copy(
         update={"hardware": word(hardware), "hourly_cost": describe_hourly_cost(situation, situation.plan)}
     )
@@ -131,4 +133,15 @@ def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
 def _describe_capacity(situation: Situation) -> CapacityStatus:
     claims = tuple(claim["metadata"]["name"] for claim in situation.claims if claim is not None)
     rungs = tuple(describe_rung(rung, situation.rung_replicas.get(rung.name, 0)) for rung in situation.rungs)
-    return CapacityStatus(options=rungs, claims=claims[:_MOST_CLAIMS])
+    queue = _describe_place(situation.place) if situation.place else _find_queue(situation)
+    return CapacityStatus(options=rungs, claims=claims[:_MOST_CLAIMS], queue=queue)
+
+
+def _find_queue(situation: Situation) -> QueueStatus | None:
+    """The place of the first claim that waits."""
+    told = ((claim.get("status") or {}).get("queue") for claim in situation.claims if claim is not None)
+    return next((QueueStatus.model_validate(queue) for queue in told if queue), None)
+
+
+def _describe_place(place: Place) -> QueueStatus:
+    return QueueStatus(position=place.position, of=place.of, waits_for=word(place.waits_for))

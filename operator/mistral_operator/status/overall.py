@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from mistral_operator.capacity.arbitration import Place
 from mistral_operator.status.ends import NO_SUCCESSOR
 from mistral_operator.status.findings import Finding, met, unmet
 from mistral_operator.status.rungs import check_rung
@@ -48,6 +49,8 @@ def _wanting_nothing(situation: Situation, parts: Mapping[str, Finding]) -> Find
         reason = "OutsideServingClass" if accepted.holds else accepted.reason
         message = f"No replica comes: {situation.serving_class.breach}." if accepted.holds else accepted.message
         return unmet(reason, message)
+    if situation.place:
+        return unmet("WaitsInLine", _tell_place(situation, situation.place))
     limit = situation.serving_class.spend_limit
     return unmet("HourlyCostLimit", f"{limit} is too low for a single replica; raise it.")
 
@@ -67,6 +70,8 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
     if situation.wanted_replicas < wanted and situation.serving_class.breach:
         return met("OutsideServingClass", f"No more replicas come, though {wanted} are wanted: "
                    f"{situation.serving_class.breach}.")  # fmt: skip
+    if situation.place:
+        return met("WaitsInLine", _tell_place(situation, situation.place))
     if situation.wanted_replicas < wanted:
         return met("HourlyCostLimit", f"{situation.serving_class.spend_limit} pays for {situation.wanted_replicas} of "
                    f"{wanted} replicas; raise it or ask for fewer.")  # fmt: skip
@@ -81,6 +86,15 @@ def check_degraded(situation: Situation, parts: Mapping[str, Finding]) -> Findin
     if lower:
         return lower
     return unmet("AsWanted", "Nothing is missing of what is served.")
+
+
+def _tell_place(situation: Situation, place: Place) -> str:
+    told = place.tell(situation.model.metadata.namespace)
+    kept = ", and what runs goes on until then" if situation.stays else ""
+    return (
+        f"{situation.wanted_replicas} of {situation.model.spec.replicas} replicas for now: {told}{kept}. Others come"
+        " first by spec.capacity.priority, then by age."
+    )
 
 
 def check_reconciling(situation: Situation, parts: Mapping[str, Finding]) -> Finding:

@@ -1,12 +1,12 @@
 """The status of a spread model: what its parts say, added up, with the worst of it told first."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from mistral_operator.api.common import Condition
+from mistral_operator.api.common import Condition, QueueStatus
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.status import CapacityStatus, ModelStatus, PartStatus, RungStatus, Summary, TimelineEntry
 from mistral_operator.capacity.ladder import RungState
@@ -20,6 +20,9 @@ _MOST_RUNGS: Final = 16
 _MOST_CLAIMS: Final = 64
 _ANY: Final = frozenset({"Degraded", "Reconciling", "Stalled"})
 """Conditions that hold for a model as soon as they hold for one of its parts."""
+_TOLD: Final = frozenset({RUNG_LEFT, REPLICA_ENDS_SOON})
+"""What the timeline tells of later parts; the way to Ready is told of the first."""
+_COUNTING: Final = frozenset({"CapacityReady", "WorkloadReady"})
 _BEST_STATE: Final = (RungState.ACTIVE, RungState.TRYING, RungState.EXHAUSTED, RungState.REFUSED, RungState.NEXT)
 
 
@@ -68,10 +71,19 @@ def merge_statuses(model: MistralModel, views: Sequence[PartView], before: Model
             "ready_replicas": sum(view.ready for view in views),
             "updated_replicas": sum(view.status.updated_replicas or 0 for view in views),
             "timeline": (*first.timeline, *(entry for view in views[1:] for entry in _tell(view)))[-LONGEST:],
-            "capacity": CapacityStatus(options=_merge_rungs(views), claims=_merge_claims(views)),
+            "capacity": CapacityStatus(
+                options=_merge_rungs(views), claims=_merge_claims(views), queue=_find_queue(views)
+            ),
             "cost": first.cost.model_copy(update={"hourly": _add_costs(views)}) if first.cost else None,
             "parts": tuple(map(_describe, views)),
         }
+    )
+
+
+def _find_queue(views: Iterable[PartView]) -> QueueStatus | None:
+    """The place of the first part that waits."""
+    return next(
+        (view.status.capacity.queue for view in views if view.status.capacity and view.status.capacity.queue), None
     )
 
 
@@ -91,44 +103,46 @@ def _tell(view: PartView) -> Iterable[TimelineEntry]:
     """New entries of a later part, which say whose they are."""
     known = {(entry.reason, entry.message) for entry in view.before.timeline}
     for entry in view.status.timeline:
-        told = entry.model_copy(update={"message": f"Part {view.number}: {entry.message}"[:1000]})
-        left = entry.reason == RUNG_LEFT and entry not in view.before.timeline
-        ends = entry.reason == REPLICA_ENDS_SOON and (told.reason, told.message) not in known
-        if left or ends:
-            yield told
+        if entry.reason in _TOLD and entry not in view.before.timeline:
+            told = entry.model_copy(update={"message": f"Part {view.number}: {entry.message}"[:1000]})
+            if entry.reason == RUNG_LEFT or (told.reason, told.message) not in known:
+                yield told
 
 
 def _merge_findings(views: Sequence[PartView]) -> dict[str, Finding]:
-    parts = {view.number: {c.type: _read(view, c) for c in view.status.conditions} for view in views}
-    merged = {kind: _pick(kind, [found[kind] for found in parts.values()]) for kind in parts[views[0].number]}
+    parts = [{c.type: _read(c) for c in view.status.conditions} for view in views]
+    merged = {kind: _pick(kind, views, [found[kind] for found in parts]) for kind in parts[0]}
     ready, wanted = sum(view.ready for view in views), sum(view.wanted for view in views)
-    serving = next((found["Ready"] for found in parts.values() if found["Ready"].reason in _SERVING), None)
-    if serving is None:
+    if not any(found["Ready"].reason in _SERVING for found in parts):
         return merged
-    words = f"{ready} of {wanted} replicas answer."
+    waits, words = merged["Ready"], f"{ready} of {wanted} replicas answer."
     merged["Ready"] = met("Serving" if ready >= wanted else "ServingPartially", words)
-    merged["EndpointReady"] = next(found["EndpointReady"] for found in parts.values() if found["EndpointReady"].holds)
-    waiting = next((found["Ready"] for found in parts.values() if not found["Ready"].holds), None)
-    if waiting and not merged["Degraded"].holds:
-        merged["Degraded"] = met("ReplicasMissing", f"{waiting.reason}: {waiting.message}")
+    endpoint = views[0].status.endpoint
+    merged["EndpointReady"] = met("Serving", f"{endpoint.url if endpoint else ''} is answered by {ready} replicas.")
+    if not waits.holds and not merged["Degraded"].holds:
+        merged["Degraded"] = met("ReplicasMissing", f"{waits.reason}: {waits.message}")
     return merged
 
 
 _SERVING: Final = frozenset({"Serving", "ServingPartially"})
 
 
-def _pick(kind: str, findings: Sequence[Finding]) -> Finding:
-    """The first that is as it should not be, else the first."""
-    bad: Callable[[Finding], bool] = (lambda f: f.holds) if kind in _ANY else (lambda f: not f.holds)
-    return next((finding for finding in findings if bad(finding)), findings[0])
+def _pick(kind: str, views: Sequence[PartView], findings: Sequence[Finding]) -> Finding:
+    """The first that is as it should not be, with its part's number; else the first, or all that count replicas."""
+    bad = [index for index, finding in enumerate(findings) if finding.holds == (kind in _ANY)]
+    if bad:
+        worst, same = findings[bad[0]], all(finding == findings[0] for finding in findings)
+        whose = "Each part" if same else f"Part {views[bad[0]].number}"
+        return replace(worst, message=f"{whose}: {worst.message}")
+    if kind not in _COUNTING:
+        return findings[0]
+    ends = (finding for finding in findings if finding.reason == REPLICA_ENDS_SOON)
+    told = " ".join(f"Part {view.number}: {each.message}" for view, each in zip(views, findings, strict=True))
+    return replace(next(ends, findings[0]), message=told)
 
 
-def _read(view: PartView, condition: Condition) -> Finding:
-    """A condition of a part, with the part's number before it where there is something to act on."""
-    holds = condition.status == "True"
-    finding = (met if holds else unmet)(condition.reason, condition.message)
-    plain = finding.holds != (condition.type in _ANY) or condition.type == "Accepted"
-    return finding if plain else replace(finding, message=f"Part {view.number}: {finding.message}")
+def _read(condition: Condition) -> Finding:
+    return (met if condition.status == "True" else unmet)(condition.reason, condition.message)
 
 
 def _sum_up(views: Sequence[PartView], findings: Mapping[str, Finding]) -> Summary:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.capacity.arbitration import Place
 from mistral_operator.capacity.ladder import Rung
 from mistral_operator.planning.types import ClusterProfile, Plan
 from mistral_operator.status.conversion import ConversionView
@@ -45,7 +46,7 @@ class Situation:
     slice_prices: tuple[Decimal | None, ...]
     """The same for each slice that stands, whichever revision it is for."""
     wanted_replicas: int
-    """What the workload is asked for: `spec.replicas`, less what is suspended or over the spend limit."""
+    """What the workload is asked for: `spec.replicas`, less what is suspended or over a spend limit."""
     pods: tuple[PodView, ...]
     """One for each replica: those that answer requests."""
     workers: tuple[PodView, ...]
@@ -62,6 +63,10 @@ class Situation:
     autoscaler: _Object | None
     """The live HorizontalPodAutoscaler; None when there is none, or none yet."""
     wants_autoscaler: bool
+    place: Place | None = None
+    """Where it stands in line for what isn't enough for all; None when it has what it wants."""
+    stays: bool = False
+    """Whether an earlier plan goes on, because no replica of this one is paid for yet."""
     rungs: tuple[Rung, ...] = ()
     """The ladder of the pinned plan, as it was judged now."""
     serving_rungs: frozenset[str] = frozenset()

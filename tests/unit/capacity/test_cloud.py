@@ -1,11 +1,12 @@
 """The one list of pools for all claims, when it fails."""
 
 import pytest
-from tests.support.claim_cases import POOL
+from tests.support.claim_cases import NOW, POOL, a_claim
 from tests.support.claim_world import FakeCloud, Kills
 
 from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.errors import CloudError, classify
+from mistral_operator.capacity.pools import NodeFacts, pool_spec
 
 
 @pytest.mark.parametrize("verbatim", [True, False])
@@ -21,3 +22,16 @@ async def test_a_list_that_failed_is_told_to_the_next_who_asks_as_it_was(verbati
     assert cloud.calls == ["list"]
     assert findings[0] == findings[1]
     assert findings[1].verbatim is verbatim
+
+
+async def test_a_create_that_was_refused_is_hurried_when_something_may_be_free() -> None:
+    cloud = FakeCloud(Kills(), clock=lambda: 0.0)
+    cloud.refusals["create"] = [classify("", "Quota 'X' exceeded. Limit: 1.0 in region r.")]
+    pools = CloudPools(cloud, now=lambda: NOW)
+    pools.hurry(POOL)
+    assert not await pools.create(pool_spec(a_claim(), total_max=1, facts=NodeFacts()))
+    (failure,) = pools.failures(POOL)
+    assert failure.retry_at > NOW
+    pools.hurry(POOL)
+    (hurried,) = pools.failures(POOL)
+    assert (hurried.retry_at, hurried.finding) == (NOW, failure.finding)

@@ -30,6 +30,14 @@ COMPUTE_PERMISSIONS = {
 }
 """Verb and path within a region → permission, as Compute Engine's reference has it."""
 
+CONFIG_CONNECTOR_ROLE = ROLE.with_name("gcp-role-config-connector.yaml")
+
+
+def test_config_connector_gets_what_the_same_calls_need() -> None:
+    """Besides it reads the instance groups of a pool, whose addresses the operator waits for."""
+    role = yaml.safe_load(CONFIG_CONNECTOR_ROLE.read_text())
+    assert set(role["includedPermissions"]) == {*PERMISSIONS.values(), "compute.instanceGroupManagers.get"}
+
 
 def test_the_role_has_what_the_calls_need_and_nothing_else() -> None:
     called = set(re.findall(r"_client\.([a-z_]+)\(", inspect.getsource(container_api)))

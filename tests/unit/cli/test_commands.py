@@ -83,6 +83,15 @@ def test_a_refused_plan_exits_with_1_and_shows_the_arithmetic() -> None:
     assert "GiB" in result.output
 
 
+def test_replicas_that_the_options_do_not_divide_are_refused_with_what_to_write() -> None:
+    spec = "spec: {model: mistral-7b, capacity: {options: [{}, {replicas: 2}]}}"
+    result = call("plan", "-f", "-", "-o", "json", text=HEAD + spec)
+    assert result.exit_code == 1
+    answer = json.loads(result.output)
+    assert answer["reason"] == "FieldConflict"
+    assert "options[1].replicas: options[0] takes all the rest before it; leave it out" in answer["message"]
+
+
 def test_an_unknown_model_gets_the_nearest_names() -> None:
     result = call("plan", "-f", "-", text=HEAD + "spec: {model: mistral-7b-v0.33}")
     assert result.exit_code == 1
@@ -100,8 +109,6 @@ def test_an_unknown_model_gets_the_nearest_names() -> None:
         ("model: mistral-7b, weights: {gcs: {uri: 'gs://models/x'}}", "spec.weights.gcs"),
         ("model: mistral-7b, weights: {cache: {mode: Node}}", "spec.weights.cache.mode: Node"),
         ("model: mistral-7b, weights: {cache: {mode: Bucket, uri: 'gs://models/x'}}", "spec.weights.cache"),
-        ("model: mistral-7b, capacity: {options: [{replicas: 2}]}", "options[0].replicas"),
-        ("model: mistral-7b, capacity: {options: [{}, {replicas: 2}]}", "options[1].replicas"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name_and_never_planned(spec: str, field: str) -> None:

@@ -61,6 +61,7 @@ def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
         ready,
         waiting,
         summary={"ready": "0/1", "hardware": "1x nvidia-l4"},
+        capacity={"queue": {"position": 2, "of": 3, "for": "reservation team-gpus"}},
         cost={"hourly": "0.85", "currency": "USD", "note": "list price of us-central1, unverified"},
         timeline=[
             {"time": "2026-05-04T12:00:00Z", "reason": "Planned"},
@@ -73,6 +74,7 @@ def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
         "no stock",
         "mm-g2",
         "1 of at most 2",
+        "2 of 3, for reservation team-gpus",
         "chat-1",
         "node-1",
         "$0.85 an hour now, unverified",

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from mistral_operator.cluster import kinds
-from mistral_operator.cluster.rights import CLUSTER_GRANTS, LEASE_GRANTS
+from mistral_operator.cluster.rights import CLUSTER_GRANTS, CONFIG_CONNECTOR_GRANTS, LEASE_GRANTS, PROVISIONER_GRANTS
 from mistral_operator.controller.options import RunOptions
 
 ROOT = Path(__file__).parents[3]
-GRANTS = (*CLUSTER_GRANTS, *LEASE_GRANTS)
+FURTHER = (*CONFIG_CONNECTOR_GRANTS, *(grant for grants in PROVISIONER_GRANTS.values() for grant in grants))
+GRANTS = (*CLUSTER_GRANTS, *LEASE_GRANTS, *FURTHER)
 
 
 def test_every_kind_that_is_handled_has_its_line() -> None:

@@ -7,14 +7,15 @@ from itertools import count
 from typing import Any, cast
 
 import pytest
-from tests.support.world import CLUSTER, SETTINGS, make_model
+from tests.support.world import CLUSTER, SETTINGS, make_class, make_model
 
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import error_of
-from mistral_operator.cluster.kinds import MODEL, SERVICE, Kind
+from mistral_operator.cluster.kinds import MODEL, SERVICE, SERVING_CLASS, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.knowledge import Knowledge
+from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import RULES
 
@@ -31,6 +32,7 @@ class Api:
 
     def __init__(self, *names: str) -> None:
         self.written: list[str] = []
+        self.deployments: list[Mapping[str, Any]] = []
         self.statuses: list[Json] = []
         self.models = {name: make_model(name) for name in names or ("chat",)}
         self.strangers: dict[str, Json] = {}
@@ -47,6 +49,8 @@ class Api:
         if words := self.refused.get(manifest["kind"]):
             raise error_of(500, words, {})
         self.written.append(manifest["kind"])
+        if manifest["kind"] == "Deployment":
+            self.deployments.append(manifest)
         return self._stored(manifest)
 
     async def apply_status(self, manifest: Mapping[str, Any]) -> Json:
@@ -72,6 +76,7 @@ def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
         failures=lambda _key: 0,
         others_wait=lambda: others_wait,
         on_ghost=lambda: None,
+        ledger=Ledger(store, lambda _key: None),
     )
 
 
@@ -147,3 +152,20 @@ async def test_what_runs_is_scaled_down_although_its_service_was_taken_away() ->
     api.written.clear()
     await models.reconcile(CHAT)
     assert api.written == ["Deployment", "status"]
+
+
+async def test_after_a_start_nobody_is_told_of_his_place_before_all_have_been_looked_at() -> None:
+    api = Api("chat", "other")
+    api.models["other"]["metadata"]["uid"] = "uid-other"
+    models = reconciler(api)
+    limits = {"maxTotalHourlyCost": "0.90"}
+    shelf = models._store[SERVING_CLASS]
+    shelf.put({**make_class(limits=limits), "metadata": {**make_class()["metadata"], "resourceVersion": "1"}})
+    other = Key("team-a", "other")
+    for key in (CHAT, other):
+        assert await models.reconcile(key) == 5.0
+    assert api.written == []
+    for key in (other, CHAT):
+        await models.reconcile(key)
+    replicas = {each["metadata"]["name"]: each["spec"]["replicas"] for each in api.deployments}
+    assert replicas == {"chat": 1, "other": 0}

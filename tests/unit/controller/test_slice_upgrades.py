@@ -105,6 +105,7 @@ class SlicesWorld:
             store=self.cluster.store,
             clouds={Provisioner.CONTAINER_API: pools},
             settings=self.settings,
+            wake=lambda _: None,
             facts=lambda _: NodeFacts(),
             now=lambda: NOW,
         )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.world import make_model
 
-from mistral_operator.api.capacity import CapacityOption
+from mistral_operator.api.capacity import Capacity, CapacityOption
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.scaling import Scaling
 from mistral_operator.core.parts import Share, Stock, divide, find_shares, list_floors, view_part
@@ -74,7 +74,7 @@ def test_all_parts_together_stay_within_the_limits_once_nothing_stands_above_its
     stock = {share.part: stock.get(share.part, Stock(price=Decimal("1.5"))) for share in shares}
     price = Decimal("1.5")
     for share in shares:
-        view = view_part(model, share, shares, stock, {})
+        view = view_part(model, model.spec.capacity or Capacity(), share, shares, stock, {})
         paid = max(0, int((Decimal(limit) - view.others_cost) / price))
         asked = min(view.spec.replicas, paid)
         others = sum(stock[other.part].standing for other in shares if other is not share)

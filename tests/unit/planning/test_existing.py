@@ -198,6 +198,12 @@ def test_what_a_person_says_of_a_node_counts() -> None:
         ),
         (a_group(), {"options": [{"consumption": "Spot"}]}, "ConsumptionDiffers", "leave consumption out"),
         (a_group(), {"options": [{"consumption": "FlexStart"}]}, "NothingIsBought", "leave consumption out"),
+        (
+            a_group(),
+            {"options": [{"sharing": {"strategy": "TimeSharing", "clients": 2}}]},
+            "SharingNeedsContainerApi",
+            "remove sharing",
+        ),
         (a_group(), {"options": [{"zones": ["us-central1-b"]}]}, "NotInZone", "the nodes are in us-central1-a"),
         (a_group(gke_labels(**{"kubernetes.io/arch": "arm64"})), {}, "NeedsArm64Image", "the nodes are arm64"),
         (a_group(memory="8Gi"), {}, "HostMemoryTooSmall", "g2-standard-12 leaves 7 of 8 GiB"),

@@ -84,9 +84,9 @@ class ControlPlane:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def add_crds(self, directory: Path) -> None:
-        """Serve this directory's definitions too before the controllers start; to be called before `start`."""
-        self._crds.append(directory)
+    def add_crds(self, source: Path) -> None:
+        """Serve this directory's or file's definitions too, before the controllers start; call it before `start`."""
+        self._crds.append(source)
 
     async def start(self) -> None:
         """Return when the controllers work. Raises ControlPlaneError or BinariesMissingError."""

@@ -8,6 +8,7 @@ where those are known; nothing here has ever been compared with a live cluster. 
     control, timeline ─► actions, upgrades ────────────────┤ └─► stock, reservations ◄─ inventory (read only)
                                                            │
                        autoscaler: scale_up, scale_down ───┘  watches pods, writes events
+                                      └─► auto_creation ─► class_pools  watches ComputeClasses, makes their pools
 
 Not simulated: ProvisioningRequests (a queued pool never grows), DWS' queue, blocks of reservations, the half hour until
 the autoscaler sees a new reservation, live migration, changes between a pool's ways to get machines.

@@ -10,6 +10,7 @@ import logging
 
 from mistral_operator.sandbox.kube import Kube, Object, object_key
 
+from .auto_creation import watch_classes
 from .cloud import Cloud
 from .events import EventWriter
 from .nodes import PODS, KubeNodes
@@ -40,6 +41,10 @@ class Autoscaler:
                 self._pods.pop(object_key(pod), None)
             else:
                 self._pods[object_key(pod)] = pod
+
+    async def watch_classes(self) -> None:
+        """Keep the ComputeClasses known, for ever; only where their kind is served."""
+        await watch_classes(self._kube, self._up.creation)
 
     async def run(self) -> None:
         """Look again and again, for ever."""

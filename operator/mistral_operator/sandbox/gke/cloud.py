@@ -69,6 +69,7 @@ class Cloud:
             current_node_count=sum(pool.size() for pool in self.pools.values()),
             maintenance_policy=self.maintenance,
             workload_identity_config={"workload_pool": f"{s.project}.svc.id.goog"},
+            autopilot={"enabled": s.autopilot},
         )
 
     def find(self, name: str) -> Pool:

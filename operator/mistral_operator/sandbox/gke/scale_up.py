@@ -7,13 +7,15 @@ from typing import Any
 from mistral_operator.sandbox.kube import Object
 
 from . import fit, template
+from .auto_creation import AutoCreation, class_of
 from .backoff import Backoff, Group
+from .class_pools import Choice
 from .cloud import Cloud
 from .events import EventWriter, failed_scale_up
 from .fleet import Lack
 from .pace import Pace
 from .placement import unsupported_placement
-from .pools import Instance, InstanceState, LocationPolicy, PodRef, Pool, group_url
+from .pools import Instance, InstanceState, LocationPolicy, PodRef, Pool, PoolStatus, group_url
 
 MAX_SIZE_REACHED = "max node group size reached"
 IN_BACKOFF = "in backoff after failed scale-up"
@@ -32,6 +34,7 @@ class ScaleUp:
         self._cloud = cloud
         self._events = events
         self._delays = cloud.scenario.delays_s
+        self.creation = AutoCreation(cloud, pace)
         self._backoff = Backoff(self._delays, pace)
         self._pods = pods
         self._templates: dict[Group, fit.Room] = {}
@@ -42,6 +45,7 @@ class ScaleUp:
         pending = [pod for pod in self._pods.values() if _unschedulable(pod)]
         self._help(self._not_helped(pending))
         self._keep_minimum()
+        self.creation.sweep()
 
     def launch(self, pool: Pool, zone: str, pods: Sequence[PodRef]) -> None:
         """Ask for one machine, or for all of a slice's."""
@@ -80,7 +84,10 @@ class ScaleUp:
 
     def _help(self, waiting: Pods) -> None:
         while waiting:
-            groups, skipped = self._groups_for(waiting)
+            if name := class_of(waiting[0]):
+                waiting = self._help_by_class(name, waiting)
+                continue
+            groups, skipped = self._groups_for(waiting, self._cloud.pools.values())
             if not groups:
                 self._refuse(waiting[0], skipped)
                 waiting = waiting[1:]
@@ -88,11 +95,43 @@ class ScaleUp:
             pool = min({pool.name: pool for pool, _ in groups}.values(), key=lambda p: (p.machine.devices, p.name))
             waiting = self._grow(pool, waiting)
 
-    def _groups_for(self, waiting: Pods) -> tuple[list[tuple[Pool, str]], Counter[str]]:
-        """Instance groups that could take the first of the waiting pods, and why the others can't."""
+    def _help_by_class(self, name: str, waiting: Pods) -> Pods:
+        """Machines of the first priority of a class that can give some, in a pool that is made where there is none;
+        returns the pods that still wait.
+        """
+        skipped = Counter({IN_BACKOFF: self.creation.cooling(name)})
+        for choice in self.creation.choices(name):
+            pools = self.creation.pools_of((name, choice.rank))
+            if any(pool.message.status == PoolStatus.PROVISIONING for pool in pools):
+                return waiting[1:]
+            groups, why = self._groups_for(waiting, pools)
+            if groups:
+                return self._grow(groups[0][0], waiting)
+            lacking = self._misfits_new(choice, waiting)
+            if not lacking:
+                self.creation.make(name, choice)
+                return waiting[1:]
+            skipped.update(why or lacking)
+        self._refuse(waiting[0], +skipped)
+        return waiting[1:]
+
+    def _misfits_new(self, choice: Choice, waiting: Pods) -> list[str]:
+        """Why the first of the waiting pods wouldn't fit into a new pool for a priority."""
+        pool, zone = Pool(choice.pool), choice.pool.locations[0]
+        room = _room(pool, zone)
+        reasons = fit.misfits(waiting[0], fit.pod_requests(waiting[0]), room)
+        if not reasons and pool.slice_hosts:
+            rooms = [room.copy() for _ in range(pool.slice_hosts)]
+            for pod in waiting:
+                _put_somewhere(pod, rooms)
+            return [] if all(each.pods for each in rooms) else [TOO_FEW_FOR_SLICE]
+        return reasons
+
+    def _groups_for(self, waiting: Pods, pools: Iterable[Pool]) -> tuple[list[tuple[Pool, str]], Counter[str]]:
+        """Instance groups of these pools that could take the first of the waiting pods, and why the others can't."""
         groups, skipped = [], Counter[str]()
         pod, requests = waiting[0], fit.pod_requests(waiting[0])
-        for pool, zone in self._all_groups():
+        for pool, zone in _groups_of(pools):
             # The real one looks in this order too: a full group says so even to pods that would never fit.
             if self._backoff.holds((pool.name, zone)):
                 skipped[IN_BACKOFF] += 1
@@ -115,12 +154,6 @@ class ScaleUp:
         rooms = [self._template(pool, zone).copy() for _ in range(pool.slice_hosts or 1)]
         taken = [pod for pod in waiting if _put_somewhere(pod, rooms)]
         return taken if all(room.pods for room in rooms) else []
-
-    def _all_groups(self) -> Iterable[tuple[Pool, str]]:
-        for pool in self._cloud.pools.values():
-            if pool.autoscaled and not pool.deleting and not unsupported_placement(pool.machine, pool.message):
-                for zone in pool.zones:
-                    yield pool, zone
 
     def _grow(self, pool: Pool, waiting: Pods) -> Pods:
         """Add machines of one pool until no waiting pod fits or the pool is full; returns the pods that still wait."""
@@ -171,7 +204,8 @@ class ScaleUp:
 
     def _fail(self, pool: Pool, lack: Lack) -> None:
         zone = lack.instance.zone
-        self._backoff.fail((pool.name, zone))
+        if not self.creation.fail(pool):
+            self._backoff.fail((pool.name, zone))
         text = failed_scale_up([zone], [lack.shortage.code])
         for ref in lack.instance.wanted_by:
             pod = self._pods.get(f"{ref.namespace}/{ref.name}")
@@ -183,7 +217,7 @@ class ScaleUp:
         self._events.on_pod(_ref(pod), "Normal", "NotTriggerScaleUp", f"pod didn't trigger scale-up: {reasons}")
 
     def _keep_minimum(self) -> None:
-        for pool, zone in self._all_groups():
+        for pool, zone in _groups_of(self._cloud.pools.values()):
             bounds = pool.message.autoscaling
             if self._backoff.holds((pool.name, zone)):
                 continue
@@ -192,6 +226,13 @@ class ScaleUp:
                 short = bounds.total_min_node_count - pool.size()
             for _ in range(max(0, short)):
                 self.launch(pool, zone, ())
+
+
+def _groups_of(pools: Iterable[Pool]) -> Iterable[tuple[Pool, str]]:
+    for pool in pools:
+        if pool.autoscaled and not pool.deleting and not unsupported_placement(pool.machine, pool.message):
+            for zone in pool.zones:
+                yield pool, zone
 
 
 def _room(pool: Pool, zone: str, name: str = "template") -> fit.Room:

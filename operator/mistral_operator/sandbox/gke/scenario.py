@@ -50,6 +50,7 @@ class Delays:
     scale_down_unneeded: float = 600
     backoff: float = 300
     longest_backoff: float = 1800
+    priority_cooldown: float = 300
     spot_notice: float = 30
     host_error: float = 60
     maintenance_notice: float = 600
@@ -208,7 +209,10 @@ class ForeignPool:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One simulated cluster in one simulated project."""
+    """One simulated cluster in one simulated project.
+
+    `autopilot`: its node pools are Google's own matter, and calls about them are refused.
+    """
 
     project: str = "sandbox-project"
     location: str = "us-central1"
@@ -216,6 +220,7 @@ class Scenario:
     zones: tuple[str, ...] = ("us-central1-a", "us-central1-b", "us-central1-c")
     version: str = "1.36.3-gke.1000000"
     release_channel: str = "REGULAR"
+    autopilot: bool = False
     seed: int = 1
     concurrent_operations: int = 5
     busy_scope: str = "node-pool"

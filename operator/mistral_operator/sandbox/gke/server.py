@@ -34,6 +34,9 @@ class Call:
     message: str = ""
 
 
+AUTOPILOT = "Autopilot node pools cannot be accessed or modified."
+
+
 class ClusterManager:
     """The service. Calls that it doesn't know answer UNIMPLEMENTED."""
 
@@ -97,6 +100,8 @@ class ClusterManager:
         return handle
 
     async def _answer(self, rpc: str, method: Method, request: Any) -> Any:
+        if self._cloud.scenario.autopilot and "NodePool" in rpc:
+            raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, AUTOPILOT)
         fault = self._faults.hit(rpc)
         if fault and fault.latency:
             await self._pace.wait(fault.latency)

@@ -134,10 +134,14 @@ class SimulatedGke:
     `inventory` reads quotas, reservations and workload policies once it runs.
 
     `speed` divides every delay of the scenario. Everything lives in memory and ends with this context.
+    `compute_classes`: the API server serves their kind, so pools are made for them.
     """
 
-    def __init__(self, kubeconfig: Path, scenario: Scenario, speed: float = 1.0) -> None:
+    def __init__(
+        self, kubeconfig: Path, scenario: Scenario, speed: float = 1.0, *, compute_classes: bool = False
+    ) -> None:
         self._kubeconfig = kubeconfig
+        self._compute_classes = compute_classes
         self._scenario = scenario
         self._speed = speed
         self._stack = AsyncExitStack()
@@ -168,7 +172,10 @@ class SimulatedGke:
         self.control_url = await control.start()
         self._stack.push_async_callback(control.stop)
         self.address, self.compute_url = api.address, api.compute.url
-        for work in (nodes.run(), events.run(), api.autoscaler.watch(), api.autoscaler.run()):
+        works = [nodes.run(), events.run(), api.autoscaler.watch(), api.autoscaler.run()]
+        if self._compute_classes:
+            works.append(api.autoscaler.watch_classes())
+        for work in works:
             self._stack.push_async_callback(_cancel, asyncio.create_task(work))
 
 

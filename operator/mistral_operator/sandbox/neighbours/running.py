@@ -24,4 +24,11 @@ class RunningNeighbour(Protocol):
         """Raises NeighbourError when it has ended by itself."""
 
 
+CONFIG_CONNECTOR: Final = "config-connector"
+STAND_INS: Final = (CONFIG_CONNECTOR,)
+"""What the sandbox itself can play, where MISTRAL_OPERATOR_CRDS names a folder with the definitions."""
+
 RUNNABLE: Final[dict[str, type[RunningNeighbour]]] = {"lws": LeaderWorkerSets}
+
+COMPANIONS: Final = (*sorted(RUNNABLE), *STAND_INS)
+"""All that `--with` can name."""

@@ -1,0 +1,198 @@
+"""Several models under one budget: who gets what is left, who waits where, and what is never taken away."""
+
+from decimal import Decimal
+
+from tests.support.fleet import Fleet
+
+TWO = "2.00"
+"""US dollars an hour: pays for two L4 machines at 0.8536, not for three."""
+BUDGET = "the budget of MistralServingClass standard"
+
+
+def test_the_budget_goes_to_the_oldest_and_the_others_are_told_of_their_place() -> None:
+    fleet = Fleet(maxTotalHourlyCost=TWO)
+    for name in ("a", "b", "c", "d"):
+        fleet.add(name)
+    fleet.look("a", "b", "c", "d", "c")
+    assert fleet.replicas() == {"a": 1, "b": 1, "c": 0, "d": 0}
+    assert [fleet.queue(name) for name in "abcd"] == [
+        {},
+        {},
+        {"position": 1, "of": 2, "for": BUDGET},
+        {"position": 2, "of": 2, "for": BUDGET},
+    ]
+    ready, degraded = (fleet.worlds["d"].condition(kind) for kind in ("Ready", "Degraded"))
+    assert (ready["status"], ready["reason"], degraded["status"]) == ("False", "WaitsInLine", "True")
+    assert ready["message"].startswith(f"0 of 1 replicas for now: 2nd of 2 in line for {BUDGET}, behind c (priority 0)")
+
+
+def test_two_models_never_take_the_last_of_a_budget_both() -> None:
+    fleet = Fleet(maxTotalHourlyCost="1.00")
+    fleet.add("old")
+    fleet.add("new")
+    fleet.look("new", "old")
+    assert fleet.replicas() == {"old": 0, "new": 1}, "nobody knew of the older one, and what was given stays"
+
+
+def test_a_model_of_higher_priority_takes_nothing_away_and_comes_next() -> None:
+    fleet = Fleet(maxTotalHourlyCost=TWO)
+    fleet.add("a")
+    fleet.add("b")
+    fleet.serve("a")
+    fleet.serve("b")
+    fleet.add("low")
+    fleet.add("high", priority=10)
+    fleet.look("low", "high", "low")
+    assert fleet.replicas() == {"a": 1, "b": 1, "low": 0, "high": 0}
+    assert (fleet.queue("high")["position"], fleet.queue("low")["position"]) == (1, 2)
+    fleet.woken.clear()
+    fleet.delete("a")
+    assert fleet.woken == ["high", "low"], "both are looked at at once"
+    fleet.look("low", "high")
+    assert fleet.replicas() == {"b": 1, "low": 0, "high": 1}, "what the one ahead is going to take is left for it"
+
+
+def test_a_large_model_is_not_overtaken_by_small_ones() -> None:
+    fleet = Fleet(maxTotalHourlyCost="5.50")
+    fleet.add("a", replicas=2)
+    fleet.serve("a")
+    fleet.add("large", capacity={"options": [{"accelerator": "a100-80"}]})
+    fleet.add("small")
+    fleet.look("large", "small")
+    assert fleet.replicas() == {"a": 2, "large": 0, "small": 0}, "3.79 are free, and large needs more"
+    assert "of other" not in fleet.worlds["small"].condition("Degraded")["message"]
+    fleet.worlds["large"].change(suspend=True)
+    fleet.woken.clear()
+    fleet.look("large")
+    assert fleet.woken == ["small"]
+    fleet.look("small")
+    assert fleet.replicas() == {"a": 2, "large": 0, "small": 1}
+
+
+def test_models_of_other_namespaces_are_counted_and_not_named() -> None:
+    fleet = Fleet(maxTotalHourlyCost="0.90")
+    fleet.add("a")
+    fleet.serve("a")
+    fleet.add("secret", namespace="team-b")
+    fleet.add("mine")
+    fleet.look("secret", "mine")
+    told = fleet.worlds["mine"].condition("Degraded")["message"]
+    assert "2nd of 2 in line" in told
+    assert "behind 1 model of other namespaces" in told
+    assert "secret" not in str(fleet.worlds["mine"].model["status"])
+
+
+def test_a_model_grows_as_far_as_the_budget_goes_and_on_when_others_shrink() -> None:
+    fleet = Fleet(maxTotalHourlyCost="3.00")
+    fleet.add("a", replicas=2)
+    fleet.serve("a")
+    fleet.add("b", replicas=3)
+    fleet.look("b")
+    assert fleet.replicas() == {"a": 2, "b": 1}
+    fleet.worlds["a"].change(replicas=1)
+    fleet.look("a", "b")
+    assert fleet.replicas() == {"a": 1, "b": 1}, "the pod that goes is still on its machine"
+    del fleet.worlds["a"].pods["a-1"]
+    fleet.woken.clear()
+    fleet.look("a")
+    assert fleet.woken == ["b"]
+    fleet.look("b")
+    assert fleet.replicas() == {"a": 1, "b": 2}
+
+
+def test_a_lower_limit_takes_nothing_away_and_gives_nothing() -> None:
+    fleet = Fleet(maxTotalHourlyCost="4.00")
+    fleet.add("a", replicas=2)
+    fleet.add("b", replicas=2)
+    fleet.serve("a")
+    fleet.serve("b")
+    fleet.limit(maxTotalHourlyCost="1.00")
+    for name in ("a", "b"):
+        fleet.worlds[name].change(replicas=4)
+    fleet.look("a", "b")
+    assert fleet.replicas() == {"a": 2, "b": 2}
+    assert fleet.worlds["a"].condition("Ready")["status"] == "True"
+    fleet.limit()
+    fleet.look("a", "b")
+    assert fleet.replicas() == {"a": 4, "b": 4}
+
+
+def test_after_a_restart_nobody_gets_more_before_all_have_been_looked_at() -> None:
+    fleet = Fleet(maxTotalHourlyCost=TWO)
+    for name in ("a", "b", "c"):
+        fleet.add(name)
+    for name in ("a", "b"):
+        fleet.serve(name)
+    fleet.look("c", "a", "b", "c")
+    known = {name: world.model["status"] for name, world in fleet.worlds.items()}
+    fleet.restart()
+    fleet.woken.clear()
+    fleet.look("c")
+    assert not fleet.ledger.complete
+    assert fleet.replicas()["c"] == 0
+    fleet.look("a", "b")
+    assert fleet.ledger.complete
+    assert "c" in fleet.woken
+    fleet.look("c", "a", "b")
+    assert {name: world.model["status"] for name, world in fleet.worlds.items()} == known
+
+
+def test_a_roll_out_has_a_replica_more_only_of_what_nobody_waits_for() -> None:
+    def roll(limit: str) -> tuple[int, int]:
+        fleet = Fleet(maxTotalHourlyCost=limit)
+        fleet.add("a")
+        fleet.serve("a")
+        fleet.worlds["a"].change(engine={"contextLength": 4096})
+        fleet.look("a")
+        deployment = fleet.worlds["a"].deployment["spec"]
+        assert deployment["replicas"] == 1
+        update = deployment["strategy"]["rollingUpdate"]
+        return update["maxSurge"], update["maxUnavailable"]
+
+    assert roll(TWO) == (1, 0)
+    assert roll("1.00") == (0, 1)
+
+
+def test_a_dearer_plan_waits_for_its_budget_while_the_earlier_one_serves() -> None:
+    fleet = Fleet(maxTotalHourlyCost="5.50")
+    fleet.add("a")
+    fleet.add("b")
+    fleet.serve("a")
+    fleet.serve("b")
+    before = fleet.worlds["b"].deployment["spec"]["template"]
+    fleet.worlds["b"].change(capacity={"options": [{"accelerator": "a100-80"}]})
+    fleet.look("b")
+    deployment = fleet.worlds["b"].deployment["spec"]
+    assert (deployment["template"], deployment["replicas"]) == (before, 1)
+    ready, degraded = (fleet.worlds["b"].condition(kind) for kind in ("Ready", "Degraded"))
+    assert ready["status"] == "True"
+    assert degraded["reason"] == "WaitsInLine"
+    assert "what runs goes on until then" in degraded["message"]
+    fleet.delete("a")
+    fleet.look("b")
+    assert fleet.worlds["b"].deployment["spec"]["template"] != before
+
+
+def test_a_model_alone_may_not_cost_more_than_all_together() -> None:
+    fleet = Fleet(maxTotalHourlyCost="1.00")
+    fleet.add("a", capacity={"options": [{"accelerator": "a100-80"}]})
+    fleet.look("a")
+    accepted = fleet.worlds["a"].condition("Accepted")
+    assert (accepted["status"], accepted["reason"]) == ("False", "NothingFits")
+    assert "limits.maxTotalHourlyCost of MistralServingClass standard" in accepted["message"]
+
+
+def test_the_parts_of_a_spread_model_share_what_the_model_gets() -> None:
+    fleet = Fleet(maxTotalHourlyCost="2.60")
+    options = [{"accelerator": "l4", "replicas": 2}, {"accelerator": "l4", "consumption": "Spot"}]
+    fleet.add("a")
+    fleet.serve("a")
+    world = fleet.add("spread", replicas=4, capacity={"options": options})
+    for _ in range(3):
+        fleet.look("spread")
+    asked = {name: child["spec"]["replicas"] for (kind, name), child in world.children.items() if kind == "Deployment"}
+    assert asked["spread"] == 2, "the first part is paid first"
+    account = fleet.ledger.show(fleet.key(fleet.worlds["a"]), "", tuple(fleet.classes.values()))
+    assert account.others_hold <= Decimal("2.60") - Decimal("0.8536")
+    assert fleet.queue("spread")["position"] == 1
+    assert world.condition("Degraded")["reason"] == "WaitsInLine"
