@@ -52,6 +52,8 @@ NODE_NAME: Final = "node"
 """Index of Pods: the node that they are on."""
 NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
+MODEL_SLICES: Final = "slices"
+"""Index of NodePoolClaims: the model that a slice is for, `namespace/name`."""
 NEED: Final = "need"
 """Index of NodePoolClaims without their slice: what they may have to wait for."""
 RANK: Final = "rank"
@@ -277,13 +279,19 @@ def _digest_of_revision(revision: Json) -> object:
     return _digest_of_object({name: value for name, value in revision.items() if name != "data"})
 
 
+def _slices_index(claim: Json) -> list[str]:
+    spec = claim.get("spec") or {}
+    return [f"{spec.get('tenant')}/{spec.get('model')}"] if spec.get("slice") else []
+
+
 _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
 
 RULES: Final[Mapping[Kind, Rules]] = {
     MODEL: Rules(indexes={CLASS_NAME: _class_index, RANK: _rank_index}, digest=_digest_of_object),
     SERVING_CLASS: Rules(indexes={IS_DEFAULT: _default_index}, digest=_digest_of_object),
     CLAIM: Rules(
-        indexes={NAME: lambda body: [body["metadata"]["name"]], NEED: _need_index}, digest=_digest_by(Ready="False")
+        indexes={NAME: lambda body: [body["metadata"]["name"]], NEED: _need_index, MODEL_SLICES: _slices_index},
+        digest=_digest_by(Ready="False"),
     ),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ReplicaFailure="True")),
