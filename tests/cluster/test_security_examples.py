@@ -30,6 +30,9 @@ REFUSED = {
     "spec.serviceAccountName": {"serviceAccountName": "deployer"},
     "spec.pod: tolerations": {"pod": {"priorityClassName": "system-cluster-critical"}},
     "spec.pod: tolerations, nodeSelector": {"pod": {"nodeSelector": {"pool": "others"}}},
+    "leave out nodes and provisioner: Existing": {"capacity": {"provisioner": "Existing"}},
+    "spec.capacity: models get nodes of their own": {"capacity": {"nodes": {"selector": {"team": "others"}}}},
+    "spec.capacity.priority: a model may have at most 0": {"capacity": {"priority": 1}},
     "spec.resourceLabels": {"resourceLabels": {"team": "one-more-pool"}},
 }
 
@@ -78,6 +81,7 @@ async def test_the_policy_refuses_ways_to_other_pods_and_says_which(kube: Kube, 
         "engine": {"contextLength": 8192, "env": [ALLOWED_ENV]},
         "weights": {"huggingFace": {"tokenSecretRef": {"name": "hugging-face", "key": "token"}}},
         "pod": {"labels": {"team": "a"}},
+        "capacity": {"provisioner": "ComputeClass", "priority": -1},
     }
     assert await make_model(kube, restricted, "chat") == ""
     assert await make_model(kube, restricted, "tuned", **harmless) == ""

@@ -83,6 +83,18 @@ async def test_a_claim_is_served_once_and_then_left_alone(harness: Harness) -> N
     assert {*world.calls[begun:]} <= {"list"}
 
 
+async def test_a_machine_with_tpus_is_made_like_any_other(harness: Harness) -> None:
+    """Nodes that are there are found by what pods ask of them, whatever the shape says."""
+    world = ProvisionedWorld(harness)
+    tpus = {"type": "tpu-v6e-slice", "count": 8}
+    world.apply_claim(shape={"machineType": "ct6e-standard-8t", "accelerator": tpus, "topology": "2x4"})
+    world.add_model()
+    await world.settle()
+    assert world.condition()["status"] == "True", world.condition()
+    assert await harness.own() == wanted(harness)
+    await release(world)
+
+
 async def test_it_goes_with_its_last_user_and_takes_only_its_own(harness: Harness) -> None:
     if harness.makes_pools:
         await harness.put_stranger(STRANGER)

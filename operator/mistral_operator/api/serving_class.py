@@ -92,7 +92,8 @@ class ServingClassLimits(ApiType):
         (),
         description=(
             "Parts of the spec that a model must leave out: `spec.engine.image`, `spec.engine.extraArgs`,"
-            " `spec.engine.env`, `spec.pod`, `spec.serviceAccountName`. None when left out."
+            " `spec.engine.env`, `spec.pod` (and with it `spec.capacity.nodes`), `spec.serviceAccountName`. None when"
+            " left out."
         ),
     )
 

@@ -84,7 +84,7 @@ _NODE_ACCOUNT: Final = "NODE_SERVICE_ACCOUNT"
 _ACT_AS: Final = re.compile(r"actAs|serviceAccountUser")
 _ACCOUNT_NAMED: Final = re.compile(r"service account ['\"]?(?P<email>[\w.-]+@[\w.-]+\.gserviceaccount\.com)")
 
-_POOL_OBJECTS: Final = "of ContainerNodePools in namespace"
+_POOL_OBJECTS: Final = re.compile(r"of ContainerNodePools in namespace (?P<namespace>[a-z0-9-]+)")
 """The API server refuses it, not Google."""
 _NO_LOGIN: Final = re.compile(r"credentials were not found|determine credentials|Reauthentication|has been expired")
 
@@ -108,10 +108,12 @@ def _grant_role(finding: CloudFinding, place: ClusterPlace) -> str:
             f" `gcloud iam service-accounts add-iam-policy-binding {named['email'] if named else 'NODE_ACCOUNT'}"
             f" --member PRINCIPAL --role roles/iam.serviceAccountUser --project {place.project}`."
         )
-    if _POOL_OBJECTS in finding.text:
+    objects = _POOL_OBJECTS.search(finding.text)
+    if objects:
         return (
-            "Let the operator keep such objects: the chart does with `provisioners: [ConfigConnector]`, and so does"
-            " `kubectl apply -f deploy/rbac-config-connector.yaml`."
+            "Let the operator keep such objects: the chart does with `provisioners: [ConfigConnector]` and"
+            f" `configConnector.namespace: {objects['namespace']}`, and so does `kubectl apply --namespace"
+            f" {objects['namespace']} --filename deploy/rbac-config-connector.yaml`."
         )
     if finding.speaker == CONFIG_CONNECTOR:
         return (

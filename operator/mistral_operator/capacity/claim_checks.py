@@ -16,7 +16,7 @@ from mistral_operator.capacity.errors import (
     ReservationIncompatibleError,
     ReservationNotFoundError,
 )
-from mistral_operator.capacity.live_facts import AskedRung, LiveFacts, Questions, first_version
+from mistral_operator.capacity.live_facts import AskedRung, LiveFacts, first_version
 from mistral_operator.capacity.port import PoolSpec
 from mistral_operator.capacity.preflight import LiveFinding, Verdict, check_rungs
 from mistral_operator.catalogue.types import Catalogue
@@ -34,7 +34,7 @@ _CERTAIN: Final = {
 
 
 def describe_claim(claim: NodePoolClaim, spec: PoolSpec, catalogue: Catalogue) -> AskedRung | None:
-    """What is asked about a pool that is to be created; None for a machine type that the catalogue doesn't know."""
+    """What is asked about a pool that the operator makes; None for a machine type that isn't in the catalogue."""
     known = catalogue.machine(spec.machine_type)
     if known is None:
         return None
@@ -56,9 +56,9 @@ def describe_claim(claim: NodePoolClaim, spec: PoolSpec, catalogue: Catalogue) -
     )
 
 
-def find_refusal(rung: AskedRung, questions: Questions, facts: LiveFacts) -> CloudFinding | None:
+def find_refusal(rung: AskedRung, facts: LiveFacts) -> CloudFinding | None:
     """The first thing that GKE would certainly refuse the pool for, with figures and the command that mends it."""
-    for finding in check_rungs((rung,), questions, facts):
+    for finding in check_rungs((rung,), facts):
         reason = _CERTAIN.get(finding.reason)
         if reason and finding.verdict is Verdict.BLOCKED and not _may_be_elsewhere(finding, rung):
             text = f"GKE isn't asked for the pool, because it would refuse it: {finding.message}"

@@ -61,13 +61,13 @@ class KnownFacts:
         known = await self._find(questions, self._pace.good_s)
         if known is None:
             return None
-        for finding in check_rungs((rung,), questions, known):
+        for finding in check_rungs((rung,), known):
             if finding.reason == "NotAnswered":
                 self._say(finding.message)
-        if find_refusal(rung, questions, known) is None:
+        if find_refusal(rung, known) is None:
             return None
         fresh = await self._find(questions, self._pace.fresh_s)
-        return find_refusal(rung, questions, fresh) if fresh else None
+        return find_refusal(rung, fresh) if fresh else None
 
     async def _find(self, questions: Questions, oldest_s: float) -> LiveFacts | None:
         async with self._asking:

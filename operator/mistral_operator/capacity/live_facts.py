@@ -16,8 +16,10 @@ from mistral_operator.planning.hardware import read_version
 from mistral_operator.planning.modes import FLEX_START_SINCE
 from mistral_operator.planning.types import Plan, PlannedOption, Provisioner
 
-POOL_PERMISSIONS: Final = ("container.clusters.get", "container.clusters.update", "container.operations.get")
-"""What the operator's identity needs in the project for any node pool, as deploy/gcp-role.yaml has it.
+READ_PERMISSION: Final = "container.clusters.get"
+"""What its identity needs in the project whoever makes the node pools."""
+POOL_PERMISSIONS: Final = (READ_PERMISSION, "container.clusters.update", "container.operations.get")
+"""What the operator's identity needs in the project to make node pools itself, as deploy/gcp-role.yaml has it.
 
 `iam.serviceAccounts.actAs`, which it needs on the account that the nodes run as, isn't among them: it is granted on
 that account, so asking the project wouldn't tell.
@@ -57,6 +59,7 @@ class AskedRung:
     reservation: str = ""
     placement_policy: bool = False
     """Whether it is placed by a workload policy, which is made first."""
+    provisioner: Provisioner = Provisioner.CONTAINER_API
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -164,6 +167,7 @@ def _describe_rung(option: PlannedOption, replicas: int, catalogue: Catalogue) -
         min_gke_version=first_version(accelerator, consumption),
         reservation=option.reservation,
         placement_policy=option.placement_policy,
+        provisioner=option.provisioner,
     )
 
 
@@ -181,8 +185,15 @@ def list_questions(rungs: Iterable[AskedRung]) -> Questions:
         machine_types=_unique(rung.machine_type for rung in asked),
         gpus=_unique(rung.gpu for rung in asked if rung.attaches_gpus),
         reservations=_unique(rung.reservation for rung in asked if rung.reservation),
-        permissions=(*POOL_PERMISSIONS, *(POLICY_PERMISSIONS if any(rung.placement_policy for rung in asked) else ())),
+        permissions=list_permissions(asked),
     )
+
+
+def list_permissions(rungs: Iterable[AskedRung]) -> tuple[str, ...]:
+    """What the operator's own identity needs for these; others make the pools of a ComputeClass or an object."""
+    own = [rung for rung in rungs if rung.provisioner is Provisioner.CONTAINER_API]
+    placed = any(rung.placement_policy for rung in own)
+    return (*(POOL_PERMISSIONS if own else (READ_PERMISSION,)), *(POLICY_PERMISSIONS if placed else ()))
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ _WRITTEN: Final = frozenset({
     "slice_topology", "slice_hosts", "reservation", "boot_disk", "local_ssds", "max_pods",
 })  # fmt: skip
 """The optional fields of a `PoolSpec` that the schema has a place for. Those without a default are all written."""
+_IMPLIED: Final = frozenset({"tpu", "topology"})
+"""What GKE takes from the machine type: a pool that names it too is refused. A slice's topology is its placement's."""
 _ABSENT: Final[Mapping[str, str]] = {"max_run_s": "flexStart and maxRunDuration, which consumption: FlexStart needs"}
 """What the schema lacks, by the field of a `PoolSpec` that would need it."""
 
@@ -56,7 +58,7 @@ class ObjectPlace:
 def find_unwritable(spec: PoolSpec) -> str:
     """What of a pool can't be said by a ContainerNodePool; empty when all of it can."""
     for field in fields(PoolSpec):
-        if field.default is MISSING or field.name in _WRITTEN or getattr(spec, field.name) == field.default:
+        if field.default is MISSING or field.name in _WRITTEN | _IMPLIED or getattr(spec, field.name) == field.default:
             continue
         return _ABSENT.get(field.name, field.name)
     return ""

@@ -13,14 +13,16 @@ from mistral_operator.api.capacity import Consumption
 from mistral_operator.capacity import preflight_advice as advice
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.live_facts import (
+    READ_PERMISSION,
     AskedRung,
     LiveFacts,
-    Questions,
     Quota,
     ReservationView,
+    list_permissions,
     split_reservation,
 )
 from mistral_operator.planning.hardware import read_version
+from mistral_operator.planning.types import Provisioner
 
 
 class Verdict(StrEnum):
@@ -52,12 +54,12 @@ class LiveFinding:
     """What fixes it, or shows more."""
 
 
-def check_rungs(rungs: Sequence[AskedRung], questions: Questions, facts: LiveFacts) -> tuple[LiveFinding, ...]:
-    """All findings: those about every rung, then those about some, each said once."""
-    common = (*_check_cluster(facts), _check_permissions(questions, facts))
+def check_rungs(rungs: Sequence[AskedRung], facts: LiveFacts) -> tuple[LiveFinding, ...]:
+    """All findings: those about every rung, then those about some, each said once. `facts` answer their questions."""
+    common = (*_check_cluster(facts), _check_permissions(list_permissions(rungs), facts))
     own = [
         replace(finding, rungs=(rung.name,))
-        for check in (_check_version, _check_zones, _check_quota, _check_all_gpus, _check_reservation)
+        for check in (_check_maker, _check_version, _check_zones, _check_quota, _check_all_gpus, _check_reservation)
         for rung in rungs
         for finding in check(rung, facts)
     ]
@@ -102,30 +104,38 @@ def _check_cluster(facts: LiveFacts) -> Iterator[LiveFinding]:
         words = f"there is no cluster {place.cluster} in {place.location} of project {place.project}"
         command = f"gcloud container clusters list --project {place.project}"
         yield LiveFinding("cluster", Verdict.BLOCKED, "ClusterNotFound", words, quote=cluster.text, command=command)
-    elif cluster.autopilot:
-        words = f"{cluster.name} is an Autopilot cluster, where nobody can make node pools; use a Standard one"
-        yield LiveFinding("cluster", Verdict.BLOCKED, "AutopilotCluster", words)
     else:
         yield LiveFinding("cluster", Verdict.OK, "ClusterFound", f"{cluster.name} runs GKE {cluster.version}")
 
 
-def _check_permissions(questions: Questions, facts: LiveFacts) -> LiveFinding:
+def _check_maker(rung: AskedRung, facts: LiveFacts) -> Iterator[LiveFinding]:
+    """On Autopilot a ComputeClass gets its nodes from Google; whoever makes node pools is refused."""
+    if isinstance(facts.cluster, CloudFinding) or not facts.cluster.autopilot:
+        return
+    if rung.provisioner in (Provisioner.CONTAINER_API, Provisioner.CONFIG_CONNECTOR):
+        words = (
+            f"{facts.cluster.name} is an Autopilot cluster, where {rung.provisioner.value} can't make node pools;"
+            " write spec.capacity.provisioner: ComputeClass, or use a Standard cluster"
+        )
+        yield LiveFinding("cluster", Verdict.BLOCKED, "AutopilotCluster", words)
+
+
+def _check_permissions(needed: Sequence[str], facts: LiveFacts) -> LiveFinding:
     granted, who = facts.granted, facts.identity or "the identity that asked"
     if isinstance(granted, CloudFinding):
         return _unanswered("permissions", "the permissions", "resourcemanager.projects.get", granted, facts)
-    missing = [name for name in questions.permissions if name not in granted]
+    missing = [name for name in needed if name not in granted]
     if not missing:
-        words = (
-            f"{who} has what the operator needs in the project: {', '.join(questions.permissions)};"
-            " iam.serviceAccounts.actAs on the nodes' account isn't asked"
-        )
+        words = f"{who} has what the operator needs in the project: {', '.join(needed)}"
+        if needed != (READ_PERMISSION,):
+            words += "; iam.serviceAccounts.actAs on the nodes' account isn't asked"
         return LiveFinding("permissions", Verdict.OK, "PermissionsGranted", words)
     words = f"{who} lacks {', '.join(missing)} in project {facts.place.project}"
     if not facts.identity:
         words += "; ask as the operator's service account to know what that one may"
     # The operator never is a person, so what a person lacks says little of it.
     verdict = Verdict.BLOCKED if facts.identity else Verdict.WARNING
-    command = advice.grant_role(facts.identity, facts.place)
+    command = advice.grant_role(facts.identity, facts.place, reads_only=needed == (READ_PERMISSION,))
     return LiveFinding("permissions", verdict, "PermissionsMissing", words, command=command)
 
 

@@ -24,10 +24,10 @@ def let_ask(refusal: CloudFinding, permission: str, place: ClusterPlace) -> str:
     return f"gcloud projects add-iam-policy-binding {place.project} --member PRINCIPAL --role {role}"
 
 
-def grant_role(identity: str, place: ClusterPlace) -> str:
-    """Gives the operator's role, which deploy/gcp-role.yaml defines."""
+def grant_role(identity: str, place: ClusterPlace, *, reads_only: bool = False) -> str:
+    """Gives the operator's role, which deploy/gcp-role.yaml defines, or Google's own role to read clusters."""
     member = f"serviceAccount:{identity}" if identity else "PRINCIPAL"
-    role = f"projects/{place.project}/roles/mistralOperator"
+    role = "roles/container.clusterViewer" if reads_only else f"projects/{place.project}/roles/mistralOperator"
     return f"gcloud projects add-iam-policy-binding {place.project} --member {member} --role {role}"
 
 

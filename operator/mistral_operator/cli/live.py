@@ -97,7 +97,7 @@ def add_preflight(planned: Sequence[Planned], catalogue: Catalogue, cluster: Liv
     except CloudError as error:
         raise click.ClickException(_tell(error.finding, cluster.place, "Google")) from None
     return [
-        replace(item, live=Preflight(facts, ladder, check_rungs(ladder, questions, facts))) if ladder else item
+        replace(item, live=Preflight(facts, ladder, check_rungs(ladder, facts))) if ladder else item
         for item, ladder in zip(planned, ladders, strict=True)
     ]
 

@@ -25,6 +25,7 @@ from mistral_operator.api.serving_class import (
     ServingClassLimits,
 )
 from mistral_operator.api.weights import CacheMode, Weights, WeightsCache
+from mistral_operator.planning.existing import own_selector
 from mistral_operator.planning.terms import NO_TERMS, Terms, check_option
 from mistral_operator.planning.types import Plan, PlanRefused
 from mistral_operator.status.findings import Finding
@@ -229,6 +230,8 @@ def _check_fields(spec: MistralModelSpec, limits: ServingClassLimits, source: st
         return PlanRefused("EnvNotAllowed", f"spec.engine.env {advice}")
     if ModelField.POD in limits.forbidden_fields and spec.pod:
         return PlanRefused("PodNotAllowed", f"spec.pod {advice}")
+    if ModelField.POD in limits.forbidden_fields and own_selector(spec):
+        return PlanRefused("PodNotAllowed", f"spec.capacity.nodes selects nodes as spec.pod does, and {advice}")
     if ModelField.SERVICE_ACCOUNT_NAME in limits.forbidden_fields and spec.service_account_name:
         return PlanRefused("ServiceAccountNotAllowed", f"spec.serviceAccountName {advice}")
     return None

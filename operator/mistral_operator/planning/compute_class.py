@@ -99,8 +99,9 @@ def _note_class(purchases: Sequence[Purchase]) -> Iterator[str]:
             " dearest of them, and a stock-out in all zones of one bars it for about 5 minutes"
         )
     yield (
-        "a ComputeClass has no bound on its machines: only the number of replicas holds down what is spent, and GKE"
-        " keeps an empty machine for about 10 minutes"
+        "a ComputeClass has no bound on its machines: GKE makes one for any pod that selects the class, in any"
+        " namespace, so bound each namespace's devices by a ResourceQuota; GKE keeps an empty machine for about 10"
+        " minutes"
     )
 
 

@@ -65,9 +65,11 @@ def select_groups(spec: MistralModelSpec, cluster: ClusterProfile) -> tuple[Node
 
 
 def check_there(spec: MistralModelSpec, task: Task, wishes: tuple[Wish, ...]) -> PlanRefused | None:
-    """Whether each wish is of something that is there, or that a pool may be scaled up to, as a machine type says."""
+    """Whether each wish is of something that is there, or on GKE that a pool may be scaled up to, as a machine type
+    of Google's says.
+    """
     for index, wish in enumerate(wishes):
-        if wish.machine_type is None or task.catalogue.machine(wish.machine_type) is None:
+        if not _may_come(task, wish):
             field = f"spec.capacity.options[{index}]" if spec.capacity and spec.capacity.options else ""
             refused = _find_absence(spec, task, wish, field)
             if refused:
@@ -75,17 +77,25 @@ def check_there(spec: MistralModelSpec, task: Task, wishes: tuple[Wish, ...]) ->
     return None
 
 
+def _may_come(task: Task, wish: Wish) -> bool:
+    """Whether nodes that aren't there may come for the wish: nobody but GKE brings Google's machines."""
+    known = wish.machine_type is not None and task.catalogue.machine(wish.machine_type) is not None
+    return known and task.cluster.provider == _GKE
+
+
 def _find_absence(spec: MistralModelSpec, task: Task, wish: Wish, field: str) -> PlanRefused | None:
-    pin = "write a machineType in spec.capacity.options for a pool that has no node yet"
+    pin = ""
+    if task.cluster.provider == _GKE:
+        pin = "; or write a machineType in spec.capacity.options for a pool that has no node yet"
     if task.nodes is None:
         return PlanRefused(
             "NodesUnknown",
-            f"nothing is known of the cluster's nodes; give them with --cluster-profile (`nodes`), or {pin}",
+            f"nothing is known of the cluster's nodes; give them with --cluster-profile (`nodes`){pin}",
         )
     selector = read_selector(spec)
     if not task.nodes:
         labels = f"labels {write_labels(selector)}" if selector else "accelerators"
-        return PlanRefused("NoNodesMatch", f"no node of the cluster has {labels}{_advise(task, selector)}; or {pin}")
+        return PlanRefused("NoNodesMatch", f"no node of the cluster has {labels}{_advise(task, selector)}{pin}")
     known = [(group, item) for group in task.nodes if (item := find_accelerator(group, task.catalogue))]
     if not known:
         return PlanRefused("UnknownHardware", _explain_unknown(task, selector))
@@ -127,8 +137,8 @@ def _describe_group(group: NodeGroup, accelerator: Accelerator, catalogue: Catal
 
 
 def list_existing(task: Task, wish: Wish) -> Iterator[Candidate]:
-    """Every kind of node that is there with each engine of its kind; and a machine type that the wish names and no node
-    has, unchecked.
+    """Every kind of node that is there with each engine of its kind; and on GKE a machine type that the wish names and
+    no node has, unchecked.
     """
     for group in task.nodes or ():
         accelerator = find_accelerator(group, task.catalogue)
@@ -138,7 +148,7 @@ def list_existing(task: Task, wish: Wish) -> Iterator[Candidate]:
             for shape, part in list_shapes(group, accelerator, task.catalogue):
                 made = divide_accelerator(accelerator, shape)
                 yield Candidate(wish, made, shape, runtime, group=group, part=part)
-    if wish.machine_type and all(group.machine_type != wish.machine_type for group in task.nodes or ()):
+    if _may_come(task, wish) and all(group.machine_type != wish.machine_type for group in task.nodes or ()):
         yield from (item for item in list_candidates(task, wish) if item.shape.machine_type == wish.machine_type)
 
 

@@ -52,6 +52,11 @@ TOOLS = Path(__file__).parents[3] / "tools"
         ),
         (
             "PERMISSION_DENIED",
+            "the API server says of ContainerNodePools in namespace cloud: forbidden",
+            "`kubectl apply --namespace cloud --filename deploy/rbac-config-connector.yaml`",
+        ),
+        (
+            "PERMISSION_DENIED",
             "The user does not have iam.serviceAccounts.actAs on the nodes' service account.",
             ACT_AS,
         ),

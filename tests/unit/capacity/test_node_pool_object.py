@@ -24,7 +24,19 @@ SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(local_ssds=1), cluster_
 RESERVED = replace(SPEC, reservation="projects/other/reservations/gpus")
 SHARED = replace(SPEC, gpu=Accelerator("nvidia-l4", 1, clients=4), max_pods=64)
 DIVIDED = replace(SPEC, gpu=Accelerator("nvidia-h100-80gb", 8, partition="1g.10gb"))
-SLICE = replace(SPEC, machine_type="ct6e-standard-4t", gpu=None, bounds=None, slice_topology="4x4", slice_hosts=4)
+
+
+def a_tpu(machine_type: str, chips: int, topology: str, **more: Any) -> PoolSpec:
+    """The pool of a claim on TPUs, as the operator asks for it."""
+    hosts = {"hosts": more.pop("hosts")} if "hosts" in more else {}
+    accelerator = {"type": "tpu-v6e-slice", "count": chips}
+    shape = {"machineType": machine_type, "accelerator": accelerator, "topology": topology, **hosts}
+    claim = a_claim(terms={"shape": shape, "provisioner": "ConfigConnector", **more})
+    return pool_spec(claim, total_max=2, facts=NodeFacts(), cluster_uid=UID, zone="us-central1-a")
+
+
+TPU = a_tpu("ct6e-standard-8t", 8, "2x4")
+SLICE = a_tpu("ct6e-standard-4t", 4, "4x4", hosts=4, slice={"group": "chat-0123456789", "number": 0})
 WRAPPED = "Update call failed: error applying desired state: summary: "
 
 
@@ -59,7 +71,7 @@ def find_errors(spec: Any) -> list[str]:
     return [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(spec)]
 
 
-@pytest.mark.parametrize("spec", [SPEC, RESERVED, SLICE, SHARED, DIVIDED, replace(SPEC, spot=True)])
+@pytest.mark.parametrize("spec", [SPEC, RESERVED, TPU, SLICE, SHARED, DIVIDED, replace(SPEC, spot=True)])
 def test_every_field_is_one_of_google_s_schema(spec: PoolSpec) -> None:
     assert find_errors(node_pool_object(spec, PLACE)["spec"]) == []
 
@@ -78,7 +90,7 @@ def test_what_is_refused_is_really_absent_from_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [SPEC, RESERVED, SLICE, SHARED, DIVIDED, replace(SPEC, spot=True), replace(SPEC, bounds=Bounds(0, 9))]
+    "spec", [SPEC, RESERVED, TPU, SLICE, SHARED, DIVIDED, replace(SPEC, spot=True), replace(SPEC, bounds=Bounds(0, 9))]
 )
 def test_what_is_written_is_read_back(spec: PoolSpec) -> None:
     assert find_unwritable(spec) == ""
@@ -97,7 +109,17 @@ def test_the_driver_and_the_disks_are_in_the_object() -> None:
     (gpu,) = config["guestAccelerator"]
     assert gpu == {"type": "nvidia-l4", "count": 1, "gpuDriverInstallationConfig": {"gpuDriverVersion": "DEFAULT"}}
     assert config["ephemeralStorageLocalSsdConfig"] == {"localSsdCount": 1}
-    assert "guestAccelerator" not in node_pool_object(SLICE, PLACE)["spec"]["nodeConfig"]
+
+
+def test_tpus_come_with_the_machine_type_and_only_a_slice_has_a_topology() -> None:
+    one, many = (node_pool_object(spec, PLACE)["spec"] for spec in (TPU, SLICE))
+    assert "guestAccelerator" not in {**one["nodeConfig"], **many["nodeConfig"]}
+    assert (one["nodeConfig"]["machineType"], many["nodeConfig"]["machineType"]) == (
+        TPU.machine_type,
+        SLICE.machine_type,
+    )
+    assert "placementPolicy" not in one
+    assert (many["placementPolicy"]["tpuTopology"], many["initialNodeCount"]) == ("4x4", 4)
 
 
 def test_a_field_that_nobody_thought_of_is_refused_rather_than_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,24 +9,33 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.preflight_cases import (
+    AUTOPILOT,
+    CLUSTER,
+    FACTS,
+    L4,
+    RESERVED,
+    RUNG,
+    A,
+    B,
+    find,
+    findings,
+    told,
+)
 
 from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.model import MistralModel
-from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import classify
 from mistral_operator.capacity.live_facts import (
     POLICY_PERMISSIONS,
     POOL_PERMISSIONS,
-    AskedRung,
-    LiveFacts,
     Quota,
     ReservationView,
     describe_rungs,
     list_questions,
     split_reservation,
 )
-from mistral_operator.capacity.port import ClusterView
-from mistral_operator.capacity.preflight import LiveFinding, Verdict, check_rungs, judge
+from mistral_operator.capacity.preflight import Verdict, judge
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.profile import DEFAULT
 from mistral_operator.cli.settings import offline_settings
@@ -34,49 +43,7 @@ from mistral_operator.planning.plan import plan_model
 from mistral_operator.planning.types import Plan
 
 ROOT = Path(__file__).parents[3]
-PLACE = ClusterPlace("team-project", "us-central1", "serving")
-CLUSTER = ClusterView("team-project", "us-central1", "serving", ("us-central1-a",), "1.34.1-gke.1000000", False)
-A, B = "us-central1-a", "us-central1-b"
-L4 = "NVIDIA_L4_GPUS"
 DENIED = classify("PERMISSION_DENIED", "Required 'compute.regions.get' permission for 'projects/team-project'").finding
-RUNG = AskedRung(
-    name="g2-standard-48-ondemand",
-    machine_type="g2-standard-48",
-    gpu="nvidia-l4",
-    devices=4,
-    hosts=1,
-    replicas=2,
-    zones=(A, B),
-    consumption=Consumption.ON_DEMAND,
-    quota=L4,
-    hardware="NVIDIA L4",
-)
-RESERVED = replace(RUNG, name="reserved", consumption=Consumption.RESERVATION, quota="", reservation="gpus")
-FACTS = LiveFacts(
-    place=PLACE,
-    identity="operator@team-project.iam.gserviceaccount.com",
-    cluster=CLUSTER,
-    granted=frozenset(POOL_PERMISSIONS),
-    quotas={"us-central1": {L4: Quota(16, 0)}},
-    project_quotas={"GPUS_ALL_REGIONS": Quota(16, 0)},
-    machine_zones={"g2-standard-48": frozenset({A, B})},
-    gpu_zones={},
-    reservations={"gpus": (ReservationView(A, "g2-standard-48", 4, 1, "READY"),)},
-)
-
-
-def find(check: str, rung: AskedRung = RUNG, **facts: Any) -> LiveFinding:
-    """The worst finding of one check."""
-    found = [item for item in findings(rung, **facts) if item.check == check]
-    return max(found, key=lambda item: list(Verdict).index(item.verdict))
-
-
-def findings(*rungs: AskedRung, **facts: Any) -> tuple[LiveFinding, ...]:
-    return check_rungs(rungs, list_questions(rungs), replace(FACTS, **facts))
-
-
-def told(finding: LiveFinding) -> tuple[str, str]:
-    return finding.verdict.value, finding.reason
 
 
 def test_where_nothing_stands_in_the_way_everything_is_ok() -> None:
@@ -249,7 +216,7 @@ def test_an_old_cluster_is_to_be_upgraded() -> None:
 
 
 def test_a_cluster_without_pools_of_ones_own_or_that_is_not_there_blocks_everything() -> None:
-    autopilot = findings(RUNG, RESERVED, cluster=replace(CLUSTER, autopilot=True))
+    autopilot = findings(RUNG, RESERVED, cluster=AUTOPILOT)
     missing = findings(RUNG, RESERVED, cluster=classify("NOT_FOUND", "Not found: serving").finding)
     for found, reason in ((autopilot, "AutopilotCluster"), (missing, "ClusterNotFound")):
         assert [item.reason for item in found if item.verdict is Verdict.BLOCKED] == [reason]

@@ -1,14 +1,32 @@
 """Which cluster a plan is made for when there is none to ask."""
 
+import json
+import re
 from pathlib import Path
 
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from mistral_operator.cli.main import main
 from mistral_operator.cli.profile import DEFAULT, assume_profile, profile_to_dict, read_profile
 from mistral_operator.planning.nodes import NodeGroup, Taint
 from mistral_operator.planning.types import ClusterProfile
+
+PAGE = Path(__file__).parents[3] / "docs" / "provisioner-existing.md"
+
+
+def test_the_model_of_the_page_is_planned_on_the_nodes_of_the_page(tmp_path: Path) -> None:
+    files = dict(re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    words = ["plan", "-f", str(tmp_path / "model.yaml"), "--cluster-profile", str(tmp_path / "profile.yaml")]
+    result = CliRunner().invoke(main, [*words, "-o", "json"])
+    assert result.exit_code == 0, result.output
+    chosen = json.loads(result.output)["plan"]["options"][0]
+    assert (chosen["provisioner"], chosen["accelerator"], chosen["devices"]) == ("Existing", "h100-80", 1)
+    assert chosen["hourly_cost"] is None
 
 
 def test_the_default_says_that_it_is_assumed() -> None:

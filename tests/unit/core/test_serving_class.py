@@ -132,6 +132,17 @@ def test_a_forbidden_field_is_refused_and_all_others_pass(field: str) -> None:
     assert judge(a_model(), limits={"forbiddenFields": list(FIELDS)}).refused is None
 
 
+def test_where_pods_settings_are_forbidden_so_is_selecting_nodes() -> None:
+    by_labels = {"provisioner": "Existing", "nodes": {"selector": {"team": "others"}}}
+    refused = judge(a_model(capacity=by_labels), limits={"forbiddenFields": ["Pod"]}).refused
+    assert refused == PlanRefused(
+        "PodNotAllowed",
+        "spec.capacity.nodes selects nodes as spec.pod does, and is not allowed by MistralServingClass standard; leave"
+        " it out",
+    )
+    assert judge(a_model(capacity={"provisioner": "Existing"}), limits={"forbiddenFields": ["Pod"]}).refused is None
+
+
 def test_resource_labels_are_added_key_by_key() -> None:
     defaults = {"resourceLabels": {"cost-center": "ai", "team": "platform"}}
     ruling = judge(a_model(resourceLabels={"team": "search"}), defaults=defaults)

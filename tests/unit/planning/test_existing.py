@@ -135,6 +135,19 @@ def test_a_machine_type_that_no_node_has_is_planned_unchecked(nodes: tuple[NodeG
     assert any("nothing of it could be checked" in note for note in option.notes)
 
 
+def test_outside_of_gke_a_machine_type_that_no_node_has_is_refused() -> None:
+    elsewhere = a_cluster(EIGHT_H100, provider="None")
+    found = refusal(cluster=elsewhere, options=[{"machineType": "g2-standard-12"}])
+    assert found == PlanRefused(
+        "NoNodesMatch",
+        "no node that is there is what spec.capacity.options[0] asks for; there are 8 × h100-80 (unknown)",
+    )
+    for nodes in ((), None):
+        unseen = refusal(cluster=replace(elsewhere, nodes=nodes), options=[{"machineType": "g2-standard-12"}])
+        assert unseen.reason == ("NodesUnknown" if nodes is None else "NoNodesMatch")
+        assert "machineType" not in unseen.message
+
+
 def test_a_machine_type_of_another_cloud_is_told_and_selected_by_its_label() -> None:
     labels = nvidia_labels(**{"node.kubernetes.io/instance-type": "p5.48xlarge"})
     node = a_group(labels, devices=8, cpu="192", memory="1900Gi")
