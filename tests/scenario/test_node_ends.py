@@ -1,12 +1,14 @@
 """Successors for replicas whose nodes are going to end: flex-start runs, host maintenance, shutdowns."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.world import SETTINGS, World, make_class, make_model
+from tests.support.world import CLUSTER, SETTINGS, World, make_class, make_model
 
 from mistral_operator.planning.serialize import plan_from_dict
+from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 WEEK = timedelta(days=7)
 LEAD = timedelta(seconds=SETTINGS.ladder.successor_lead_s)
@@ -17,10 +19,10 @@ FLEX = {"accelerator": "l4", "devices": 1, "consumption": "FlexStart"}
 L4 = {"accelerator": "l4", "devices": 1}
 
 
-def serving(*option: dict[str, Any], replicas: int = 1, **spec: Any) -> World:
+def serving(*option: dict[str, Any], replicas: int = 1, cluster: ClusterProfile = CLUSTER, **spec: Any) -> World:
     """A model that serves, each replica on a node of its own that has just come."""
     capacity = {"options": list(option or (FLEX,)), **spec.pop("capacity", {})}
-    world = World(model=make_model(capacity=capacity, replicas=replicas, **spec))
+    world = World(model=make_model(capacity=capacity, replicas=replicas, **spec), cluster=cluster)
     world.step()
     world.provision()
     for index in range(replicas):
@@ -156,6 +158,28 @@ def test_replicas_that_end_together_are_replaced_one_after_the_other_and_none_la
     world.step()
     assert wanted(world) == 2
     assert world.condition("WorkloadReady")["reason"] == "ReplicasReady"
+
+
+def test_no_successor_is_begun_for_an_emptied_node_that_only_the_taint_of_its_class_closes() -> None:
+    """The pods tolerate GKE's taint on the nodes of their ComputeClass."""
+    cluster = replace(CLUSTER, provisioners=tuple(Provisioner))
+    world = serving(FLEX, replicas=2, cluster=cluster, capacity={"provisioner": "ComputeClass"})
+    (claim,) = world.claims
+    taint = {"key": "cloud.google.com/compute-class", "value": f"mm-{claim}", "effect": "NoSchedule"}
+    for name in ("node-of-chat-0", "node-of-chat-1"):
+        world.set_machine(name, labels={"cloud.google.com/gke-flex-start": "true"}, taints=[taint])
+    world.step()
+    world.now += WEEK - lead(world)
+    world.step()
+    assert wanted(world) == 3
+    add_replica(world, "chat-2")
+    world.step()
+    del world.pods["chat-0"]
+    world.step()
+    assert wanted(world) == 2, "the next successor would land on the emptied node, which ends as well"
+    del world.machines["node-of-chat-0"]
+    world.step()
+    assert wanted(world) == 3
 
 
 def test_the_second_of_two_that_end_together_is_begun_as_much_earlier_as_the_first_takes() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mistral_operator.capacity.claim_case import Case, ask, describe_pool
+from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
 from mistral_operator.capacity.claim_types import (
     Call,
     ClaimState,
@@ -16,9 +16,11 @@ from mistral_operator.capacity.drift import Done, DriftNote, DriftPolicy, policy
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import command_to_delete, differences
 from mistral_operator.capacity.port import PoolStatus
+from mistral_operator.capacity.purchases import is_class
 from mistral_operator.capacity.remedy import (
+    SLICE_EMPTIED,
     Remedy,
-    are_others_doing,
+    are_others_bounds,
     choose_remedy,
     find_changed_bounds,
     is_left,
@@ -31,7 +33,8 @@ def settle_differences(case: Case) -> Decision | None:
     if not found:
         return None
     replaces = policy_of(case.claim, case.settings.drift) is DriftPolicy.REPLACE
-    if not replaces or case.seen.pods:
+    if not replaces or case.seen.pods or (is_class(case.claim) and case.seen.nodes):
+        # The pods of a class aren't counted: GKE's pools for it have names of their own.
         why = f"{case.seen.pods} pods" if case.seen.pods else "pods may"
         return _leave_different(case, found, f"because {why} run there")
     words = f"{case.subject} is not what the claim asks for: {found}. No pod runs there: it is made again."
@@ -59,7 +62,7 @@ def follow_bounds(case: Case) -> Decision | None:
     words = f"Node pool {case.pool_name} is about to get the bounds 0 to {case.desired_max} nodes."
     action = SetAutoscaling(case.pool_name, case.bounds)
     decision = ask(case, Call.RESIZE, action, ClaimState.RESIZING, "PoolResizing", words, ready=True)
-    notes = (DriftNote(drift.finding, drift.text, Done.REPAIRED),) if are_others_doing(case) else ()
+    notes = (DriftNote(drift.finding, drift.text, Done.REPAIRED),) if are_others_bounds(case, drift) else ()
     return replace(decision, notes=notes) if decision.action else decision
 
 
@@ -70,7 +73,7 @@ def await_nodes(case: Case) -> Decision | None:
         return None
     words = f"None of the nodes of slice {case.pool_name} is there, though GKE calls it running; waits for them."
     wait_s = settings.unsettled_s
-    return Decision(ClaimState.PROVISIONING, "SliceEmptied", words, requeue_after_s=wait_s)
+    return Decision(ClaimState.PROVISIONING, "WaitingForNodes", words, requeue_after_s=wait_s)
 
 
 def mend_drift(case: Case) -> Decision | None:
@@ -81,13 +84,28 @@ def mend_drift(case: Case) -> Decision | None:
     if remedy.mend is None or remedy.mend.mend is None:
         return _tell_drift(case, remedy)
     words = f"Node pool {case.pool_name} is not as it should be: {remedy.text}. It is being put right."
+    if remedy.mend.finding == SLICE_EMPTIED:
+        words = f"Slice {case.pool_name} is asked for anew: {remedy.mend.text}."
     action, call = MendPool(case.pool_name, remedy.mend.mend), call_of(remedy.mend.mend)
     decision = ask(case, call, action, ClaimState.REPAIRING, "PoolRepairing", words, ready=not remedy.harms)
     return replace(decision, notes=remedy.notes) if decision.action else decision
 
 
+def _await_stock(case: Case, remedy: Remedy) -> Decision:
+    """A slice that stays without nodes has lost its machines, and may be better off elsewhere."""
+    refused = [failure.finding for failure in case.seen.failures if failure.call is Call.SIZE]
+    finding = refused[-1] if refused else CloudFinding(SLICE_EMPTIED, remedy.text, retryable=True, verbatim=False)
+    words = f"Slice {case.pool_name} has lost its nodes: {remedy.text}."
+    if refused:
+        words = f"{words} {tell(finding, case)}"
+    wait_s = case.settings.resync_s
+    return Decision(ClaimState.PROVISIONING, finding.reason, words, degraded=finding, requeue_after_s=wait_s)
+
+
 def _tell_drift(case: Case, remedy: Remedy) -> Decision:
     """Where pods can still come to the nodes, the pool is ready and not as it should be."""
+    if remedy.is_lack:
+        return replace(_await_stock(case, remedy), notes=remedy.notes)
     if remedy.harms:
         return replace(_leave_different(case, remedy.text, remedy.why), notes=remedy.notes)
     words = f"{describe_pool(case.pool, case)} But {remedy.text}; it is left as it is, {remedy.why}."

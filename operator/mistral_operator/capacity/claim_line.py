@@ -4,10 +4,10 @@ The one that was told so goes on trying, and those behind it by rank wait, or th
 free would have it. What waits is found in the claims' own status, so a restart changes no place.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.claim import NodePoolClaim
@@ -15,6 +15,8 @@ from mistral_operator.capacity.arbitration import Contender, Place, find_place
 
 WAITS_IN_LINE: Final = "WaitsInLine"
 _TOLD: Final = frozenset({"ReservationExhausted", "QuotaExceeded"})
+_CREATING: Final = "PoolCreating"
+_CREATE: Final = "CREATE_NODE_POOL"
 _LONGEST: Final = timedelta(hours=1)
 """A claim may need more than there is at all. After so long it lets the next one try, too."""
 
@@ -30,6 +32,8 @@ class Rival:
     """When the cloud first said that there is none left; None when it hasn't."""
     in_line: bool = False
     """Whether it waits for others, by its status."""
+    asks: bool = False
+    """Whether its create is under way, and nothing has been refused that could hold it up."""
 
 
 def list_needs(claim: NodePoolClaim) -> tuple[str, ...]:
@@ -45,15 +49,17 @@ def list_needs(claim: NodePoolClaim) -> tuple[str, ...]:
     return (f"quota of {spec.shape.accelerator.type}, {kind}",)
 
 
-def read_rival(claim: NodePoolClaim, who: Contender) -> Rival | None:
-    """The claim as one that others may have to wait for; None when it has its slice, or is on its way out."""
-    conditions = {each["type"]: each for each in claim.status.get("conditions", ())}
+def read_rival(name: str, status: Mapping[str, Any], who: Contender) -> Rival | None:
+    """The claim of that name and status as one that others may have to wait for; None when it has its slice."""
+    conditions = {each["type"]: each for each in status.get("conditions", ())}
     ready, degraded = conditions.get("Ready", {}), conditions.get("Degraded", {})
-    if claim.metadata.deletion_timestamp is not None or ready.get("status") == "True":
+    if ready.get("status") == "True":
         return None
-    told = degraded.get("status") == "True" and degraded.get("reason") in _TOLD
+    refused, reason = degraded.get("status") == "True", ready.get("reason")
+    told = refused and degraded.get("reason") in _TOLD
     told_at = datetime.fromisoformat(degraded["lastTransitionTime"]) if told else None
-    return Rival(claim.metadata.name, who, told_at, ready.get("reason") == WAITS_IN_LINE)
+    creates = reason == _CREATING or (status.get("operation") or {}).get("type") == _CREATE
+    return Rival(name, who, told_at, in_line=reason == WAITS_IN_LINE, asks=creates and not refused)
 
 
 def find_claim_place(claim: NodePoolClaim, who: Contender, rivals: Iterable[Rival], now: datetime) -> Place | None:
@@ -61,11 +67,12 @@ def find_claim_place(claim: NodePoolClaim, who: Contender, rivals: Iterable[Riva
 
     One that has waited also waits for those ahead that are being tried: the cloud's answer may be under way.
     """
-    mine = read_rival(claim, who)
+    mine = read_rival(claim.metadata.name, claim.status, who)
     others = [each for each in rivals if (each.who.namespace, each.who.name) != (who.namespace, who.name)]
-    waits = bool(mine and mine.in_line)
-    ahead = [each for each in others if each.who.rank < who.rank and _is_waited_for(each, waits, now)]
-    if mine is None or not ahead:
+    if mine is None or claim.metadata.deletion_timestamp is not None:
+        return None
+    ahead = [each for each in others if each.who.rank < who.rank and _is_waited_for(each, mine.in_line, now)]
+    if not ahead:
         return None
     waiting = {each.who for each in others if each in ahead or each.in_line}
     return find_place(who, waiting, _name_need(claim))
@@ -73,7 +80,7 @@ def find_claim_place(claim: NodePoolClaim, who: Contender, rivals: Iterable[Riva
 
 def _is_waited_for(rival: Rival, waits: bool, now: datetime) -> bool:
     late = rival.told_at is not None and now - rival.told_at >= _LONGEST
-    return not late and (rival.in_line or rival.told_at is not None or waits)
+    return not late and (rival.in_line or rival.told_at is not None or (waits and rival.asks))
 
 
 def _name_need(claim: NodePoolClaim) -> str:

@@ -10,6 +10,7 @@ from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.drift import extend_notes
+from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import needs_policy
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.purchases import is_class, ways_of
@@ -31,7 +32,7 @@ def build_status(claim: NodePoolClaim, seen: Seen, decision: Decision, *, now: d
     }
     if (place := seen.place) is not None and decision.reason == WAITS_IN_LINE:
         status["queue"] = {"position": place.position, "of": place.of, "for": place.waits_for}
-    if needs_policy(claim):
+    if needs_policy(claim) and ("policyName" in claim.status or not _is_policy_unknown(seen)):
         status["policyName"] = pool_name(claim.metadata.name)
     if zone := describe_zone(claim, seen):
         status["zone"] = zone
@@ -68,6 +69,11 @@ def _cost_nodes(claim: NodePoolClaim, seen: Seen) -> Decimal | None:
     if sum(seen.nodes_by_way) < seen.nodes or any(price is None for price, _ in paid):
         return None
     return sum((price * nodes for price, nodes in paid if price is not None), Decimal(0))
+
+
+def _is_policy_unknown(seen: Seen) -> bool:
+    """Whether the workload policy was never looked at: one that can't be read isn't made either."""
+    return seen.blind is not None or isinstance(seen.policy, CloudFinding)
 
 
 def unused_for_s(claim: NodePoolClaim, *, now: datetime) -> float:

@@ -174,6 +174,9 @@ class AddFinalizer:
 class RemoveFinalizer:
     """Let the claim go: there is no pool of ours any more."""
 
+    warning: str = ""
+    """What couldn't be looked at, for the log; nobody reads the claim's status any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeleteClaim:

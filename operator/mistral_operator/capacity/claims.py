@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
+from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
 from mistral_operator.capacity import claim_drift, claim_status, claim_upgrades, policy_steps
@@ -111,13 +112,19 @@ def _release(case: Case) -> Decision | None:
     pool = case.seen.pool
     if pool is None or not is_own(pool, case.claim):
         return _let_go(case)
-    if pool.status in (PoolStatus.STOPPING, PoolStatus.PROVISIONING, PoolStatus.RECONCILING):
+    if pool.status in _BUSY and not _is_object_to_make(pool, case):
         words = f"Waits until GKE is done with {case.thing}, which is {pool.status}."
         return Decision(ClaimState.RELEASING, "Releasing", words, requeue_after_s=case.settings.unsettled_s)
     if is_class(case.claim) and case.seen.nodes:
         return _await_empty_nodes(pool, case)
     words = f"No model uses the claim any more; {case.thing} is being deleted."
     return ask(case, Call.DELETE, DeletePool(pool.name, cause=None), ClaimState.RELEASING, "Releasing", words)
+
+
+def _is_object_to_make(pool: PoolView, case: Case) -> bool:
+    """An object needs no quiet pool: Config Connector does as it is told once it can, and may never come to make it."""
+    by_object = case.claim.spec.provisioner is Provisioner.CONFIG_CONNECTOR
+    return by_object and pool.status is PoolStatus.PROVISIONING
 
 
 def _await_empty_nodes(pool: PoolView, case: Case) -> Decision:
@@ -149,7 +156,10 @@ def _let_go(case: Case) -> Decision:
     if step := policy_steps.dispose(case.claim, case.seen, case.settings.place):
         return _take(case, step)
     words = f"GKE has no {case.thing} of this claim; the claim is let go."
-    return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer())
+    warning = ""
+    if policy_steps.is_surely_absent(case.claim, case.seen.policy):
+        warning = f"workload policy {case.pool_name} may not be looked at; none was made as far as the claim knows"
+    return Decision(ClaimState.RELEASING, "Released", words, action=RemoveFinalizer(warning))
 
 
 def _finish_deletion(case: Case) -> Decision | None:
@@ -267,8 +277,14 @@ def _follow_pool(case: Case) -> Decision:
     if unhealthy:
         words = f"{words} {tell(unhealthy, case)}"
     wait_s = case.settings.resync_s if pool.status is not PoolStatus.RECONCILING else case.settings.unsettled_s
+    if unhealthy and is_class(case.claim) and not case.seen.nodes:
+        # Nothing serves there, and GKE makes no node by a class that it calls unhealthy.
+        words = tell(unhealthy, case)
+        return Decision(ClaimState.FAILED, unhealthy.reason, words, degraded=unhealthy, requeue_after_s=wait_s)
     return Decision(ClaimState.READY, "PoolReady", words, ready=True, degraded=unhealthy, requeue_after_s=wait_s)
 
+
+_BUSY: Final = frozenset({PoolStatus.STOPPING, PoolStatus.PROVISIONING, PoolStatus.RECONCILING})
 
 _POLICIES: Final[tuple[Callable[[Case], Decision | None], ...]] = (
     _stay_blind,

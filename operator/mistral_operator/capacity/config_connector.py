@@ -25,6 +25,7 @@ from mistral_operator.capacity.node_pool_condition import (
     find_failures,
     find_update_failure,
     is_observed,
+    is_stuck,
     may_have_failed,
     read_status,
     since,
@@ -233,6 +234,9 @@ class ConfigConnector:
         metadata = body["metadata"]
         status, findings = read_status(body, age_s=self._age_s(body), failure_told=failure_told)
         failure = findings[0] if findings and status is PoolStatus.ERROR else None
+        if is_stuck(body, age_s=self._age_s(body)):
+            # No work is under way, so it must not hold up that on other pools; the pool itself tells what is wrong.
+            return OperationView(work.name, done=True, finding=None, started_at=since(body))
         if work.call == "create":
             done = status not in (PoolStatus.PROVISIONING, PoolStatus.UNKNOWN)
             obstacle = None if done else next(iter(findings), None)

@@ -79,6 +79,12 @@ def read_status(
     return PoolStatus.UNKNOWN, (_quote(reason, message),)
 
 
+def is_stuck(body: Mapping[str, Any], *, age_s: float) -> bool:
+    """Whether Config Connector does nothing about the object before a person has mended something."""
+    ready = _ready(body)
+    return ready.get("reason") in _WAITS if ready else age_s > SILENCE_S
+
+
 def may_have_failed(body: Mapping[str, Any], *, age_s: float) -> bool:
     """Whether Events are to be asked: of a pool that is called up to date, and whose making they still tell of."""
     return _ready(body).get("status") == "True" and age_s < EVENTS_LAST_S

@@ -1,6 +1,7 @@
 """What a claim does about its workload policy, before its node pool is made and after it has gone. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.advice import ClusterPlace, advise, cite
@@ -17,6 +18,7 @@ from mistral_operator.capacity.policies import (
 from mistral_operator.capacity.pools import pool_name
 
 SPEAKER = "Compute Engine"
+_DENIED: Final = "PermissionDenied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def dispose(claim: NodePoolClaim, seen: Seen, place: ClusterPlace) -> PolicyStep
         return None
     name, found = pool_name(claim.metadata.name), seen.policy
     if isinstance(found, CloudFinding):
-        return _blind(found, ClaimState.RELEASING, name, place)
+        return None if is_surely_absent(claim, found) else _blind(found, ClaimState.RELEASING, name, place)
     if found is None or not is_own_policy(found, claim, place.uid):
         return None
     if found.state in (PolicyState.CREATING, PolicyState.DELETING):
@@ -77,6 +79,12 @@ def dispose(claim: NodePoolClaim, seen: Seen, place: ClusterPlace) -> PolicyStep
         return PolicyStep(ClaimState.RELEASING, "PolicyDeleting", words)
     words = f"The node pool has gone; workload policy {name} is being deleted."
     return PolicyStep(ClaimState.RELEASING, "PolicyDeleting", words, DeletePolicy(name), Call.DELETE_POLICY)
+
+
+def is_surely_absent(claim: NodePoolClaim, found: PolicyView | CloudFinding | None) -> bool:
+    """Whether the policy may not be looked at and never could be: then none was made for the claim either."""
+    denied = isinstance(found, CloudFinding) and found.reason == _DENIED
+    return denied and "policyName" not in claim.status
 
 
 def _blind(finding: CloudFinding, state: ClaimState, name: str, place: ClusterPlace) -> PolicyStep:

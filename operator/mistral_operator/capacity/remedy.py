@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from mistral_operator.capacity.claim_case import Case
 from mistral_operator.capacity.claim_types import call_of
@@ -19,6 +20,9 @@ from mistral_operator.capacity.drift import (
 from mistral_operator.capacity.pools import is_bounded
 from mistral_operator.capacity.port import PoolStatus, SetSize
 
+SLICE_EMPTIED: Final = "SliceEmptied"
+_SET_BACK: Final = "because it was put right a short while ago and somebody sets it back"
+
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
@@ -33,6 +37,13 @@ class Remedy:
     def harms(self) -> bool:
         """Whether pods can't come to the pool's nodes."""
         return any(drift.harms for drift in (*self.told, *([self.mend] if self.mend else [])))
+
+    @property
+    def is_lack(self) -> bool:
+        """Whether pods can't come only because the nodes are gone, as when spot machines were taken back: nobody need
+        have changed anything.
+        """
+        return {drift.finding for drift in self.told if drift.harms} == {SLICE_EMPTIED}
 
     @property
     def text(self) -> str:
@@ -56,16 +67,17 @@ def choose_remedy(case: Case) -> Remedy | None:
     if not any(drift.finding == "NodeLabelsChanged" for drift in found):
         # Nodes without their labels aren't found, and would look as if they were gone.
         found = (*_find_emptied(case), *found)
+    left = _find_left_bounds(case)
     if policy_of(claim, settings.drift) is DriftPolicy.REPORT:
-        found = (*found, *_find_left_bounds(case))
-        return Remedy(None, found, "because the policy for drift is Report") if found else None
+        told = (*found, *left)
+        return Remedy(None, told, "because the policy for drift is Report") if told else None
     if not found:
-        return None
+        return Remedy(None, left, _SET_BACK) if left else None
     if not seen.may_mend:
         return Remedy(None, found, "because what provisions the pool can't change it")
     fresh = [drift for drift in found if not was_mended_lately(claim, drift.finding, drift.text, case.now)]
     if not fresh:
-        return Remedy(None, found, "because it was put right a short while ago and somebody sets it back")
+        return Remedy(None, (*found, *left), _SET_BACK)
     return Remedy(_next(fresh, case), found)
 
 
@@ -80,7 +92,7 @@ def _find_emptied(case: Case) -> tuple[Drift, ...]:
     if hosts is None or empty_s is None or empty_s < case.settings.slice_empty_after_s:
         return ()
     words = f"none of the {hosts} nodes of the slice is there, and GKE brings none"
-    return (Drift("SliceEmptied", words, SetSize(hosts), harms=True),)
+    return (Drift(SLICE_EMPTIED, words, SetSize(hosts), harms=True),)
 
 
 def _find_left_bounds(case: Case) -> tuple[Drift, ...]:
@@ -105,8 +117,19 @@ def are_others_doing(case: Case) -> bool:
     return same and nodes.get("allowedMax") == case.bounds.total_max
 
 
-def is_left(case: Case, bounds: Drift) -> bool:
-    """Whether bounds that somebody else changed stay so, until the users want others."""
-    if policy_of(case.claim, case.settings.drift) is not DriftPolicy.REPORT:
-        return False
+def are_others_bounds(case: Case, bounds: Drift) -> bool:
+    """The same also of those that were left as they were at the last look."""
     return are_others_doing(case) or is_reported(case.claim, bounds.finding, bounds.text)
+
+
+def is_left(case: Case, bounds: Drift) -> bool:
+    """Whether bounds that somebody else changed stay so: by policy until the users want others, else for a while, when
+    they were put right just now. Too low ones are put right each time, or replicas would lack their nodes.
+    """
+    if not are_others_bounds(case, bounds):
+        return False
+    if policy_of(case.claim, case.settings.drift) is DriftPolicy.REPORT:
+        return True
+    found, wanted = case.pool.bounds, case.bounds
+    enough = found is not None and found.total_max >= wanted.total_max
+    return enough and was_mended_lately(case.claim, bounds.finding, bounds.text, case.now)

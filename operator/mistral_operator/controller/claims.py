@@ -198,10 +198,11 @@ class ClaimReconciler:
         # Asked after the cloud: whoever came to use the claim meanwhile counts.
         users, held_by = await self._find_users(claim)
         nodes = count_nodes(self._store, name)
+        lacking = operation is None and blind is None and found is None
         return Seen(
             users=users,
             held_by=held_by,
-            place=find_place_of(self._store, claim, self._now()),
+            place=find_place_of(self._store, claim, self._now()) if lacking else None,
             pool=found,
             operation=operation,
             failures=cloud.failures(pool),
@@ -242,7 +243,9 @@ class ClaimReconciler:
         match action:
             case AddFinalizer():
                 return await self._patch_finalizers(body, [*metadata.get("finalizers", ()), CLAIM_FINALIZER])
-            case RemoveFinalizer():
+            case RemoveFinalizer(warning):
+                if warning:
+                    log.warning("NodePoolClaim %s is let go: %s", metadata["name"], warning)
                 await self._let_go(body, cloud)
                 return None
             case DeleteClaim():

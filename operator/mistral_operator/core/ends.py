@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
+from mistral_operator.api.pod import Toleration
 from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.capacity.ladder import Moment
 from mistral_operator.capacity.purchases import FLEX_START_LABEL
 from mistral_operator.core.spend import may_surge
 from mistral_operator.core.types import PodMark
+from mistral_operator.planning.nodes import Taint, find_untolerated
 from mistral_operator.planning.types import LadderSettings, PlannedOption
 from mistral_operator.status.ends import NO_ENDS, EndCause, NodeEnd, Step, Succession
 from mistral_operator.status.pods import PodView
@@ -156,12 +158,20 @@ def _would_take(machine: _Object, situation: Situation, option: PlannedOption, w
     name = machine["metadata"]["name"]
     if any(pod.node == name for pod in situation.all_pods) or (machine.get("spec") or {}).get("unschedulable"):
         return False
-    closed = any(
-        taint.get("effect") in ("NoSchedule", "NoExecute") and taint.get("key") != option.resource_name
-        for taint in _taints(machine)
-    )
+    tolerated = _tolerations(situation.workload or {})
+    closed = find_untolerated(map(_taint, _taints(machine)), tolerated, option.resource_name) is not None
     left_s = [(at - now).total_seconds() for at, _ in _find_times(machine, option)]
     return not closed and any(-_BELIEVED_S < seconds <= within_s for seconds in left_s)
+
+
+def _tolerations(workload: _Object) -> tuple[Toleration, ...]:
+    """What the pods tolerate, such as GKE's taint on the nodes of their ComputeClass."""
+    template = (workload.get("spec") or {}).get("template") or {}
+    return tuple(Toleration.model_validate(each) for each in (template.get("spec") or {}).get("tolerations") or ())
+
+
+def _taint(taint: _Object) -> Taint:
+    return Taint(str(taint.get("key", "")), str(taint.get("value", "")), str(taint.get("effect", "")))
 
 
 def _mark(pods: Iterable[PodView], ending: set[str]) -> Iterable[PodMark]:

@@ -17,9 +17,10 @@ from tests.support.compute_classes import (
 )
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import ClaimState, ClaimUser, DeletePool, Seen
+from mistral_operator.capacity.claim_types import ClaimState, ClaimUser, DeletePool, ReplacePool, Seen
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.class_object import class_object, class_view
+from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.errors import AlreadyExistsError, CloudError, NotFoundError
 from mistral_operator.capacity.pools import NodeFacts, differences, find_flaw, is_own, is_surely_own, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
@@ -125,6 +126,18 @@ def test_an_edited_class_is_told() -> None:
     assert not is_surely_own(view, CLASS_CLAIM, "uid-1")
 
 
+@pytest.mark.parametrize(("nodes", "action"), [(0, ReplacePool(NAME)), (2, None)])
+def test_a_class_with_nodes_is_not_replaced_because_pods_may_run_there(nodes: int, action: object) -> None:
+    """Its pods can't be counted by the name of a node pool: GKE gives those of a class names of their own."""
+    claim = class_claim(*LADDER)
+    edited = viewed(claim, priorities=rendered(claim)["spec"]["priorities"][:1])
+    seen = Seen(users=(ClaimUser("team", "chat", 1),), pool=edited, nodes=nodes, nodes_by_way=(nodes, 0, 0, 0))
+    outcome = sync_claim(claim, seen, replace(SETTINGS, drift=DriftPolicy.REPLACE), NOW)
+    assert outcome.action == action
+    assert outcome.status is not None
+    assert outcome.status["conditions"][0]["reason"] == "PoolDiffers"
+
+
 def test_a_strangers_class_can_be_read() -> None:
     pools = [{"nodepools": ["blue", "green"]}]
     view = class_view(
@@ -151,6 +164,12 @@ def test_what_the_autoscaler_finds_wrong_is_quoted(reason: str, message: str, fo
     assert outcome.status is not None
     degraded = next(c for c in outcome.status["conditions"] if c["type"] == "Degraded")
     assert (degraded["status"], degraded["reason"], degraded["message"]) == ("True", found, message)
+    ready = outcome.status["conditions"][0]
+    assert (ready["status"], ready["reason"]) == ("False", found), "GKE makes no node by it"
+    serving = Seen(users=(ClaimUser("team", "chat", 1),), pool=view, nodes=1, nodes_by_way=(1,))
+    served = sync_claim(class_claim(), serving, SETTINGS, NOW)
+    assert served.status is not None
+    assert (served.status["conditions"][0]["status"], served.status["conditions"][1]["reason"]) == ("True", found)
 
 
 def test_a_class_is_kept_for_as_long_as_it_has_nodes() -> None:

@@ -8,11 +8,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.support.claim_cases import POOL, a_claim, bounds
+from tests.support.claim_cases import CHAT, DELETED, NOW, POOL, SETTINGS, a_claim, bounds
 from tests.support.config_connector import NAMESPACE, PLACE, Objects, Stack, running_config_connector
 from tests.support.polling import eventually
 
 from mistral_operator.capacity.advice import advise
+from mistral_operator.capacity.claim_types import DeletePool, Seen
+from mistral_operator.capacity.claims import sync_claim
+from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.config_connector import ConfigConnector, ConfigConnectorMissingError
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
@@ -168,6 +171,36 @@ async def test_a_busy_cluster_is_waited_for(start: Start) -> None:
     await eventually(told, message="the busy cluster is told")
     assert (await ended(stack, operation)).finding is None
     assert POOL in await stack.gke.names()
+
+
+@pytest.mark.parametrize("reason", ["Unmanaged", "ManagementConflict", "DependencyNotFound", ""])
+async def test_an_object_that_nobody_handles_holds_up_no_other_pool_and_is_let_go(reason: str) -> None:
+    """Four of them would else take all the places for operations, and none could ever be deleted."""
+    objects, moment = Objects(), datetime.now(UTC)
+    adapter = ConfigConnector(objects, PLACE, now=lambda: moment)
+    pools = CloudPools(adapter)
+    assert await pools.create(SPEC)
+    assert await pools.follow(POOL, None) is not None
+    if reason:
+        condition = {"type": "Ready", "status": "False", "reason": reason, "message": "nothing is done"}
+        body = {**objects.pool(POOL), "status": {"conditions": [condition]}}
+        objects.put(CONTAINER_NODE_POOL.path(namespace=NAMESPACE, name=POOL), body)
+    else:
+        moment += timedelta(seconds=61)
+    assert await pools.follow(POOL, None) is None
+    pool = next(iter(await adapter.list_pools()))
+    assert pool.status is PoolStatus.PROVISIONING
+    terms = {"provisioner": "ConfigConnector"}
+    waiting = sync_claim(a_claim(terms=terms), Seen(users=(CHAT,), pool=pool), SETTINGS, NOW)
+    assert waiting.status is not None
+    assert waiting.status["conditions"][1]["reason"] == (reason or "ConfigConnectorSilent")
+    released = sync_claim(a_claim(terms=terms, **DELETED), Seen(pool=pool), SETTINGS, NOW)
+    assert released.action == DeletePool(POOL, cause=None)
+    by_gke = sync_claim(a_claim(**DELETED), Seen(pool=pool), SETTINGS, NOW)
+    assert by_gke.action is None, "GKE refuses what isn't quiet"
+    assert await pools.delete(POOL, cause=None)
+    assert await pools.follow(POOL, None) is None
+    assert await adapter.list_pools() == ()
 
 
 SLICE = replace(

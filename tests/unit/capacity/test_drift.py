@@ -11,6 +11,7 @@ from tests.support.claim_cases import (
     NOW,
     POOL,
     SETTINGS,
+    STOCK_OUT,
     a_claim,
     a_failure,
     a_pool,
@@ -34,8 +35,10 @@ from mistral_operator.capacity.claim_types import (
 )
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.drift import DriftPolicy
+from mistral_operator.capacity.ladder import Sight
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import (
+    Bounds,
     PoolStatus,
     PoolView,
     SetManagement,
@@ -47,6 +50,7 @@ from mistral_operator.capacity.port import (
     StopAutoscaling,
     Taint,
 )
+from mistral_operator.planning.types import Consumption
 
 SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts())
 UPKEEP = upkeep_of(SPEC)
@@ -251,7 +255,7 @@ def slice_claim(status: Json | None = None) -> NodePoolClaim:
         (None, 4, None, "PoolReady"),
         (None, 2, None, "PoolReady"),
         (1.0, 0, None, "PoolReady"),
-        (60.0, 0, None, "SliceEmptied"),
+        (60.0, 0, None, "WaitingForNodes"),
         (400.0, 0, MendPool(POOL, SetSize(4)), "PoolRepairing"),
     ],
 )
@@ -263,6 +267,60 @@ def test_a_slice_whose_nodes_somebody_gave_up_gets_all_of_them_again(
     outcome = decide(claim, pool, empty_s=empty_s, nodes=nodes)
     assert outcome.action == action
     assert (condition(outcome)["reason"], condition(outcome)["status"]) == (reason, str(reason == "PoolReady"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused", "reason"),
+    [
+        (DriftPolicy.REPAIR, (), "SliceEmptied"),
+        (DriftPolicy.REPAIR, (a_failure(Call.SIZE, STOCK_OUT),), "StockedOut"),
+        (DriftPolicy.REPORT, (), "SliceEmptied"),
+    ],
+)
+def test_a_reclaimed_slice_that_gets_no_nodes_again_is_a_stock_out_and_nobodys_doing(
+    policy: DriftPolicy, refused: tuple[Any, ...], reason: str
+) -> None:
+    claim = slice_claim()
+    pool = pool_of(pool_spec(claim, total_max=1, facts=NodeFacts(), zone="us-central1-a"))
+    asked = decide(claim, pool, policy, empty_s=400.0)
+    assert "somebody" not in condition(asked)["message"]
+    again = decide(slice_claim(asked.status), pool, policy, empty_s=400.0, failures=refused)
+    assert again.action is None
+    assert (status_of(again)["state"], condition(again)["reason"]) == ("Provisioning", reason)
+    assert condition(again, "Degraded")["reason"] == reason
+    assert "has lost its nodes" in condition(again)["message"]
+    for accusing in ("somebody", "node-pools delete"):
+        assert accusing not in condition(again)["message"]
+    rung = Sight("spot", False, frozenset(), reason, "", Consumption.SPOT, zones=1, node_s=90)
+    assert (rung.is_stocked_out, rung.is_refused) == (True, False), "its rung isn't barred for an hour"
+
+
+@pytest.mark.parametrize(("found", "words"), [(bounds(9), "0 to 9 nodes"), (Bounds(2, 2), "2 to 2 nodes")])
+def test_nobody_is_fought_with_over_bounds_that_are_high_enough(found: Bounds, words: str) -> None:
+    """Something that sets them each minute would else cost an operation each minute for ever."""
+    claim, repaired, told = a_claim(decide(a_claim(), a_pool()).status), 0, ""
+    for minute in range(60):
+        now, seen = NOW + timedelta(minutes=minute), Seen(users=(CHAT,), pool=a_pool(bounds=found))
+        outcome = sync_claim(claim, seen, SETTINGS, now)
+        if isinstance(outcome.action, SetAutoscaling):
+            repaired += 1
+            done = Seen(users=(CHAT,), pool=a_pool(), notes=outcome.notes)
+            outcome = sync_claim(claim, done, SETTINGS, now + timedelta(seconds=20))
+        else:
+            told = condition(outcome, "Degraded")["message"]
+            assert condition(outcome)["status"] == "True"
+            assert outcome.requeue_after_s
+        claim = a_claim(outcome.status)
+    assert repaired == 6, "once in 10 minutes"
+    assert told == f"the bounds are {words}, not 0 to 2 nodes"
+
+
+def test_bounds_that_starve_replicas_are_put_right_each_time() -> None:
+    settled = decide(a_claim(), a_pool())
+    first = decide(a_claim(settled.status), a_pool(total_max=1))
+    assert first.action == SetAutoscaling(POOL, bounds(2))
+    mended = decide(a_claim(settled.status), a_pool(), notes=first.notes)
+    assert decide(a_claim(mended.status), a_pool(total_max=1)).action == SetAutoscaling(POOL, bounds(2))
 
 
 def test_a_slice_that_somebody_lets_be_autoscaled_has_its_fixed_size_again() -> None:

@@ -21,6 +21,7 @@ from mistral_operator.capacity.claim_types import (
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.compute_policies import policy_body
 from mistral_operator.capacity.container_api import node_pool, pool_view
+from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import (
     PolicyState,
     PolicyView,
@@ -136,7 +137,8 @@ def test_the_policy_comes_before_the_pool(seen: dict[str, Any], state: str, reas
     assert outcome.action == action
     assert outcome.action or outcome.requeue_after_s, "somebody must look again"
     assert outcome.status is not None
-    assert outcome.status["policyName"] == POOL
+    is_known = not isinstance(seen.get("policy"), CloudFinding)
+    assert outcome.status.get("policyName") == (POOL if is_known else None)
 
 
 def test_a_policy_that_is_there_is_used_and_the_pool_named_after_it() -> None:
@@ -166,6 +168,18 @@ def test_the_policy_goes_after_the_pool_and_before_the_claim(
     assert story(outcome)[:2] == ("Releasing", reason)
     assert outcome.action == action
     assert outcome.action or outcome.requeue_after_s
+
+
+def test_a_claim_whose_policy_may_never_be_looked_at_is_let_go_and_that_is_logged() -> None:
+    denied = {"policy": a_finding("no", "PERMISSION_DENIED")}
+    never = decide(**denied)
+    claim = a_placed(**DELETED)
+    gone = decide(claim.model_copy(update={"status": never.status}), users=(), **denied)
+    assert isinstance(gone.action, RemoveFinalizer)
+    assert f"workload policy {POOL} may not be looked at" in gone.action.warning
+    seen_once = decide(policy=a_policy(state=PolicyState.CREATING))
+    held = decide(claim.model_copy(update={"status": seen_once.status}), users=(), **denied)
+    assert (held.action, story(held)[1]) == (None, "PermissionDenied")
 
 
 def test_the_pool_goes_first() -> None:

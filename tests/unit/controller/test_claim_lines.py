@@ -111,6 +111,24 @@ def test_one_that_has_waited_also_waits_for_those_whose_try_is_under_way(site: S
     assert site.place("young") is None
 
 
+@pytest.mark.parametrize("stuck", ["StockedOut", "PoolNameTaken", "PermissionDenied", "InvalidClaim"])
+@pytest.mark.parametrize("retrying", [False, True])
+def test_one_that_is_stuck_for_another_reason_is_waited_for_by_nobody(site: Site, stuck: str, retrying: bool) -> None:
+    """It may never ask for what the one behind it needs."""
+    site.add("urgent", priority=10)
+    site.tell("urgent", "PoolCreating" if retrying else stuck, degraded=stuck)
+    site.tell("young", "WaitsInLine", degraded=TOLD, minutes_ago=3 * 24 * 60)
+    assert site.place("young") is None
+
+
+def test_a_pool_by_an_operation_that_only_the_status_knows_is_under_way(site: Site) -> None:
+    body = site.store[CLAIM].get(Key("", "old")) or {}
+    site.put(CLAIM, {**body, "status": {"operation": {"name": "o", "type": "CREATE_NODE_POOL"}}})
+    assert site.place("young") is None
+    site.tell("young", "WaitsInLine")
+    assert site.place("young") is not None
+
+
 @pytest.mark.parametrize(
     "terms",
     [
@@ -153,6 +171,20 @@ def test_a_claim_that_goes_or_whose_model_has_gone_is_not_waited_for(site: Site)
     site.tell("old", TOLD, degraded=TOLD)
     site.store[MODEL].remove(Key("team", "old"), 99)
     assert site.place("young") is None
+
+
+def test_a_place_in_a_long_line_is_found_without_parsing_every_claim_in_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the claims in a line looks at all the others."""
+    site.tell("old", TOLD, degraded=TOLD)
+    claim = site.claim("young")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("another claim is parsed")
+
+    monkeypatch.setattr(NodePoolClaim, "model_validate", refuse)
+    assert find_place_of(site.store, claim, NOW) is not None
 
 
 def test_slices_of_one_model_do_not_wait_for_each_other(site: Site) -> None:

@@ -196,6 +196,21 @@ async def test_a_pool_and_its_policy_that_lost_their_claim_go_one_after_the_othe
     assert (world.cloud.pools, world.policies.policies) == ({}, {})
 
 
+async def test_a_claim_whose_policy_could_never_be_looked_at_goes_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = a_world()
+    world.policies.refusals["get"] = [classify("PERMISSION_DENIED", "no") for _ in range(1000)]
+    for _ in range(5):
+        await world.step()
+        world.clock_s += 5
+    assert world.condition()["reason"] == "PermissionDenied"
+    world.delete_model("chat")
+    await world.settle(for_s=LATER_S)
+    assert (world.claim, world.cloud.pools, world.policies.policies) == (None, {}, {})
+    assert f"workload policy {POOL} may not be looked at" in caplog.text
+
+
 async def test_who_may_not_list_policies_is_left_in_peace() -> None:
     world = Placed(settings=SURE)
     world.policies.refusals["list"] = [classify("PERMISSION_DENIED", "no")]

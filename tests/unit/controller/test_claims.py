@@ -41,6 +41,17 @@ async def test_a_settled_claim_writes_nothing_and_reads_nothing_of_the_cluster()
     assert (world.cluster.writes, world.cluster.lists) == (writes, lists)
 
 
+async def test_no_place_in_line_is_looked_for_while_there_is_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await served()
+    asked: list[object] = []
+    monkeypatch.setattr("mistral_operator.controller.claims.find_place_of", lambda *args: asked.append(args))
+    await world.settle(for_s=120)
+    assert asked == []
+    del world.cloud.pools[POOL]
+    await world.settle(for_s=120)
+    assert asked
+
+
 async def test_the_finalizer_is_there_before_the_first_call() -> None:
     world = World()
     world.add_model()
