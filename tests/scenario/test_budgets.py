@@ -1,9 +1,16 @@
 """Several models under one budget: who gets what is left, who waits where, and what is never taken away."""
 
+from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from tests.support.fleet import Fleet
+from tests.support.world import SETTINGS, World, autoscaler_event, make_model
 
+from mistral_operator.capacity.arbitration import Account, Budget, Contender
+
+A100 = {"accelerator": "a100-80"}
+SHUTDOWN = {"key": "cloud.google.com/impending-node-termination", "effect": "NoSchedule"}
 TWO = "2.00"
 """US dollars an hour: pays for two L4 machines at 0.8536, not for three."""
 BUDGET = "the budget of MistralServingClass standard"
@@ -171,6 +178,106 @@ def test_a_dearer_plan_waits_for_its_budget_while_the_earlier_one_serves() -> No
     fleet.delete("a")
     fleet.look("b")
     assert fleet.worlds["b"].deployment["spec"]["template"] != before
+
+
+def holds(fleet: Fleet, name: str) -> Decimal:
+    """What the ledger has of a model, in US dollars an hour."""
+    held = fleet.ledger.show(fleet.key(fleet.worlds[name]), "", tuple(fleet.classes.values())).held
+    assert held is not None
+    return held
+
+
+def test_a_dearer_plan_that_is_paid_for_in_part_takes_no_replica_that_serves() -> None:
+    fleet = Fleet(maxTotalHourlyCost="18.00")
+    fleet.add("b", replicas=2, capacity={"options": [A100]})
+    fleet.add("a", replicas=3)
+    fleet.serve("b")
+    fleet.serve("a")
+    world = fleet.worlds["a"]
+    before, held = world.deployment["spec"]["template"], holds(fleet, "a")
+    world.change(capacity={"options": [A100]})
+    fleet.look("a", "a")
+    deployment = world.deployment["spec"]
+    assert (deployment["template"], deployment["replicas"]) == (before, 3), "one of the new plan would be paid for"
+    assert world.condition("Degraded")["reason"] == "WaitsInLine"
+    assert holds(fleet, "a") == held, "what isn't enough for a move isn't kept from the others"
+    world.change(replicas=1)
+    fleet.look("a")
+    deployment = world.deployment["spec"]
+    assert (deployment["template"] != before, deployment["replicas"]) == (True, 1), "it is enough for as many as wanted"
+
+
+def test_a_successor_is_paid_of_what_nobody_waits_for_and_the_others_know_of_it() -> None:
+    fleet = Fleet(maxTotalHourlyCost="2.60")
+    fleet.add("a", replicas=2)
+    fleet.serve("a")
+    two, world = holds(fleet, "a"), fleet.worlds["a"]
+    world.set_machine("node-a-1", taints=[SHUTDOWN])
+    fleet.look("a")
+    assert fleet.replicas()["a"] == 3
+    assert holds(fleet, "a") == two * 3 / 2, "nobody else is given that machine"
+    fleet.add("b")
+    fleet.look("b", "a", "b", "a")
+    assert fleet.replicas() == {"a": 3, "b": 0}, "what is begun goes on, though somebody waits now"
+    world.start_pod("a-2", node="node-a-2")
+    world.make_ready("a-2")
+    fleet.look("a")
+    assert fleet.replicas()["a"] == 2
+    del world.pods["a-1"], world.machines["node-a-1"]
+    fleet.look("a", "b")
+    assert holds(fleet, "a") == two
+    assert fleet.replicas() == {"a": 2, "b": 1}
+
+
+def test_a_successor_is_not_begun_with_what_somebody_waits_for() -> None:
+    fleet = Fleet(maxTotalHourlyCost="2.60")
+    fleet.add("a", replicas=2)
+    fleet.serve("a")
+    fleet.add("b", replicas=9)
+    fleet.add("c", replicas=9)
+    fleet.look("b", "c")
+    fleet.worlds["a"].set_machine("node-a-1", taints=[SHUTDOWN])
+    fleet.look("a")
+    assert fleet.replicas()["a"] == 2
+    assert fleet.worlds["a"].condition("Ready")["status"] == "True"
+
+
+def serve_below_spot() -> World:
+    """A model on demand, whose better rung had nothing and has its turn again."""
+    l4 = {"accelerator": "l4", "devices": 1}
+    world = World(model=make_model(capacity={"options": [l4 | {"consumption": "Spot"}, l4]}))
+    world.step()
+    world.provision()
+    message = "Node scale up in zones us-central1-a associated with this pod failed: GCE out of resources"
+    at = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    world.events = [autoscaler_event(world.start_pod("chat-0", node=""), "FailedScaleUp", message, at)]
+    for wait_s in (0.0, SETTINGS.ladder.zone_patience_s * 3, 0.0):
+        world.now += timedelta(seconds=wait_s)
+        world.step()
+    del world.pods["chat-0"]
+    world.start_pod("chat-1")
+    world.provision()
+    world.make_ready("chat-1")
+    world.step()
+    assert world.model["status"]["capacity"]["options"][1]["state"] == "Active"
+    world.now += timedelta(seconds=SETTINGS.ladder.return_interval_s)
+    return world
+
+
+@pytest.mark.parametrize(("limit", "waits", "returns"), [("1.40", 0, True), ("1.40", 1, False), ("1.00", 0, False)])
+def test_a_return_to_a_better_rung_is_made_beside_what_serves_or_not_at_all(
+    limit: str, waits: int, returns: bool
+) -> None:
+    """What serves costs 0.85, and the Spot machine beside it less."""
+    world = serve_below_spot()
+    before = world.deployment["spec"]["template"]
+    world.set_class(limits={"maxTotalHourlyCost": limit})
+    other = Account(Contender("team-a", "other", created="2027"), Decimal(0), Decimal(waits))
+    world.budget = Budget(waiting=(other,) * waits)
+    world.step()
+    spec = world.deployment["spec"]
+    assert (spec["template"] != before) == returns
+    assert not returns or spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
 def test_a_model_alone_may_not_cost_more_than_all_together() -> None:

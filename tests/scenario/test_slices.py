@@ -348,3 +348,16 @@ def test_a_slice_that_stands_in_line_shows_its_place_and_the_ladder_goes_on() ->
     states = [rung["state"] for rung in world.model["status"]["capacity"]["options"]]
     assert states[0] == "Exhausted"
     assert "queue" not in world.model["status"]["capacity"]
+
+
+def test_a_slice_that_is_wanted_no_more_is_paid_for_until_its_claim_is_gone() -> None:
+    world = serving_world(2)
+    world.set_class(limits={"maxTotalHourlyCost": "100"})
+    two = world.step().account.held
+    world.change(replicas=1)
+    world.step()
+    remove_group(world, "mix-1")
+    assert len(world.step().claims) == 1
+    assert world.decide().account.held == two, "its pods are gone, and its machines are still being removed"
+    del world.claims[sorted(world.claims)[1]]
+    assert world.decide().account.held == two / 2

@@ -297,3 +297,35 @@ def test_a_steady_state_is_told_in_the_same_words() -> None:
     world.now += timedelta(hours=1)
     world.step()
     assert world.model["status"] == before
+
+
+def test_parts_that_roll_have_a_replica_more_one_after_the_other() -> None:
+    """The surge limit pays for one machine: the second part has it as soon as the first has moved."""
+    world = serving(most=1, replicas=2, rest=L4, capacity={"maxSurgeHourlyCost": "1.00"})
+    world.change(engine={"contextLength": 4096})
+    world.step()
+
+    def surges() -> list[int]:
+        deployments = (world.children["Deployment", name]["spec"] for name in ("chat", SECOND))
+        return [spec["strategy"]["rollingUpdate"]["maxSurge"] for spec in deployments]
+
+    assert surges() == [1, 0]
+    del world.pods["chat-0"]
+    run(world)
+    world.step()
+    assert surges() == [1, 1]
+
+
+def test_a_later_part_gets_a_successor_when_the_surge_limit_pays_for_one_machine() -> None:
+    world = serving(most=1, replicas=2, rest=SPOT, capacity={"maxSurgeHourlyCost": "1.00"})
+    taint = {"key": "cloud.google.com/impending-node-termination", "effect": "NoSchedule"}
+    world.set_machine(f"node-of-{SECOND}-0", taints=[taint])
+    world.step()
+    assert asked(world) == {"chat": 1, SECOND: 2}
+    world.set_machine("node-of-chat-0", taints=[taint])
+    for _ in range(3):
+        world.step()
+    assert asked(world) == {"chat": 1, SECOND: 2}, "one after the other"
+    run(world)
+    world.step()
+    assert asked(world)[SECOND] == 1

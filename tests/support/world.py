@@ -106,8 +106,9 @@ class World:
         return sync(MistralModel.model_validate(self.model), observed, self.catalogue, self.settings, self.now)
 
     def _named_claims(self) -> set[str]:
-        """The operator reads the claims that the model's revisions name, and no others."""
-        return {name for revision in self.revisions for name in claims_of_revision(revision)}
+        """The operator reads the claims that the model's revisions name, its slices, and no others."""
+        slices = {name for name, claim in self.claims.items() if claim["spec"].get("slice")}
+        return slices | {name for revision in self.revisions for name in claims_of_revision(revision)}
 
     def step(self) -> Outcome:
         """Call `sync` and apply what it says."""

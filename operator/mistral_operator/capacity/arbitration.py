@@ -93,8 +93,6 @@ class Share:
     """At least what it holds, and at most what it wants."""
     spare: Decimal
     """What is free beyond that, and wanted by nobody in line."""
-    available: Decimal
-    """What it could have if it wanted more."""
 
 
 def share_budget(limit: Decimal, mine: Account, budget: Budget) -> Share:
@@ -103,7 +101,7 @@ def share_budget(limit: Decimal, mine: Account, budget: Budget) -> Share:
     The answer is the same whoever of them is asked first: what those ahead are going to take is left for them.
     """
     if not budget.complete:
-        return Share(mine.held, _NOTHING, mine.held)
+        return Share(mine.held, _NOTHING)
     free = max(_NOTHING, limit - budget.others_hold - mine.held)
     for each in budget.waiting:
         if each.who.rank < mine.who.rank:
@@ -113,7 +111,7 @@ def share_budget(limit: Decimal, mine: Account, budget: Budget) -> Share:
     for each in budget.waiting:
         if each.who.rank > mine.who.rank:
             spare = _leave_over(limit, each, spare)
-    return Share(granted, spare, mine.held + free)
+    return Share(granted, spare)
 
 
 def _leave_over(limit: Decimal, account: Account, free: Decimal) -> Decimal:

@@ -13,7 +13,7 @@ from heapq import merge
 from typing import Any, Final
 
 from mistral_operator.capacity.arbitration import Account, Budget, Contender, Rank
-from mistral_operator.cluster.kinds import MODEL, POD
+from mistral_operator.cluster.kinds import CLAIM, MODEL, POD
 from mistral_operator.cluster.store import Key, Meta, Store
 from mistral_operator.controller.observation import MODEL_NAME
 from mistral_operator.core.serving_class import find_class
@@ -36,9 +36,10 @@ class Ledger:
         self._unknown: set[Key] | None = None
         """Models that were there at the start and haven't been looked at."""
         self._leaving: set[Key] = set()
-        """Models that are gone, and pods of theirs aren't."""
+        """Models that are gone, and pods or slices of theirs aren't."""
         store[MODEL].listen(self._on_model)
-        store[POD].listen(self._on_pod)
+        store[POD].listen(self._on_end)
+        store[CLAIM].listen(self._on_end)
 
     @property
     def complete(self) -> bool:
@@ -120,18 +121,18 @@ class Ledger:
         if known is None:
             return
         named, account = known
-        if self._has_pods(gone):
-            # It wants nothing any more, and pays as long as its pods are on their nodes.
+        if self._stands(gone):
+            # It wants nothing any more, and pays as long as its pods and slices are there.
             self.record(gone, named, Account(account.who, account.held, account.held))
             self._leaving.add(gone)
         else:
             self._forget(gone)
 
-    def _on_pod(self, old: Meta | None, new: Meta | None) -> None:
+    def _on_end(self, old: Meta | None, new: Meta | None) -> None:
         if new is not None or old is None or not self._leaving:
             return
         key = Key(*old.first(MODEL_NAME).partition("/")[::2])
-        if key in self._leaving and not self._has_pods(key):
+        if key in self._leaving and not self._stands(key):
             self._forget(key)
 
     def _forget(self, key: Key) -> None:
@@ -139,8 +140,9 @@ class Ledger:
         self._strike(key)
         self._wake_lines()
 
-    def _has_pods(self, key: Key) -> bool:
-        return bool(self._store[POD].find_metas(MODEL_NAME, f"{key.namespace}/{key.name}"))
+    def _stands(self, key: Key) -> bool:
+        """Whether something of the model is there that costs: a slice does until its claim is gone."""
+        return any(self._store[kind].find_metas(MODEL_NAME, f"{key.namespace}/{key.name}") for kind in (POD, CLAIM))
 
 
 def _rank(account: Account) -> Rank:

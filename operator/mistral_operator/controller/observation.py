@@ -43,7 +43,7 @@ Json = dict[str, Any]
 OWNER: Final = "owner"
 """Index: uid of the controlling owner."""
 MODEL_NAME: Final = "model"
-"""Index: name of the model, from the label."""
+"""Index: name of the model, from the label; of NodePoolClaims that are slices, the model that they are for."""
 CLAIM_NAME: Final = "claim"
 """Index of ControllerRevisions: the claims that their pods need. Of Nodes: the claim whose pool they are in."""
 UID: Final = "uid"
@@ -52,8 +52,6 @@ NODE_NAME: Final = "node"
 """Index of Pods: the node that they are on."""
 NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
-MODEL_SLICES: Final = "slices"
-"""Index of NodePoolClaims: the model that a slice is for, `namespace/name`."""
 NEED: Final = "need"
 """Index of NodePoolClaims without their slice: what they may have to wait for."""
 RANK: Final = "rank"
@@ -92,7 +90,7 @@ def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> 
         children=children,
         pods=pods,
         pod_events=tuple(_events_on(store, pods)),
-        claims=tuple(_claims_of(store, uid)),
+        claims=tuple(_claims_of(store, uid, mine)),
         nodes=dict(_nodes_of(store, pods)),
         machines=tuple(_machines_of(store, pods, uid)),
         serving_classes=tuple(_read_classes(store)),
@@ -129,8 +127,10 @@ def _machines_of(store: Store, pods: Iterable[Mapping[str, Any]], model_uid: str
     return (body for name in sorted(named | empty) if (body := shelf.get(Key("", name))))
 
 
-def _claims_of(store: Store, model_uid: str) -> Iterable[Json]:
-    found = (store[CLAIM].find(NAME, name) for name in claims_needed_by(store, model_uid))
+def _claims_of(store: Store, model_uid: str, mine: str) -> Iterable[Json]:
+    """Those that its revisions need, and slices that it needs no more, which cost as long as they are there."""
+    slices = (meta.key.name for meta in store[CLAIM].find_metas(MODEL_NAME, mine))
+    found = (store[CLAIM].find(NAME, name) for name in sorted({*claims_needed_by(store, model_uid), *slices}))
     return (claim for claims in found for claim in claims)
 
 
@@ -194,6 +194,12 @@ def _need_index(claim: Json) -> list[str]:
         return list(list_needs(NodePoolClaim.model_validate(claim)))
     except ValidationError:
         return []
+
+
+def _model_of_slice_index(claim: Json) -> list[str]:
+    """Other pools are shared within the namespace."""
+    spec = claim.get("spec") or {}
+    return [f"{spec.get('tenant')}/{spec['model']}"] if spec.get("slice") and spec.get("model") else []
 
 
 def _default_index(serving_class: Json) -> list[str]:
@@ -279,18 +285,17 @@ def _digest_of_revision(revision: Json) -> object:
     return _digest_of_object({name: value for name, value in revision.items() if name != "data"})
 
 
-def _slices_index(claim: Json) -> list[str]:
-    spec = claim.get("spec") or {}
-    return [f"{spec.get('tenant')}/{spec.get('model')}"] if spec.get("slice") else []
-
-
 _CHILD_INDEXES: Final = {OWNER: _owner_index, MODEL_NAME: _model_index}
 
 RULES: Final[Mapping[Kind, Rules]] = {
     MODEL: Rules(indexes={CLASS_NAME: _class_index, RANK: _rank_index}, digest=_digest_of_object),
     SERVING_CLASS: Rules(indexes={IS_DEFAULT: _default_index}, digest=_digest_of_object),
     CLAIM: Rules(
-        indexes={NAME: lambda body: [body["metadata"]["name"]], NEED: _need_index, MODEL_SLICES: _slices_index},
+        indexes={
+            NAME: lambda body: [body["metadata"]["name"]],
+            NEED: _need_index,
+            MODEL_NAME: _model_of_slice_index,
+        },
         digest=_digest_by(Ready="False"),
     ),
     **{kind: Rules(indexes=_CHILD_INDEXES, digest=_digest_by()) for kind in CHILDREN},

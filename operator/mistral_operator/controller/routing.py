@@ -107,7 +107,7 @@ class Router:
             self._claims.add_after(meta.key.name, _COALESCE_S)
         # A model needn't be told of the claim that it has just made.
         if changed(old, new) and not (old is None and meta.own):
-            self._spread(self._models_using(meta.key.name))
+            self._spread(self._models_using(meta))
 
     def _on_class(self, old: Meta | None, new: Meta | None) -> None:
         """Models that name it, and those that name none where it is, or was, a default."""
@@ -132,9 +132,10 @@ class Router:
         for name in claims_needed_by(self._store, model_uid):
             self._claims.add_after(name, _CLAIM_COALESCE_S)
 
-    def _models_using(self, claim: str) -> list[Key]:
-        revisions = self._store[REVISION].find_metas(CLAIM_NAME, claim)
-        names = {meta.first(MODEL_NAME) for meta in revisions if meta.first(OWNER)}
+    def _models_using(self, claim: Meta) -> list[Key]:
+        """By their revisions, and the one that pays for a slice that no revision needs any more."""
+        revisions = self._store[REVISION].find_metas(CLAIM_NAME, claim.key.name)
+        names = {claim.first(MODEL_NAME), *(meta.first(MODEL_NAME) for meta in revisions if meta.first(OWNER))}
         return [Key(*name.split("/", 1)) for name in sorted(names) if name]
 
     def _spread(self, keys: Sequence[Key]) -> None:

@@ -10,7 +10,7 @@ from mistral_operator.capacity.port import ClusterView, PoolStatus, PoolView
 from mistral_operator.capacity.slice_upgrades import Sibling, is_behind, turn_of
 from mistral_operator.cluster.kinds import CLAIM, NODE, POD
 from mistral_operator.cluster.store import Store
-from mistral_operator.controller.observation import CLAIM_NAME, MODEL_SLICES, NODE_NAME
+from mistral_operator.controller.observation import CLAIM_NAME, MODEL_NAME, NODE_NAME
 from mistral_operator.status.findings import is_true
 
 _AT_REST: Final = (PoolStatus.RUNNING, PoolStatus.RUNNING_WITH_ERROR)
@@ -25,7 +25,7 @@ async def find_siblings(
     """
     if pool is None or cluster is None or not is_behind(pool.version, cluster.version):
         return ()
-    metas = store[CLAIM].find_metas(MODEL_SLICES, f"{claim.spec.tenant}/{claim.spec.model}")
+    metas = store[CLAIM].find_metas(MODEL_NAME, f"{claim.spec.tenant}/{claim.spec.model}")
     others = [meta for meta in metas if meta.key.name != claim.metadata.name and not meta.deleting]
     bodies = [found for meta in others if (found := store[CLAIM].get(meta.key))]
     return tuple([await _look_at(store, cloud, NodePoolClaim.model_validate(found)) for found in bodies])

@@ -1,7 +1,7 @@
 """What a model gets of the budget that all models of its class share, and what it holds of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -50,7 +50,18 @@ class Allotment:
     place: Place | None = None
     """Where it stands in line when it gets less than it wants."""
     stays: bool = False
-    """Whether an earlier plan goes on, because the budget pays for no replica of this one yet."""
+    """Whether an earlier plan goes on, because the budget doesn't pay for as many replicas of this one yet."""
+    payer: MistralModel | None = None
+    """With what nobody in line could use besides, for a machine more that isn't needed; None when there is no more."""
+    rate: Rate | None = None
+    """What replicas cost; None when nobody shares the budget."""
+
+    def charge(self, extra_replicas: int) -> Account:
+        """The account when so many replicas are started beside those that it is granted."""
+        if not extra_replicas or self.rate is None:
+            return self.account
+        cost = self.rate.cost_of(self.replicas + extra_replicas)
+        return replace(self.account, held=max(self.account.held, cost))
 
 
 def find_contender(model: MistralModel) -> Contender:
@@ -101,7 +112,7 @@ def find_payer(ruling: Ruling, outlay: Outlay, budget: Budget) -> MistralModel:
         return ruling.model
     held = outlay.find_held(budget)
     share = share_budget(total, Account(find_contender(ruling.model), held, held), budget)
-    return _limit(ruling.model, share.available)
+    return _limit(ruling.model, share.granted + share.spare)
 
 
 def _limit(model: MistralModel, amount: Decimal) -> MistralModel:
@@ -134,12 +145,17 @@ def allot(
     paid = _limit(bounded, amount)
     granted = count_wanted_replicas(paid, revision, former)
     if granted == need.replicas:
-        return Allotment(paid, granted, Account(who, max(amount, outlay.standing), need.wanted))
-    cost = need.rate.cost_of(granted)
+        # What it holds beyond that, nobody else was given: a successor that is being started is paid with it.
+        payer = _limit(bounded, max(share.granted + share.spare, amount, outlay.find_held(budget)))
+        account = Account(who, max(amount, outlay.standing), need.wanted)
+        return Allotment(paid, granted, account, payer=payer, rate=need.rate)
     place = find_place(who, (each.who for each in budget.waiting), f"the budget of {ruling.terms.source}")
-    stays = granted == 0 and bool(former) and former[-1].replicas > 0
+    stays = bool(former) and granted < min(need.replicas, former[-1].replicas)
     replicas = min(bounded.spec.replicas, former[-1].replicas) if stays else granted
-    return Allotment(paid, replicas, Account(who, max(cost, outlay.standing), need.wanted), place, stays)
+    # What isn't enough for a move isn't held for it either: two that wait for each other's money would for ever.
+    cost = _NOTHING if stays else need.rate.cost_of(granted)
+    account = Account(who, max(cost, outlay.standing), need.wanted)
+    return Allotment(paid, replicas, account, place, stays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +173,9 @@ def _find_need(model: MistralModel, revision: Revision, former: Sequence[Standin
     replicas = count_wanted_replicas(model, revision, former)
     rate, options = rate_replicas(revision, former), [each.revision.plan.chosen for each in former]
     rolls = bool(former) and bool(replicas) and not revision.spans_hosts
-    surge = rate.machine if rolls and may_surge(model, revision.plan.chosen, options) else _NOTHING
-    return _Need(replicas, rate, max(rate.cost_of(replicas), outlay.standing), surge)
+    chosen = revision.plan.chosen
+    surge = chosen.hourly_cost if rolls and may_surge(model, chosen, options) else None
+    return _Need(replicas, rate, max(rate.cost_of(replicas), outlay.standing), surge or _NOTHING)
 
 
 def _pays_surge(share: Share, need: _Need) -> bool:

@@ -12,10 +12,11 @@ from typing import Any, Final
 from mistral_operator.api.capacity import Capacity, CapacityOption
 from mistral_operator.api.common import dollars
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import CONVERTER_ROLE, PART_LABEL, ROLE_LABEL
+from mistral_operator.api.names import CONVERTER_ROLE, PART_LABEL, REVISION_LABEL, ROLE_LABEL
 from mistral_operator.api.part import ModelPart
 from mistral_operator.core.revisions import read_history
-from mistral_operator.manifests.identity import is_owned_by
+from mistral_operator.core.types import Outcome
+from mistral_operator.manifests.identity import is_owned_by, part_number
 from mistral_operator.manifests.slices import KIND as GROUPS
 from mistral_operator.manifests.workload import DEPLOYMENT
 
@@ -37,6 +38,8 @@ class Stock:
     """All of them, those on their way out too."""
     price: Decimal = _NOTHING
     """US dollars an hour of one of its replicas, the dearest; 0 where nothing is known."""
+    surges: bool = False
+    """Whether it was just decided that it may have a replica more than its share for a while."""
 
     @property
     def standing(self) -> int:
@@ -139,10 +142,28 @@ def _count(children: Sequence[_Object], pods: Sequence[_Object]) -> Stock:
     return Stock(sum(asked), known["placed"], known["ready"], known["pods"], max(prices, default=_NOTHING))
 
 
-def raise_price(stock: Stock, status: _Object) -> Stock:
-    """With the price of the plan that a part's status tells of, if that is the dearest."""
-    price = ((status.get("plan") or {}).get("chosen") or {}).get("hourlyCost", "unknown")
-    return stock if price == "unknown" else replace(stock, price=max(stock.price, Decimal(price)))
+def note_decision(stock: Stock, part: MistralModel, outcome: Outcome, pods: Iterable[_Object]) -> Stock:
+    """With the price of the plan that was decided on, if that is the dearest, and whether a replica more is to come:
+    as a successor, or during a roll-out, as long as a pod of another revision is there.
+    """
+    price = ((outcome.status.get("plan") or {}).get("chosen") or {}).get("hourlyCost", "unknown")
+    dearest = stock.price if price == "unknown" else max(stock.price, Decimal(price))
+    there = {str((pod["metadata"].get("labels") or {}).get(REVISION_LABEL, "")) for pod in pods if _is_of(part, pod)}
+    deployments = [each["spec"] for each in outcome.manifests if each["kind"] == DEPLOYMENT]
+    surges = any(each["replicas"] > part.spec.replicas or _rolls_with_more(each, there) for each in deployments)
+    return replace(stock, price=dearest, surges=surges)
+
+
+def _is_of(part: MistralModel, pod: _Object) -> bool:
+    """Whether it is a replica of that part, a conversion being none."""
+    labels = pod["metadata"].get("labels") or {}
+    return labels.get(ROLE_LABEL) != CONVERTER_ROLE and read_part(pod) == part_number(part)
+
+
+def _rolls_with_more(deployment: _Object, there: set[str]) -> bool:
+    revision = deployment["template"]["metadata"]["labels"].get(REVISION_LABEL, "")
+    more = ((deployment.get("strategy") or {}).get("rollingUpdate") or {}).get("maxSurge", 0)
+    return bool(more) and bool(there - {"", revision})
 
 
 def view_part(
@@ -207,8 +228,14 @@ def _balance(capacity: Capacity, shares: Sequence[Share], stock: Mapping[int, St
     return _Ledger(
         {share.part: max(0, share.replicas) + kept[share.part] - target[share.part] for share in shares},
         {part: _cost_of_others(part, target, have, limit, surge) - min(surge, extra[part]) for part in have},
-        {part: sum((have[o].price for o in have if o < part), sum(extra.values(), _NOTHING)) for part in have},
+        {part: sum(extra.values(), _NOTHING) + _cost_of_surges(part, kept, have) for part in have},
     )
+
+
+def _cost_of_surges(part: int, kept: Mapping[int, int], have: Mapping[int, Stock]) -> Decimal:
+    """Of the replica more that each other part has now, or has just been given."""
+    others = (other for other in have if other != part)
+    return sum((have[o].price for o in others if have[o].surges or have[o].standing > kept[o]), _NOTHING)
 
 
 def _cost_of_others(

@@ -17,7 +17,7 @@ from mistral_operator.core.parts import (
     Stock,
     find_shares,
     list_floors,
-    raise_price,
+    note_decision,
     read_part,
     take_stock,
     view_part,
@@ -55,8 +55,9 @@ def sync_parts(
         known = told[share.part].model_dump(by_alias=True, exclude_defaults=True, mode="json")
         parts.append(view_part(model, limits, share, shares, stock, known))
         outcomes.append(decide(parts[-1], _leave_budget(observed, share, stock, outcomes)))
-        # What a part is to cost that was planned just now counts for those after it.
-        stock[share.part] = raise_price(stock.get(share.part, Stock()), outcomes[-1].status)
+        # What a part is to cost that was planned just now counts for those after it, and so does what it has more.
+        known_stock = stock.get(share.part, Stock())
+        stock[share.part] = note_decision(known_stock, parts[-1], outcomes[-1], observed.pods)
     views = [
         PartView(part.part, name_workload(part), ModelStatus.model_validate(outcome.status), told[part.part])
         for part, outcome in zip(parts, outcomes, strict=True)

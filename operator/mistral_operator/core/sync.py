@@ -113,7 +113,7 @@ def _sync(
     where = count_on_rungs(situation.standing_pods, history, revision) if revision else {}
     situation = replace(situation, model=model, rung_replicas=where)
     situation = replace(situation, serving_class=_view_class(model, ruling, revision))
-    ending = anticipate(allotment.model, situation, observed.machines, at)
+    ending = anticipate(allotment.payer or allotment.model, situation, observed.machines, at)
     situation = replace(situation, succession=ending.succession)
     status = build_status(situation, before, now)
     manifests = render(allotment.model, revision, former, situation) if revision else ()
@@ -123,7 +123,7 @@ def _sync(
         prune=tuple(_find_unwanted(model, children, manifests, situation)) if accepted.holds else (),
         status=status.model_dump(by_alias=True, exclude_defaults=True, mode="json"),
         events=note_changes(before, status),
-        account=allotment.account,
+        account=allotment.charge(ending.succession.extra_replicas),
         requeue_after_s=_find_soonest(_look_at_service_s(situation), ladder.next_look_s, ending.next_look_s),
         marks=ending.marks,
     )

@@ -116,7 +116,7 @@ def test_what_is_spare_is_wanted_by_nobody(line: _Line, limit: Decimal) -> None:
 def test_before_all_accounts_are_known_nobody_gets_more() -> None:
     mine = _account("a", 0, 1, 5)
     share = share_budget(Decimal(100), mine, Budget(complete=False))
-    assert (share.granted, share.spare, share.available) == (1, 0, 1)
+    assert (share.granted, share.spare) == (1, 0)
 
 
 def test_a_model_that_wants_more_than_the_limit_is_not_waited_for() -> None:

@@ -8,7 +8,7 @@ from tests.support.world import make_class
 
 from mistral_operator.api.names import MODEL_LABEL
 from mistral_operator.capacity.arbitration import Account, Contender
-from mistral_operator.cluster.kinds import MODEL, POD, Kind
+from mistral_operator.cluster.kinds import CLAIM, MODEL, POD, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.observation import RULES
@@ -32,7 +32,7 @@ class Site:
     def put(self, kind: Kind, name: str, *, metadata: dict[str, Any] | None = None, **content: Any) -> None:
         self.version += 1
         meta = {"name": name, "namespace": "team", "uid": name, "resourceVersion": str(self.version)}
-        self.store[kind].put({"metadata": {**meta, **(metadata or {})}, "spec": {}, **content})
+        self.store[kind].put({"metadata": {**meta, **(metadata or {})}, "spec": {}} | content)
 
     def remove(self, kind: Kind, name: str) -> None:
         self.version += 1
@@ -109,6 +109,22 @@ def test_a_model_that_goes_pays_as_long_as_its_pods_stand() -> None:
     site.remove(POD, "a-0")
     assert site.others_hold("b") == 0
     assert site.woken == ["b"]
+
+
+def test_a_model_that_goes_pays_as_long_as_a_slice_of_it_stands() -> None:
+    site = Site("mix")
+    site.record("mix", 2, 2)
+    site.put(POD, "mix-0", metadata={"labels": {MODEL_LABEL: "mix"}})
+    for name, of in (("g-0", "mix"), ("other-0", "other")):
+        spec = {"tenant": "team", "model": of, "slice": {"group": "g", "number": 0}}
+        site.put(CLAIM, name, metadata={"namespace": ""}, spec=spec)
+    site.put(CLAIM, "pool", metadata={"namespace": ""}, spec={"tenant": "team"})
+    site.remove(MODEL, "mix")
+    site.remove(POD, "mix-0")
+    assert site.others_hold("mix2") == 2, "its claim, and the slice that is paid for, are still there"
+    site.version += 1
+    site.store[CLAIM].remove(Key("", "g-0"), site.version)
+    assert site.others_hold("mix2") == 0
 
 
 def test_a_model_without_pods_is_forgotten_at_once() -> None:

@@ -211,3 +211,14 @@ def test_observe_gathers_what_belongs_to_the_model(world: World) -> None:
     assert [pod["metadata"]["name"] for pod in seen.pods] == ["chat-pod"]
     assert [event["metadata"]["name"] for event in seen.pod_events] == ["early", "late"]
     assert [claim["metadata"]["name"] for claim in seen.claims] == ["pool"]
+
+
+def test_a_slice_that_no_revision_needs_any_more_is_seen_and_its_model_told_when_it_goes(world: World) -> None:
+    spec = {"tenant": "team", "model": "chat", "slice": {"group": "g", "number": 1}}
+    world.put(CLAIM, "g-1", spec=spec)
+    seen = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
+    assert [claim["metadata"]["name"] for claim in seen.claims] == ["g-1", "pool"]
+    world.queued()
+    world.version += 1
+    world.store[CLAIM].remove(Key("", "g-1"), world.version)
+    assert world.queued()[0] == {CHAT}

@@ -1,5 +1,6 @@
 """How replicas are divided among the options of a spread model."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -80,3 +81,19 @@ def test_all_parts_together_stay_within_the_limits_once_nothing_stands_above_its
         others = sum(stock[other.part].standing for other in shares if other is not share)
         grows = asked > stock[share.part].standing
         assert not grows or (asked + others) * price <= limit + surge, "a part never grows beyond what is paid for"
+
+
+def test_a_later_part_has_a_replica_more_unless_another_part_has_one_now() -> None:
+    model = a_model([1], 2, maxSurgeHourlyCost="1.50")
+    quiet = Stock(1, 1, 1, 1, Decimal("1.5"))
+
+    def surge_taken(part: int, first: Stock, second: Stock = quiet) -> Decimal:
+        stock = {1: first, 2: second}
+        shares = find_shares(model, stock)
+        return view_part(model, model.spec.capacity or Capacity(), shares[part - 1], shares, stock, {}).surge_taken
+
+    assert surge_taken(2, quiet) == 0
+    assert surge_taken(2, replace(quiet, surges=True)) == Decimal("1.5"), "it was just allowed to"
+    assert surge_taken(2, replace(quiet, asked=2)) == Decimal("1.5"), "its successor is being started"
+    assert surge_taken(2, replace(quiet, placed=2)) == Decimal("1.5"), "its predecessor is still there"
+    assert surge_taken(1, quiet, replace(quiet, asked=2)) == Decimal("1.5"), "what a later part has begun goes on"
