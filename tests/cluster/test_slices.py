@@ -12,8 +12,11 @@ pytestmark = pytest.mark.cluster
 
 SPEED = 50
 GROUPS = "leaderworkerset.x-k8s.io/v1"
+SIGS = "leaderworkerset.sigs.k8s.io"
+BEFORE, NEXT = "1.36.3-gke.1000000", "1.36.4-gke.1000000"
 POD = {"containers": [{"name": "other", "image": "other"}]}
 ONE_MACHINE = {"accelerator": "v6e", "topology": "2x4"}
+QUICK = "delays_s: {master_upgrade: 10}\n"
 SHORTAGE = """
 stock:
 - {zone: us-central1-a, machine_type: ct6e-standard-4t, nodes: 3}
@@ -24,7 +27,9 @@ stock:
 @pytest.fixture
 async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
     """A sandbox of its own, with the controller."""
-    async with running_stack(tmp_path, speed=SPEED, neighbours=["lws"]) as stack:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(QUICK)
+    async with running_stack(tmp_path, scenario=scenario, speed=SPEED, neighbours=["lws"]) as stack:
         stack.operator.start()
         yield stack
 
@@ -52,6 +57,7 @@ async def test_a_slice_serves_scales_loses_a_host_and_goes(stack: Stack) -> None
         {"desiredMax": 4, "current": 4},
     )
     await scale_by_a_slice(stack, name)
+    await upgrade_by_slices(stack, name)
     await lose_a_host(stack, name)
     await stack.scale(name, 1)
     await stack.expect_ready(name)
@@ -73,10 +79,47 @@ async def scale_by_a_slice(stack: Stack, name: str) -> None:
     pools_of_groups: dict[str, set[str]] = {}
     names = {node["name"]: pool for pool, nodes in (await hosts(stack)).items() for node in nodes}
     for pod in await stack.children("Pod"):
-        group = pod["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/group-index"]
+        group = pod["metadata"]["labels"][f"{SIGS}/group-index"]
         pools_of_groups.setdefault(group, set()).add(names[pod["spec"]["nodeName"]])
     assert sorted(map(len, pools_of_groups.values())) == [1, 1]
     assert len(set.union(*pools_of_groups.values())) == 2
+
+
+async def upgrade_by_slices(stack: Stack, name: str) -> None:
+    """GKE upgrades its control plane and leaves the slices to the operator, who starts anew when that is done."""
+    await stack.operator.kill()
+    await stack.change_gke("upgrade", version=NEXT)
+
+    async def control_plane() -> bool:
+        return any(
+            op["operation_type"] == "UPGRADE_MASTER" and op["status"] == "DONE"
+            for op in (await stack.gke())["operations"]
+        )
+
+    await eventually(control_plane, 30, "the control plane has the version")
+    assert {pool["message"]["version"] for pool in await stack.pools()} == {BEFORE}
+    stack.operator.start()
+
+    async def upgraded() -> bool:
+        pools = await stack.pools()
+        assert sum(pool["message"]["status"] == "RECONCILING" for pool in pools) <= 1
+        assert await answering(stack), "one of the groups is whole"
+        return {pool["message"]["version"] for pool in pools} == {NEXT} and len(await answering(stack)) == 2
+
+    await eventually(upgraded, 120, lambda: f"both slices have the version\n{stack.story()}")
+    assert "stand-in" in await ask(stack, name)
+    await stack.expect_ready(name, replicas=2)
+
+
+async def answering(stack: Stack) -> set[str]:
+    """The groups whose leader is ready."""
+    pods = [pod for pod in await stack.children("Pod") if "deletionTimestamp" not in pod["metadata"]]
+    return {pod["metadata"]["labels"][f"{SIGS}/group-index"] for pod in pods if is_ready_leader(pod)}
+
+
+def is_ready_leader(pod: dict[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod.get("status", {}).get("conditions", ())}
+    return pod["metadata"]["labels"][f"{SIGS}/worker-index"] == "0" and conditions.get("Ready") == "True"
 
 
 async def lose_a_host(stack: Stack, name: str) -> None:

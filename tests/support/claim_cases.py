@@ -12,13 +12,16 @@ from mistral_operator.capacity.claim_types import Call, ClaimSettings, ClaimUser
 from mistral_operator.capacity.errors import CloudFinding, classify
 from mistral_operator.capacity.policies import HIGH_THROUGHPUT, PolicySpec, PolicyState, PolicyView
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
-from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.port import Bounds, OperationView, PoolSpec, PoolStatus, PoolView, UpgradeHold
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NAME = "g2-standard-12-od-0123456789"
 POOL = f"mm-{NAME}"
 SETTINGS = ClaimSettings(place=ClusterPlace("team-project", "us-central1", "serving"))
 CHAT = ClaimUser("team", "chat", 2)
+GROUP = "ct6e-standard-4t-od-0123456789"
+USERS = (ClaimUser("team-a", "mix", 1),)
+SLICE_ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
 
 STOCK_OUT = "[GCE_STOCKOUT] The zone 'us-central1-a' does not have enough resources available to fulfill the request."
 QUOTA = "Quota 'NVIDIA_L4_GPUS' exceeded.  Limit: 1.0 in region us-central1."
@@ -72,6 +75,39 @@ def pool_of(spec: PoolSpec, status: PoolStatus = PoolStatus.RUNNING) -> PoolView
         upkeep=upkeep_of(spec),
         autoscaled=spec.bounds is not None,
     )
+
+
+def a_slice(number: int = 0, *, zones: Sequence[str] = SLICE_ZONES, **status: Any) -> NodePoolClaim:
+    """The claim of one of a model's multi-host slices."""
+    return NodePoolClaim.model_validate({**slice_body(number, zones=zones), "status": status})
+
+
+def slice_body(number: int = 0, *, zones: Sequence[str] = SLICE_ZONES, **metadata: Any) -> dict[str, Any]:
+    """The same as JSON."""
+    name = f"{GROUP}-{number}"
+    return {
+        "apiVersion": API_VERSION,
+        "kind": CLAIM_KIND,
+        "metadata": {"name": name, "uid": f"uid-{name}", "generation": 1, "finalizers": [CLAIM_FINALIZER], **metadata},
+        "spec": {
+            "shape": {
+                "machineType": "ct6e-standard-4t",
+                "accelerator": {"type": "tpu-v6e-slice", "count": 4},
+                "topology": "4x4",
+                "hosts": 4,
+            },
+            "consumption": "OnDemand",
+            "zones": zones,
+            "tenant": "team-a",
+            "model": "mix",
+            "slice": {"group": GROUP, "number": number},
+        },
+    }
+
+
+def slice_spec(claim: NodePoolClaim, hold: UpgradeHold = UpgradeHold.NONE) -> PoolSpec:
+    """The pool to create for it, in the first zone."""
+    return pool_spec(claim, total_max=1, facts=NodeFacts(), zone=SLICE_ZONES[0], hold=hold)
 
 
 def policy_of(spec: PolicySpec, state: PolicyState = PolicyState.READY) -> PolicyView:

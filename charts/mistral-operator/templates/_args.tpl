@@ -8,6 +8,7 @@
 - --resync-s={{ .Values.resyncSeconds }}
 - --claim-idle-after-s={{ .Values.claimIdleAfterSeconds }}
 - --drift={{ .Values.drift }}
+- --slice-upgrades={{ .Values.sliceUpgrades }}
 - --{{ if not .Values.liveChecks }}no-{{ end }}live-checks
 - --zone-patience-s={{ .Values.ladder.zonePatienceSeconds }}
 - --stockout-cooldown-s={{ .Values.ladder.stockoutCooldownSeconds }}

@@ -17,8 +17,9 @@ from mistral_operator.capacity.claim_types import (
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policy_steps import SPEAKER
 from mistral_operator.capacity.pools import name_pool, pool_name
-from mistral_operator.capacity.port import Bounds, PoolView
+from mistral_operator.capacity.port import Bounds, PoolView, UpgradeHold
 from mistral_operator.capacity.purchases import is_class, word_purchases
+from mistral_operator.capacity.slice_upgrades import choose_hold
 
 MOST_NODES: Final = 1000
 _SPEAKERS: Final = {Call.CREATE_POLICY: SPEAKER, Call.DELETE_POLICY: SPEAKER}
@@ -55,6 +56,11 @@ class Case(NamedTuple):
     def bounds(self) -> Bounds:
         """The bounds that the users need of an ordinary pool."""
         return Bounds(total_min=0, total_max=self.desired_max)
+
+    @property
+    def hold(self) -> UpgradeHold | None:
+        """What should keep GKE from upgrading the pool by itself; None where that isn't known."""
+        return choose_hold(self.claim, self.seen.cluster, self.settings.slice_upgrades)
 
     @property
     def deleting(self) -> bool:

@@ -83,7 +83,7 @@ def mend_drift(case: Case) -> Decision | None:
         return None
     if remedy.mend is None or remedy.mend.mend is None:
         return _tell_drift(case, remedy)
-    words = f"Node pool {case.pool_name} was changed by somebody else: {remedy.text}. It is being put right."
+    words = f"Node pool {case.pool_name} is not as it should be: {remedy.text}. It is being put right."
     if remedy.mend.finding == SLICE_EMPTIED:
         words = f"Slice {case.pool_name} is asked for anew: {remedy.mend.text}."
     action, call = MendPool(case.pool_name, remedy.mend.mend), call_of(remedy.mend.mend)

@@ -13,14 +13,17 @@ from mistral_operator.capacity.policies import PolicySpec, PolicyView
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
     Bounds,
+    ClusterView,
     Mend,
     OperationView,
     PoolSpec,
     PoolView,
     SetManagement,
     SetSize,
+    SetVersion,
     StopAutoscaling,
 )
+from mistral_operator.capacity.slice_upgrades import Sibling, SliceUpgrades
 
 
 class Call(StrEnum):
@@ -34,6 +37,7 @@ class Call(StrEnum):
     UPDATE = "UPDATE_NODE_POOL"
     MANAGE = "SET_NODE_POOL_MANAGEMENT"
     SIZE = "SET_NODE_POOL_SIZE"
+    UPGRADE = "UPGRADE_NODES"
 
 
 def call_of(mend: Mend) -> Call:
@@ -45,6 +49,8 @@ def call_of(mend: Mend) -> Call:
             return Call.SIZE
         case StopAutoscaling():
             return Call.RESIZE
+        case SetVersion():
+            return Call.UPGRADE
         case _:
             return Call.UPDATE
 
@@ -112,6 +118,10 @@ class Seen:
     """For how long a slice that GKE calls running has been seen without any node; None for all others."""
     notes: tuple[DriftNote, ...] = ()
     """What was found and done a moment ago, and isn't in the status yet."""
+    cluster: ClusterView | None = None
+    """Asked for slices only; None where nothing can be said about upgrades."""
+    siblings: tuple[Sibling, ...] = ()
+    """The other slices of the model, looked at only while this one's version is behind."""
 
     def nodes_for(self, replicas: int) -> int:
         """Nodes that hold so many replicas: each has one, unless they share GPUs."""
@@ -138,6 +148,7 @@ class ClaimSettings:
     """What is done about pools that somebody changed, where their claims don't say otherwise."""
     slice_empty_after_s: float = 300.0
     """For so long GKE may take to bring back a slice by itself."""
+    slice_upgrades: SliceUpgrades = SliceUpgrades.ONE_BY_ONE
 
 
 class ClaimState(StrEnum):
@@ -148,6 +159,7 @@ class ClaimState(StrEnum):
     READY = "Ready"
     RESIZING = "Resizing"
     REPAIRING = "Repairing"
+    UPGRADING = "Upgrading"
     FAILED = "Failed"
     REFUSED = "Refused"
     RELEASING = "Releasing"

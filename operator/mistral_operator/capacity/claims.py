@@ -13,7 +13,7 @@ from typing import Final
 from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
-from mistral_operator.capacity import claim_drift, claim_status, policy_steps
+from mistral_operator.capacity import claim_drift, claim_status, claim_upgrades, policy_steps
 from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
 from mistral_operator.capacity.claim_line import WAITS_IN_LINE
 from mistral_operator.capacity.claim_types import (
@@ -33,7 +33,7 @@ from mistral_operator.capacity.drift import Done, DriftNote
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policy_steps import PolicyStep
 from mistral_operator.capacity.pools import command_to_delete, find_flaw, is_own, pool_spec
-from mistral_operator.capacity.port import PoolStatus, PoolView
+from mistral_operator.capacity.port import PoolStatus, PoolView, UpgradeHold
 from mistral_operator.capacity.purchases import is_class
 from mistral_operator.capacity.slice_zone import choose_zone
 
@@ -95,8 +95,11 @@ def _await_operation(case: Case) -> Decision | None:
     if operation.call is Call.RESIZE:
         words = f"GKE is changing the bounds of {told}."
         return Decision(ClaimState.RESIZING, "PoolResizing", words, ready=True, requeue_after_s=poll_s)
-    words = f"GKE is putting right {told}."
     ready = claim_status.was_ready(case.claim)
+    if operation.call is Call.UPGRADE:
+        words = f"GKE is upgrading {told}; no other slice of the model is upgraded meanwhile."
+        return Decision(ClaimState.UPGRADING, "SliceUpgrading", words, ready=ready, requeue_after_s=poll_s)
+    words = f"GKE is putting right {told}."
     return Decision(ClaimState.REPAIRING, "PoolRepairing", words, ready=ready, degraded=failure, requeue_after_s=poll_s)
 
 
@@ -212,7 +215,14 @@ def _create(case: Case) -> Decision | None:
         wait_s, last = case.settings.unsettled_s, case.last_finding
         return Decision(ClaimState.PENDING, WAITS_IN_LINE, words, degraded=last, requeue_after_s=wait_s)
     uid, zone = case.settings.place.uid, choose_zone(case.claim, case.seen.failures)
-    spec = pool_spec(case.claim, total_max=case.desired_max, facts=case.seen.facts, cluster_uid=uid, zone=zone)
+    spec = pool_spec(
+        case.claim,
+        total_max=case.desired_max,
+        facts=case.seen.facts,
+        cluster_uid=uid,
+        zone=zone,
+        hold=case.hold or UpgradeHold.NONE,
+    )
     words = f"{case.subject} is about to be created."
     decision = ask(case, Call.CREATE, CreatePool(spec), ClaimState.PROVISIONING, "PoolCreating", words)
     return replace(decision, notes=_note_gone(case))
@@ -292,6 +302,7 @@ _POLICIES: Final[tuple[Callable[[Case], Decision | None], ...]] = (
     claim_drift.follow_bounds,
     claim_drift.await_nodes,
     claim_drift.mend_drift,
+    claim_upgrades.follow_version,
     _follow_pool,
 )
 

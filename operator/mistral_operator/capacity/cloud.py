@@ -15,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation, call_of
+from mistral_operator.capacity.cluster_look import ClusterLook
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
 from mistral_operator.capacity.policies import PolicySpec, PolicyView, WorkloadPolicies
 from mistral_operator.capacity.port import (
     WRITE_DEADLINE_S,
     Bounds,
+    ClusterView,
     Mend,
     NodePools,
     OperationView,
@@ -98,6 +100,7 @@ class CloudPools:
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311
         self._list = _PoolList(pools, clock)
+        self._cluster = ClusterLook(pools, clock)
         self._changed_at: dict[str, float] = {}
         self._changing = asyncio.Lock()
         self._next_change_at = float("-inf")
@@ -142,6 +145,15 @@ class CloudPools:
         """All pools of the cluster, ours and others', as of the list interval. Raises CloudError."""
         interval_s = self._pace.list_interval_s
         return tuple((await self._list.newer_than(self._clock() - interval_s, interval_s)).values())
+
+    async def describe_cluster(self) -> ClusterView | None:
+        """The cluster as of the last minute; None where nothing of a pool can be changed, or GKE doesn't answer."""
+        return await self._cluster.recent() if self.may_mend else None
+
+    def is_at_work(self, name: str) -> bool:
+        """Whether an operation of ours on the pool is under way, or an upgrade that nobody heard the answer of."""
+        upgrade = self._failures.get(name, {}).get(Call.UPGRADE)
+        return name in self._running or (upgrade is not None and upgrade.finding.outcome_unknown)
 
     def unheard_s(self, name: str) -> float:
         """For how many seconds more the pool may come of a create whose answer nobody heard.

@@ -20,6 +20,9 @@ from google.cloud.container_v1.services.cluster_manager.transports import Cluste
 from google.rpc import code_pb2
 
 from mistral_operator.capacity.container_repairs import (
+    IMAGE_TYPE,
+    exclusion,
+    maintenance_view,
     management,
     mend_request,
     taints_view,
@@ -75,6 +78,7 @@ class ContainerApi:
             zones=tuple(sorted(found.locations)),
             version=found.current_master_version,
             autopilot=bool(found.autopilot.enabled),
+            **maintenance_view(found),
         )
 
     async def list_pools(self) -> tuple[PoolView, ...]:
@@ -181,6 +185,7 @@ def node_pool(spec: PoolSpec) -> Any:
         management=management(upkeep),
         max_pods_constraint=container_v1.MaxPodsConstraint(max_pods_per_node=spec.max_pods),
         upgrade_settings=upgrade_settings(upkeep),
+        maintenance_policy=exclusion(on=True) if upkeep.excluded else None,
     )
 
 
@@ -201,7 +206,7 @@ def _node_config(spec: PoolSpec) -> Any:
         machine_type=spec.machine_type,
         accelerators=[_gpu_config(spec.gpu)] if spec.gpu else [],
         **_buy(spec),
-        image_type="COS_CONTAINERD",
+        image_type=IMAGE_TYPE,
         disk_type=spec.boot_disk,
         disk_size_gb=spec.boot_disk_gb,
         labels=dict(spec.node_labels),
@@ -295,6 +300,7 @@ def pool_view(pool: Any) -> PoolView:
         taints=taints_view(pool),
         upkeep=upkeep_view(pool),
         autoscaled=scaling.enabled,
+        version=pool.version,
     )
 
 

@@ -5,17 +5,22 @@ from typing import Any, Final
 from google.cloud import container_v1
 
 from mistral_operator.capacity.port import (
+    MaintenanceExclusion,
     Mend,
+    SetExclusion,
     SetManagement,
     SetNodeLabels,
     SetResourceLabels,
     SetSize,
     SetTaints,
     SetUpgrades,
+    SetVersion,
     Taint,
     Upkeep,
 )
 
+IMAGE_TYPE: Final = "COS_CONTAINERD"
+_Scope: Final = container_v1.MaintenanceExclusionOptions.Scope
 _Strategy: Final = container_v1.NodePoolUpdateStrategy
 _Effect: Final = container_v1.NodeTaint.Effect
 _EFFECTS: Final = {
@@ -35,7 +40,7 @@ def mend_request(path: str, mend: Mend) -> tuple[str, Any]:
             )
         case SetSize(nodes):
             return "set_node_pool_size", container_v1.SetNodePoolSizeRequest(name=path, node_count=nodes)
-        case SetNodeLabels() | SetTaints() | SetResourceLabels() | SetUpgrades():
+        case SetNodeLabels() | SetTaints() | SetResourceLabels() | SetUpgrades() | SetExclusion() | SetVersion():
             return "update_node_pool", container_v1.UpdateNodePoolRequest(name=path, **_fields(mend))
         case _:
             return "set_node_pool_autoscaling", container_v1.SetNodePoolAutoscalingRequest(
@@ -43,7 +48,9 @@ def mend_request(path: str, mend: Mend) -> tuple[str, Any]:
             )
 
 
-def _fields(mend: SetNodeLabels | SetTaints | SetResourceLabels | SetUpgrades) -> dict[str, Any]:
+def _fields(
+    mend: SetNodeLabels | SetTaints | SetResourceLabels | SetUpgrades | SetExclusion | SetVersion,
+) -> dict[str, Any]:
     """What an UpdateNodePool request changes; the field takes the place of what the pool had."""
     match mend:
         case SetNodeLabels(labels):
@@ -54,6 +61,11 @@ def _fields(mend: SetNodeLabels | SetTaints | SetResourceLabels | SetUpgrades) -
             return {"resource_labels": container_v1.ResourceLabels(labels=dict(labels))}
         case SetUpgrades(upkeep):
             return {"upgrade_settings": upgrade_settings(upkeep)}
+        case SetExclusion(on):
+            return {"maintenance_policy": exclusion(on=on)}
+        case SetVersion(version):
+            # The API's reference calls the image type required beside it; this is the one that pools are made with.
+            return {"node_version": version, "image_type": IMAGE_TYPE}
 
 
 def management(upkeep: Upkeep) -> Any:
@@ -68,6 +80,30 @@ def upgrade_settings(upkeep: Upkeep) -> Any:
     )
 
 
+def exclusion(*, on: bool) -> Any:
+    """The `NodePoolMaintenancePolicy` message; GKE knows when support ends."""
+    until_end = container_v1.NodePool.ExclusionUntilEndOfSupport(enabled=on)
+    return container_v1.NodePool.NodePoolMaintenancePolicy(exclusion_until_end_of_support=until_end)
+
+
+def maintenance_view(cluster: Any) -> dict[str, Any]:
+    """What a `Cluster` message says of upgrades, as fields of a `ClusterView`."""
+    channel, window = cluster.release_channel.channel, cluster.maintenance_policy.window
+    return {
+        "release_channel": str(getattr(channel, "name", channel)) if channel else "",
+        "exclusions": tuple(
+            MaintenanceExclusion(
+                name,
+                found.start_time,
+                found.end_time,
+                minor_only=found.maintenance_exclusion_options.scope == _Scope.NO_MINOR_UPGRADES,
+            )
+            for name, found in sorted(window.maintenance_exclusions.items())
+        ),
+        "has_window": "daily_maintenance_window" in window or "recurring_window" in window,
+    }
+
+
 def upkeep_view(pool: Any) -> Upkeep:
     """How a `NodePool` message says that it is kept; without a strategy GKE surges."""
     settings = pool.upgrade_settings
@@ -80,6 +116,7 @@ def upkeep_view(pool: Any) -> Upkeep:
         strategy=str(getattr(strategy, "name", strategy)),
         max_surge=settings.max_surge,
         max_unavailable=settings.max_unavailable,
+        excluded=pool.maintenance_policy.exclusion_until_end_of_support.enabled,
     )
 
 

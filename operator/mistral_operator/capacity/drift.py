@@ -1,7 +1,7 @@
 """What somebody changed of a pool of ours, and what can be done about it. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -13,6 +13,7 @@ from mistral_operator.capacity.port import (
     Bounds,
     Mend,
     PoolView,
+    SetExclusion,
     SetManagement,
     SetNodeLabels,
     SetResourceLabels,
@@ -20,6 +21,7 @@ from mistral_operator.capacity.port import (
     SetUpgrades,
     StopAutoscaling,
     Taint,
+    UpgradeHold,
     Upkeep,
 )
 
@@ -80,9 +82,14 @@ def policy_of(claim: NodePoolClaim, usual: DriftPolicy) -> DriftPolicy:
     return next((policy for policy in DriftPolicy if policy.value == named), usual)
 
 
-def find_drift(pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "") -> tuple[Drift, ...]:
-    """What can be put right while pods run, the harmful first. Labels and settings of others are left as they are."""
-    found = (*_check_labels(pool, claim, cluster_uid), *_check_taints(pool), *_check_upkeep(pool, claim))
+def find_drift(
+    pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "", hold: UpgradeHold | None = UpgradeHold.NONE
+) -> tuple[Drift, ...]:
+    """What can be put right while pods run, the harmful first. Labels and settings of others are left as they are.
+
+    `hold` is what should keep GKE from upgrading the pool; None where that isn't known and nothing is said of it.
+    """
+    found = (*_check_labels(pool, claim, cluster_uid), *_check_taints(pool), *_check_upkeep(pool, claim, hold))
     if claim.spec.slice is not None and pool.autoscaled:
         words = "the cluster autoscaler decides about the size of a slice, which is fixed"
         found = (*found, Drift("AutoscalingChanged", words, StopAutoscaling()))
@@ -119,10 +126,16 @@ def _is_googles(taint: Taint) -> bool:
     return any(domain == known or domain.endswith(f".{known}") for known in _GOOGLES_DOMAINS)
 
 
-def _check_upkeep(pool: PoolView, claim: NodePoolClaim) -> Iterator[Drift]:
-    has, wanted = pool.upkeep, upkeep_of(wanted_beside(pool, claim))
+def _check_upkeep(pool: PoolView, claim: NodePoolClaim, hold: UpgradeHold | None) -> Iterator[Drift]:
+    has, wanted = pool.upkeep, upkeep_of(wanted_beside(pool, claim, hold=hold or UpgradeHold.NONE))
     if has is None:
         return
+    if hold is None:
+        wanted = replace(wanted, auto_upgrade=has.auto_upgrade, excluded=has.excluded)
+    if claim.spec.slice is not None:
+        exclusion = ("exclusion from automatic upgrades", _switch(has.excluded), _switch(wanted.excluded))
+        if found := "; ".join(compare([exclusion])):
+            yield Drift("UpgradeExclusionChanged", found, SetExclusion(wanted.excluded))
     switches = (
         ("auto-repair", _switch(has.auto_repair), _switch(wanted.auto_repair)),
         ("auto-upgrade", _switch(has.auto_upgrade), _switch(wanted.auto_upgrade)),

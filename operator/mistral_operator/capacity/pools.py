@@ -19,7 +19,16 @@ from mistral_operator.api.names import (
     TENANT_RESOURCE_LABEL,
 )
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.port import MAX_PODS_PER_NODE, Accelerator, Bounds, PoolSpec, PoolView, Purchase, Upkeep
+from mistral_operator.capacity.port import (
+    MAX_PODS_PER_NODE,
+    Accelerator,
+    Bounds,
+    PoolSpec,
+    PoolView,
+    Purchase,
+    UpgradeHold,
+    Upkeep,
+)
 from mistral_operator.capacity.purchases import (
     is_class,
     max_run_s,
@@ -145,7 +154,13 @@ def node_selector(claim: NodePoolClaim) -> str:
 
 
 def pool_spec(
-    claim: NodePoolClaim, *, total_max: int, facts: NodeFacts, cluster_uid: str = "", zone: str = ""
+    claim: NodePoolClaim,
+    *,
+    total_max: int,
+    facts: NodeFacts,
+    cluster_uid: str = "",
+    zone: str = "",
+    hold: UpgradeHold = UpgradeHold.NONE,
 ) -> PoolSpec:
     """The pool to create. An unknown cluster's uid is left out.
 
@@ -183,6 +198,7 @@ def pool_spec(
         placement_policy=pool_name(name) if claim.spec.placement else "",
         image_cache=claim.spec.image_cache or "",
         max_pods=max(MAX_PODS_PER_NODE, min(_MOST_PODS, facts.replicas + _DAEMONS)),
+        hold=hold,
     )
 
 
@@ -202,7 +218,14 @@ def upkeep_of(spec: PoolSpec) -> Upkeep:
         return Upkeep(auto_repair=False, auto_upgrade=True, strategy="SHORT_LIVED")
     fixed = bool(spec.slice_topology or spec.reservation)
     surge, away = (0, 1) if fixed else (1, 0)
-    return Upkeep(auto_repair=True, auto_upgrade=True, strategy="SURGE", max_surge=surge, max_unavailable=away)
+    return Upkeep(
+        auto_repair=True,
+        auto_upgrade=spec.hold is not UpgradeHold.SWITCHED_OFF,
+        strategy="SURGE",
+        max_surge=surge,
+        max_unavailable=away,
+        excluded=spec.hold is UpgradeHold.EXCLUSION,
+    )
 
 
 def find_flaw(claim: NodePoolClaim) -> str:
@@ -280,11 +303,13 @@ def consumption_of(pool: PoolView) -> Consumption:
     return Consumption.RESERVATION if pool.reservation else Consumption.ON_DEMAND
 
 
-def wanted_beside(pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "") -> PoolSpec:
+def wanted_beside(
+    pool: PoolView, claim: NodePoolClaim, cluster_uid: str = "", hold: UpgradeHold = UpgradeHold.NONE
+) -> PoolSpec:
     """What a pool of ours should be, but for its size and what the catalogue says of its disks."""
     here = next(iter(pool.locations), "")
     zone = here if here in claim.spec.zones else next(iter(claim.spec.zones))
-    return pool_spec(claim, total_max=1, facts=NodeFacts(), cluster_uid=cluster_uid, zone=zone)
+    return pool_spec(claim, total_max=1, facts=NodeFacts(), cluster_uid=cluster_uid, zone=zone, hold=hold)
 
 
 def differences(pool: PoolView, claim: NodePoolClaim) -> tuple[str, ...]:

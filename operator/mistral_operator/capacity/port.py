@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
@@ -85,6 +86,18 @@ class Upkeep:
     """GKE's word: `SURGE`, `BLUE_GREEN` or `SHORT_LIVED`."""
     max_surge: int = 0
     max_unavailable: int = 0
+    excluded: bool = False
+    """Whether automatic upgrades leave the pool alone until the end of its version's support."""
+
+
+class UpgradeHold(StrEnum):
+    """What keeps GKE from upgrading a pool by itself."""
+
+    NONE = "None"
+    EXCLUSION = "Exclusion"
+    """Until the end of support: in a release channel, where automatic upgrades can't be switched off."""
+    SWITCHED_OFF = "SwitchedOff"
+    """No automatic upgrades: for a cluster in no release channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +141,7 @@ class PoolSpec:
     """Disk image, `projects/P/global/images/NAME`, of a second disk with container images on it; empty for none."""
     max_pods: int = MAX_PODS_PER_NODE
     """Pods that a node may have; each takes two addresses."""
+    hold: UpgradeHold = UpgradeHold.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +178,8 @@ class PoolView:
     """None when it isn't told: then it is compared with nothing."""
     autoscaled: bool = False
     """Whether the cluster autoscaler decides about its size, by whatever bounds."""
+    version: str = ""
+    """GKE version of the nodes, such as `1.34.1-gke.1000000`; empty when it isn't told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +218,20 @@ class SetUpgrades:
 
 
 @dataclass(frozen=True, slots=True)
+class SetExclusion:
+    """Let automatic upgrades leave the pool alone until the end of support, or no longer."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetVersion:
+    """Let the pool's nodes have this GKE version; all of them are made again."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopAutoscaling:
     """Let the pool have a fixed size."""
 
@@ -213,8 +243,18 @@ class SetSize:
     nodes: int
 
 
-Mend = SetNodeLabels | SetTaints | SetResourceLabels | SetManagement | SetUpgrades | StopAutoscaling | SetSize
-"""One thing that can be put right while pods run. GKE is asked for one at a time."""
+Mend = (
+    SetNodeLabels
+    | SetTaints
+    | SetResourceLabels
+    | SetManagement
+    | SetUpgrades
+    | SetExclusion
+    | SetVersion
+    | StopAutoscaling
+    | SetSize
+)
+"""One thing that can be put right without making another pool. GKE is asked for one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +272,18 @@ class OperationView:
 
 
 @dataclass(frozen=True, slots=True)
+class MaintenanceExclusion:
+    """A time in which the cluster's owners want no automatic upgrades of nodes."""
+
+    name: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    """None: as long as the version is supported."""
+    minor_only: bool = False
+    """Whether it lets through what leaves the minor version as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """The cluster as the cloud knows it."""
 
@@ -240,7 +292,13 @@ class ClusterView:
     name: str
     zones: tuple[str, ...]
     version: str
+    """Of the control plane."""
     autopilot: bool
+    release_channel: str = ""
+    """GKE's word, such as `REGULAR`; empty in none."""
+    exclusions: tuple[MaintenanceExclusion, ...] = ()
+    has_window: bool = False
+    """Whether automatic upgrades are to happen in a maintenance window only."""
 
 
 class NodePools(Protocol):

@@ -63,7 +63,7 @@ def choose_remedy(case: Case) -> Remedy | None:
     claim, pool, seen, settings = case.claim, case.pool, case.seen, case.settings
     if pool.status not in (PoolStatus.RUNNING, PoolStatus.RUNNING_WITH_ERROR):
         return None
-    found = find_drift(pool, claim, settings.place.uid)
+    found = find_drift(pool, claim, settings.place.uid, case.hold)
     if not any(drift.finding == "NodeLabelsChanged" for drift in found):
         # Nodes without their labels aren't found, and would look as if they were gone.
         found = (*_find_emptied(case), *found)

@@ -9,6 +9,7 @@ import click
 from mistral_operator import __version__
 from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.slice_upgrades import SliceUpgrades
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
 from mistral_operator.cli.place import COMPUTE_OPTION, take_endpoint
 from mistral_operator.cluster.errors import ApiError
@@ -89,6 +90,14 @@ _DEFAULT = RunOptions()
     default=_DEFAULT.drift.value,
     show_default=True,
     help="What to do about node pools that somebody changed: tell it, put it right, or replace them, too.",
+)
+@click.option(
+    "--slice-upgrades",
+    type=click.Choice([choice.value for choice in SliceUpgrades]),
+    callback=lambda _context, _option, value: SliceUpgrades(value),
+    default=_DEFAULT.slice_upgrades.value,
+    show_default=True,
+    help="Who upgrades node pools of slices: the operator, those of a model one by one; you; or GKE, as all others.",
 )
 @ladder_options
 @click.option(

@@ -3,6 +3,7 @@
 Nothing that it remembers is needed: killed anywhere, the next process finds finalizers, pools and their labels.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -38,8 +39,9 @@ from mistral_operator.capacity.errors import CloudError, CloudFinding
 from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.policies import PolicyView, needs_policy
 from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
-from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView, SetVersion
 from mistral_operator.capacity.purchases import count_by_way, is_class
+from mistral_operator.capacity.slice_upgrades import Sibling
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind
@@ -49,6 +51,7 @@ from mistral_operator.controller.claim_lines import find_place_of, list_next
 from mistral_operator.controller.claim_users import ClaimUsers, count_nodes, labels_of_nodes
 from mistral_operator.controller.orphans import OrphanedPools
 from mistral_operator.controller.pool_pods import count_pods
+from mistral_operator.controller.siblings import find_siblings
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import Provisioner
 
@@ -114,6 +117,7 @@ class ClaimReconciler:
         self._on_drift = on_drift
         self._empty_since: dict[str, datetime] = {}
         """Claim of a slice → when it was first seen without any node."""
+        self._upgrading = asyncio.Lock()
         self._existing = existing
         self._now = now
         self._users = ClaimUsers(store)
@@ -180,10 +184,13 @@ class ClaimReconciler:
     async def _observe(self, claim: NodePoolClaim, cloud: CloudPools) -> Seen:
         name, pool = claim.metadata.name, pool_name(claim.metadata.name)
         operation, found, blind = None, None, None
+        cluster, siblings = None, tuple[Sibling, ...]()
         unheard_s = cloud.unheard_s(pool)
         try:
             operation = await cloud.follow(pool, _recorded_operation(claim))
             found = await cloud.find(pool) if operation is None else None
+            cluster = await cloud.describe_cluster() if claim.spec.slice is not None else None
+            siblings = await find_siblings(self._store, cloud, claim, found, cluster)
         except CloudError as error:
             blind = error.finding
         there = operation is not None or blind is not None or (found is not None and is_own(found, claim))
@@ -208,6 +215,8 @@ class ClaimReconciler:
             may_call=cloud.may_change,
             may_mend=cloud.may_mend,
             empty_s=self._watch_empty(claim, found, nodes),
+            cluster=cluster,
+            siblings=siblings,
         )
 
     def _watch_empty(self, claim: NodePoolClaim, pool: PoolView | None, nodes: int) -> float | None:
@@ -250,6 +259,8 @@ class ClaimReconciler:
                 await cloud.delete_policy(name)
             case SetAutoscaling(name, bounds):
                 await cloud.resize(name, bounds)
+            case MendPool(_, SetVersion()):
+                await self._upgrade(NodePoolClaim.model_validate(body), action, cloud)
             case MendPool(name, mend):
                 await cloud.mend(name, mend)
             case ReplacePool(name):
@@ -258,6 +269,12 @@ class ClaimReconciler:
                 if cause is None or not await self._has_nodes(body):
                     await cloud.delete(name, cause=cause)
         return body
+
+    async def _upgrade(self, claim: NodePoolClaim, action: MendPool, cloud: CloudPools) -> None:
+        """What two workers saw at once is looked at again by the second, who sees the first one's operation then."""
+        async with self._upgrading:
+            if (await self._decide(claim, cloud, ())).action == action:
+                await cloud.mend(action.name, action.mend)
 
     async def _create(self, claim: NodePoolClaim, spec: PoolSpec, cloud: CloudPools) -> None:
         check = self._checks.get(provisioner_of(claim))

@@ -7,6 +7,7 @@ from typing import Final
 
 from mistral_operator import __version__
 from mistral_operator.capacity.drift import DriftPolicy
+from mistral_operator.capacity.slice_upgrades import SliceUpgrades
 from mistral_operator.planning.types import Provisioner, Settings
 
 _SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"
@@ -60,5 +61,6 @@ class RunOptions:
     """How long work that was begun may go on after SIGTERM."""
     drift: DriftPolicy = DriftPolicy.REPAIR
     """What is done about node pools that somebody changed, where their claims don't say otherwise."""
+    slice_upgrades: SliceUpgrades = SliceUpgrades.ONE_BY_ONE
     verbose: bool = False
     settings: Settings = field(default_factory=lambda: Settings(operator_version=__version__))

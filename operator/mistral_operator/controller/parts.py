@@ -95,7 +95,7 @@ def assemble(
         client=client,
         store=store,
         clouds=clouds,
-        settings=ClaimSettings(place=place, idle_after_s=options.settings.claim_idle_after_s, drift=options.drift),
+        settings=_claim_settings(place, options),
         wake=claim_queue.add,
         facts=lambda claim: find_node_facts(knowledge.catalogue, knowledge.settings.prices, claim),
         checks=choose_checks(place, pools, options, lambda: knowledge.catalogue),
@@ -115,6 +115,15 @@ def assemble(
         orphans=_watch_orphans(store, clouds, place, claim_queue, metrics),
         models=Workers("model", model_queue, models.reconcile, maximum=options.workers, metrics=metrics),
         claims=Workers("claim", claim_queue, claims.reconcile, maximum=_CLAIM_WORKERS, metrics=metrics),
+    )
+
+
+def _claim_settings(place: ClusterPlace, options: RunOptions) -> ClaimSettings:
+    return ClaimSettings(
+        place=place,
+        idle_after_s=options.settings.claim_idle_after_s,
+        drift=options.drift,
+        slice_upgrades=options.slice_upgrades,
     )
 
 

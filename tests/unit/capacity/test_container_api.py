@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from tests.support.claim_cases import POOL, a_claim, a_pool, bounds
 from tests.support.polling import eventually
 from tests.support.simulated_gke import Gke, running_gke
 
-from mistral_operator.capacity.container_api import ContainerApi
+from mistral_operator.capacity.container_api import ContainerApi, node_pool
+from mistral_operator.capacity.container_repairs import mend_request
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
     BusyError,
@@ -27,18 +29,33 @@ from mistral_operator.capacity.port import (
     PoolSpec,
     PoolStatus,
     PoolView,
+    SetExclusion,
     SetManagement,
     SetNodeLabels,
     SetResourceLabels,
     SetSize,
     SetTaints,
     SetUpgrades,
+    SetVersion,
     StopAutoscaling,
     Taint,
+    UpgradeHold,
 )
 
 Start = Callable[..., Awaitable[tuple[ContainerApi, Gke]]]
 SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24))
+VERSION = "1.36.3-gke.1000000"
+NEXT = "1.36.4-gke.1000000"
+SLICE = replace(
+    SPEC,
+    machine_type="ct6e-standard-4t",
+    gpu=None,
+    locations=SPEC.locations[:1],
+    bounds=None,
+    slice_topology="2x4",
+    slice_hosts=2,
+    boot_disk="hyperdisk-balanced",
+)
 
 
 @pytest.fixture
@@ -88,8 +105,21 @@ async def test_the_cluster_is_described(start: Start) -> None:
     client, _ = await start()
     view = await client.describe_cluster()
     assert view.zones == ("us-central1-a", "us-central1-b", "us-central1-c")
-    assert view.version
+    assert (view.version, view.release_channel) == (VERSION, "REGULAR")
+    assert (view.exclusions, view.has_window) == ((), False)
     assert not view.autopilot
+
+
+async def test_what_the_clusters_owners_say_of_upgrades_is_read(start: Start) -> None:
+    launch = {"name": "launch", "ends": 3600, "scope": "NO_MINOR_UPGRADES"}
+    client, gke = await start(release_channel="", speed=1, maintenance_exclusions=[launch])
+    gke.api.cloud.maintenance.window.daily_maintenance_window.start_time = "03:00"
+    view = await client.describe_cluster()
+    (exclusion,) = view.exclusions
+    assert (view.release_channel, view.has_window) == ("", True)
+    assert (exclusion.name, exclusion.minor_only) == ("launch", True)
+    assert exclusion.starts_at is not None
+    assert exclusion.ends_at == exclusion.starts_at + timedelta(hours=1)
 
 
 async def test_a_pool_comes_back_as_it_was_asked_for(start: Start) -> None:
@@ -101,7 +131,7 @@ async def test_a_pool_comes_back_as_it_was_asked_for(start: Start) -> None:
     assert pool.bounds == bounds(2)
     assert is_own(pool, a_claim())
     assert differences(pool, a_claim()) == ()
-    assert pool == a_pool()
+    assert pool == a_pool(version=VERSION)
 
 
 async def test_bounds_change_and_the_pool_goes(start: Start) -> None:
@@ -186,7 +216,7 @@ async def test_values_newer_than_the_client_in_somebodys_pool_blind_nobody(start
     assert pool is not None
     assert pool.status is PoolStatus.UNKNOWN
     assert [finding.text for finding in pool.findings] == ["Something that Google invented since."]
-    assert await find(client) == a_pool()
+    assert await find(client) == a_pool(version=VERSION)
 
 
 @pytest.mark.filterwarnings("ignore:Unrecognized .* enum value")
@@ -252,20 +282,78 @@ async def test_a_size_is_set_again(start: Start) -> None:
 
 
 async def test_a_slice_takes_no_other_size_than_its_own(start: Start) -> None:
-    whole = replace(
-        SPEC,
-        machine_type="ct6e-standard-4t",
-        gpu=None,
-        locations=SPEC.locations[:1],
-        bounds=None,
-        slice_topology="2x4",
-        slice_hosts=2,
-        boot_disk="hyperdisk-balanced",
-    )
     client, gke = await start()
-    assert (await ended(client, await client.create_pool(whole))).finding is None
+    assert (await ended(client, await client.create_pool(SLICE))).finding is None
     assert (await ended(client, await client.mend_pool(POOL, SetSize(0)))).finding is None
     with pytest.raises(InvalidRequestError, match="not a valid size of TPU pod slice"):
         await client.mend_pool(POOL, SetSize(1))
     assert (await ended(client, await client.mend_pool(POOL, SetSize(2)))).finding is None
     assert gke.api.cloud.pools[POOL].is_whole
+
+
+def upgrade_everything(gke: Gke) -> None:
+    gke.api.actions.do("upgrade", {"version": NEXT})
+
+
+async def test_in_a_channel_an_excluded_slice_is_upgraded_by_us_alone(start: Start) -> None:
+    client, gke = await start()
+    free, held = replace(SLICE, name="mm-free"), replace(SLICE, hold=UpgradeHold.EXCLUSION)
+    for spec in (free, held):
+        assert (await ended(client, await client.create_pool(spec))).finding is None
+    made = await find(client)
+    assert made is not None
+    assert made.upkeep == upkeep_of(held)
+    upgrade_everything(gke)
+    await eventually(lambda: gke.api.cloud.pools["mm-free"].message.version == NEXT, message="GKE upgrades the other")
+    behind = await find(client)
+    assert behind is not None
+    assert behind.version == VERSION
+    assert (await ended(client, await client.mend_pool(POOL, SetVersion(NEXT)))).finding is None
+    assert {each.version for each in gke.api.cloud.pools[POOL].instances.values()} == {NEXT}
+
+
+async def test_a_pool_of_before_is_excluded_later_and_let_go_again(start: Start) -> None:
+    client, _ = await start()
+    await ended(client, await client.create_pool(SLICE))
+    for on in (True, False):
+        await ended(client, await client.mend_pool(POOL, SetExclusion(on)))
+        pool = await find(client)
+        assert pool is not None
+        assert pool.upkeep is not None
+        assert pool.upkeep.excluded is on
+
+
+async def test_outside_of_a_channel_upgrades_are_switched_off_instead(start: Start) -> None:
+    client, _ = await start(release_channel="")
+    with pytest.raises(InvalidRequestError, match="enrolled in a release channel"):
+        await client.create_pool(replace(SLICE, hold=UpgradeHold.EXCLUSION))
+    off = replace(SLICE, hold=UpgradeHold.SWITCHED_OFF)
+    assert (await ended(client, await client.create_pool(off))).finding is None
+    pool = await find(client)
+    assert pool is not None
+    assert pool.upkeep == upkeep_of(off)
+
+
+async def test_in_a_channel_upgrades_cannot_be_switched_off(start: Start) -> None:
+    client, _ = await start()
+    off = replace(SLICE, hold=UpgradeHold.SWITCHED_OFF)
+    words = "Auto_upgrade cannot be false when release_channel REGULAR is set"
+    with pytest.raises(InvalidRequestError, match=words):
+        await client.create_pool(off)
+    await ended(client, await client.create_pool(SLICE))
+    with pytest.raises(InvalidRequestError, match=words):
+        await client.mend_pool(POOL, SetManagement(upkeep_of(off)))
+
+
+def test_an_upgrade_asks_for_the_version_and_keeps_the_image() -> None:
+    call, request = mend_request("pool", SetVersion(NEXT))
+    assert call == "update_node_pool"
+    assert type(request).to_dict(request, always_print_fields_with_no_presence=False) == {
+        "name": "pool",
+        "node_version": NEXT,
+        "image_type": "COS_CONTAINERD",
+    }
+    made = node_pool(replace(SLICE, hold=UpgradeHold.EXCLUSION))
+    policy = type(made.maintenance_policy).to_dict(made.maintenance_policy, preserving_proto_field_name=False)
+    assert policy == {"exclusionUntilEndOfSupport": {"enabled": True}}
+    assert "maintenance_policy" not in node_pool(SLICE)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.claim_cases import SETTINGS, pool_of
+from tests.support.claim_cases import GROUP, SETTINGS, SLICE_ZONES, USERS, a_slice, pool_of
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_LABEL, SHAPE_LABEL
-from mistral_operator.capacity.claim_types import Call, ClaimOutcome, ClaimUser, CreatePool, FailedCall, Seen
+from mistral_operator.api.names import CLAIM_LABEL, SHAPE_LABEL
+from mistral_operator.capacity.claim_types import Call, ClaimOutcome, CreatePool, FailedCall, Seen
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.container_api import node_pool
 from mistral_operator.capacity.drift import find_drift
@@ -19,33 +19,7 @@ from mistral_operator.capacity.port import PoolSpec, PoolStatus
 from mistral_operator.capacity.slice_zone import choose_zone
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-GROUP = "ct6e-standard-4t-od-0123456789"
-USERS = (ClaimUser("team-a", "mix", 1),)
-ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
-
-
-def a_slice(number: int = 0, *, zones: tuple[str, ...] = ZONES, **status: Any) -> NodePoolClaim:
-    return NodePoolClaim.model_validate(
-        {
-            "apiVersion": API_VERSION,
-            "kind": "NodePoolClaim",
-            "metadata": {"name": f"{GROUP}-{number}", "uid": "u", "generation": 1, "finalizers": [CLAIM_FINALIZER]},
-            "spec": {
-                "shape": {
-                    "machineType": "ct6e-standard-4t",
-                    "accelerator": {"type": "tpu-v6e-slice", "count": 4},
-                    "topology": "4x4",
-                    "hosts": 4,
-                },
-                "consumption": "OnDemand",
-                "zones": zones,
-                "tenant": "team-a",
-                "model": "mix",
-                "slice": {"group": GROUP, "number": number},
-            },
-            "status": status,
-        }
-    )
+ZONES = SLICE_ZONES
 
 
 def spec_of(claim: NodePoolClaim, zone: str = "us-central1-a") -> PoolSpec:

@@ -21,6 +21,7 @@ from .policies import Policies
 from .pools import Affinity, Instance, InstanceState, LocationPolicy, NodePoolPb, Pool, PoolStatus, group_url
 from .provisioning import Provisioner
 from .scenario import ANY, ForeignPool, Scenario, ScenarioError
+from .upgrade_rules import check_auto_upgrade
 
 ClusterPb = container_v1.Cluster.pb()
 MaintenancePb = container_v1.MaintenancePolicy.pb()
@@ -60,6 +61,7 @@ class Cloud:
             initial_cluster_version=s.version,
             current_master_version=s.version,
             current_node_version=s.version,
+            release_channel={"channel": s.release_channel or "UNSPECIFIED"},
             status=container_v1.Cluster.Status.RUNNING,
             self_link=f"https://container.googleapis.com/v1/{self.name}",
             network="default",
@@ -190,6 +192,7 @@ class Cloud:
         """SetNodePoolManagement: automatic upgrades and repairs."""
         pool = self.find(name)
         check_management(pool.message, management)
+        check_auto_upgrade(self.scenario, management)
 
         async def change() -> None:
             pool.message.management.CopyFrom(management)

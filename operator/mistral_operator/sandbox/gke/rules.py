@@ -21,6 +21,7 @@ from .placement import check_domain, check_domain_size
 from .pools import LocationPolicy, NodePoolPb, slice_hosts
 from .scenario import Scenario
 from .tpu_rules import check_first_size, check_slice_bounds, check_slice_move, check_slice_size, check_topology
+from .upgrade_rules import check_exclusion, check_upgrades
 
 POOL_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 MOST_NODES = 1000
@@ -43,6 +44,7 @@ def check_new_pool(scenario: Scenario, pool: Any) -> None:
     check_taints(pool.config.taints)
     check_resource_labels(pool.config.resource_labels)
     check_modes(machine, pool)
+    check_upgrades(scenario, pool)
     check_shape(machine, pool)
 
 
@@ -58,6 +60,7 @@ def check_update(scenario: Scenario, pool: Any, request: Any) -> None:
         check_upgrade_settings(pool, request.upgrade_settings)
     if request.HasField("max_run_duration"):
         check_run_duration(pool, request.max_run_duration)
+    check_exclusion(scenario, request.maintenance_policy)
     zones = list(request.locations or pool.locations)
     machine = check_machine(scenario, pool.config.machine_type, zones)
     if request.node_version:

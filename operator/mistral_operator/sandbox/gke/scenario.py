@@ -27,6 +27,7 @@ STEPS = (
     "reclaim", "delete-node", "host-error", "maintain", "upgrade",
     "resize-pool", "autoscale-pool", "edit-pool", "delete-pool", "condition", "occupy-cluster",
 )  # fmt: skip
+RELEASE_CHANNELS = ("", "RAPID", "REGULAR", "STABLE", "EXTENDED")
 EXCLUSION_SCOPES = ("NO_UPGRADES", "NO_MINOR_UPGRADES", "NO_MINOR_OR_NODE_UPGRADES")
 
 
@@ -218,6 +219,7 @@ class Scenario:
     cluster: str = "sandbox"
     zones: tuple[str, ...] = ("us-central1-a", "us-central1-b", "us-central1-c")
     version: str = "1.36.3-gke.1000000"
+    release_channel: str = "REGULAR"
     autopilot: bool = False
     seed: int = 1
     concurrent_operations: int = 5
@@ -261,6 +263,7 @@ def parse_scenario(document: Any, where: str = "scenario") -> Scenario:
     if not scenario.zones:
         raise ScenarioError(f"{where}.zones: give at least one zone")
     one_of(scenario.busy_scope, BUSY_SCOPES, f"{where}.busy_scope")
+    one_of(scenario.release_channel, RELEASE_CHANNELS, f"{where}.release_channel")
     return scenario
 
 

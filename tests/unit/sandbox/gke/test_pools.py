@@ -140,7 +140,7 @@ async def test_bounds_and_management_change(gke: Gke) -> None:
     await gke.done(await gke.create(**l4_pool()))
     bounds = {"enabled": True, "total_max_node_count": 7}
     await gke.done(await gke.client.set_node_pool_autoscaling(request={"name": POOL, "autoscaling": bounds}))
-    management = {"auto_repair": True}
+    management = {"auto_repair": True, "auto_upgrade": True}
     await gke.done(await gke.client.set_node_pool_management(request={"name": POOL, "management": management}))
     pool = await gke.pool()
     assert pool.autoscaling.total_max_node_count == 7

@@ -61,6 +61,7 @@ def test_nested_parts_are_read() -> None:
         ({"faults": [{"code": "OOPS"}]}, "'OOPS' is not one of"),
         ({"host_errors": [{"after": "soon"}]}, r"host_errors\[0\].after: 'soon' is not a valid float"),
         ({"busy_scope": "planet"}, "'planet' is not one of node-pool, cluster"),
+        ({"release_channel": "FAST"}, "'FAST' is not one of , RAPID, REGULAR"),
         ({"zones": []}, "at least one zone"),
         ({"reservations": [{"name": "r"}]}, r"reservations\[0\]: .*machine_type"),
         ({"reservations": [RESERVED | {"status": "SOON"}]}, "'SOON' is not one of READY, CREATING"),
