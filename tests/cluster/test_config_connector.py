@@ -40,6 +40,23 @@ async def test_a_model_gets_its_pool_by_an_object(tmp_path: Path) -> None:
         assert (await stack.kube.request("GET", POOLS))["items"] == []
 
 
+async def test_bounds_follow_the_replicas(tmp_path: Path) -> None:
+    async with light_stack(tmp_path, schemas=find_schemas(), neighbours=["config-connector"]) as (stack, _):
+        await allow_config_connector(stack.kube)
+        stack.operator.args = PROVISIONERS
+        stack.operator.start()
+        await stack.apply("chat", model="mistral-7b-v0.3", capacity={"provisioner": "ConfigConnector"})
+        await stack.expect_ready("chat")
+        await stack.scale("chat", 3)
+
+        async def may_grow() -> bool:
+            bodies = (await stack.kube.request("GET", POOLS))["items"]
+            return [body["spec"]["autoscaling"]["totalMaxNodeCount"] for body in bodies] == [4]
+
+        await eventually(may_grow, 30, stack.story)
+        await stack.expect_ready("chat", replicas=3)
+
+
 async def _tells_stock_out(stack: Stack) -> bool:
     conditions: list[dict[str, Any]] = [
         condition for claim in await stack.claims() for condition in claim.get("status", {}).get("conditions", ())
