@@ -4,30 +4,15 @@ A class is there or not: nothing about it takes time, so an operation is done wh
 where they are from, the nodes tell; why there are none, the cluster autoscaler's events on the pods.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from mistral_operator.capacity.class_object import class_object, class_view
-from mistral_operator.capacity.errors import (
-    AlreadyExistsError,
-    CloudError,
-    InvalidRequestError,
-    NotFoundError,
-    ThrottledError,
-    UnavailableError,
-)
+from mistral_operator.capacity.errors import CloudError, InvalidRequestError, NotFoundError
+from mistral_operator.capacity.object_errors import answers, cloud_error
 from mistral_operator.capacity.port import Bounds, ClusterView, OperationView, PoolSpec, PoolView
 from mistral_operator.cluster.client import ListResult
-from mistral_operator.cluster.errors import (
-    AlreadyExists,
-    ApiError,
-    Forbidden,
-    Invalid,
-    NotFound,
-    Throttled,
-    Unauthorized,
-)
+from mistral_operator.cluster.errors import ApiError, Forbidden, NotFound, Unauthorized
 from mistral_operator.cluster.kinds import COMPUTE_CLASS, Kind
 
 Json = dict[str, Any]
@@ -72,13 +57,13 @@ class ComputeClasses:
 
     async def list_pools(self) -> tuple[PoolView, ...]:
         """All ComputeClasses of the cluster, ours and others'."""
-        with _answers():
+        with answers(_cloud_error):
             found = await self._client.list(COMPUTE_CLASS)
         return tuple(class_view(body) for body in found.items)
 
     async def create_pool(self, spec: PoolSpec) -> OperationView:
         """Create the class, not apply it: `AlreadyExistsError` when the name is taken, by whomever."""
-        with _answers():
+        with answers(_cloud_error):
             await self._client.create({**_KIND, **class_object(spec, autopilot=self._autopilot)})
         return _done("create", spec.name)
 
@@ -88,7 +73,7 @@ class ComputeClasses:
 
     async def delete_pool(self, name: str) -> OperationView:
         """Delete the class; GKE removes its pools once they are empty. `NotFoundError` when it is gone."""
-        with _answers():
+        with answers(_cloud_error):
             there = await self._client.delete(COMPUTE_CLASS, name)
         if not there:
             raise NotFoundError(f"there is no ComputeClass {name}", verbatim=False)
@@ -106,15 +91,6 @@ def _done(call: str, name: str) -> OperationView:
     return OperationView(f"{call}/{name}", done=True, finding=None, started_at="")
 
 
-@contextmanager
-def _answers() -> Iterator[None]:
-    """Raises what the API server refused as a `CloudError`."""
-    try:
-        yield
-    except ApiError as error:
-        raise _cloud_error(error) from error
-
-
 def _cloud_error(error: ApiError) -> CloudError:
     words = f"the API server says of ComputeClasses: {error}"
     if isinstance(error, NotFound):
@@ -127,10 +103,4 @@ def _cloud_error(error: ApiError) -> CloudError:
             " the chart's value `provisioners`",
             verbatim=False,
         )
-    by_class: tuple[tuple[type[ApiError], type[CloudError]], ...] = (
-        (AlreadyExists, AlreadyExistsError),
-        (Throttled, ThrottledError),
-        (Invalid, InvalidRequestError),
-    )
-    found = next((ours for theirs, ours in by_class if isinstance(error, theirs)), UnavailableError)
-    return found(words, verbatim=False)
+    return cloud_error(error, words)

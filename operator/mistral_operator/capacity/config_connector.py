@@ -6,21 +6,14 @@ No call of Google's is made from here.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Protocol
 
-from mistral_operator.capacity.errors import (
-    AlreadyExistsError,
-    CloudError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    ThrottledError,
-    UnavailableError,
-)
+from mistral_operator.capacity.errors import CloudError, InvalidRequestError, NotFoundError
 from mistral_operator.capacity.node_pool_condition import (
     find_failures,
     find_update_failure,
@@ -39,17 +32,10 @@ from mistral_operator.capacity.node_pool_object import (
     node_pool_object,
     pool_view,
 )
+from mistral_operator.capacity.object_errors import answers, cloud_error
 from mistral_operator.capacity.port import Bounds, ClusterView, OperationView, PoolSpec, PoolStatus, PoolView
 from mistral_operator.cluster.client import ListResult
-from mistral_operator.cluster.errors import (
-    AlreadyExists,
-    ApiError,
-    Forbidden,
-    Invalid,
-    NotFound,
-    Throttled,
-    Unauthorized,
-)
+from mistral_operator.cluster.errors import ApiError, NotFound
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, NODE, Kind
 
 Json = dict[str, Any]
@@ -267,13 +253,8 @@ def _not_found(name: str, namespace: str) -> NotFoundError:
     return NotFoundError(f"there is no ContainerNodePool {name} in namespace {namespace}", verbatim=False)
 
 
-@contextmanager
-def _answers(namespace: str) -> Iterator[None]:
-    """Raises what the API server refused as a `CloudError`."""
-    try:
-        yield
-    except ApiError as error:
-        raise _cloud_error(error, namespace) from error
+def _answers(namespace: str) -> AbstractContextManager[None]:
+    return answers(partial(_cloud_error, namespace=namespace))
 
 
 def _cloud_error(error: ApiError, namespace: str) -> CloudError:
@@ -282,12 +263,4 @@ def _cloud_error(error: ApiError, namespace: str) -> CloudError:
         if _GONE.search(error.message):
             return NotFoundError(words, verbatim=False)
         return ConfigConnectorMissingError(words, verbatim=False)
-    by_class: tuple[tuple[type[ApiError], type[CloudError]], ...] = (
-        (AlreadyExists, AlreadyExistsError),
-        (Forbidden, PermissionDeniedError),
-        (Unauthorized, PermissionDeniedError),
-        (Throttled, ThrottledError),
-        (Invalid, InvalidRequestError),
-    )
-    found = next((ours for theirs, ours in by_class if isinstance(error, theirs)), UnavailableError)
-    return found(words, verbatim=False)
+    return cloud_error(error, words)
