@@ -249,7 +249,7 @@ def test_flex_start_node_ends() -> None:
     assert message.upgrade_settings.strategy.name == "SHORT_LIVED"
     world = serving({**L4, "consumption": "FlexStart"})
     world.set_machine("node-1", born=world.now)
-    world.now += timedelta(days=6, hours=23, minutes=45)
+    world.now += timedelta(days=6, hours=23, minutes=50)
     world.step()
     assert world.condition("WorkloadReady")["reason"] == "ReplicaEndsSoon"
     assert world.deployment["spec"]["replicas"] == 2, "a successor is started before its time is over"
