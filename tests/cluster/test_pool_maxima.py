@@ -1,4 +1,4 @@
-"""What a pool may grow to on a real control plane, whoever asks for its nodes: no more than the spend limit pays for."""
+"""What a pool may grow to on a real control plane, whoever asks for its nodes: what the spend limit pays for."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
