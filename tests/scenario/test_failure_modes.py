@@ -26,11 +26,12 @@ from tests.support.claim_cases import (
 from tests.support.world import CLUSTER, World, autoscaler_event, make_model
 
 from mistral_operator.api.names import LEADER_ROLE, ROLE_LABEL, SHAPE_LABEL
-from mistral_operator.capacity.claim_types import Call, ClaimOutcome, CreatePool, DeletePool, Seen
+from mistral_operator.capacity.claim_types import Call, ClaimOutcome, CreatePolicy, CreatePool, DeletePool, Seen
 from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.container_api import node_pool
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import PoolSpec, PoolStatus
+from mistral_operator.core.ends import MAINTENANCE_LABEL
 
 PAGE = Path(__file__).parents[2] / "docs" / "when-gke-says-no.md"
 L4, A100 = {"accelerator": "l4", "devices": 1}, {"accelerator": "a100-40", "devices": 1}
@@ -145,6 +146,13 @@ def test_placement_policy_is_not_supported() -> None:
     outcome = look(pool=a_pool(PoolStatus.ERROR, says=[words]))
     assert told(outcome)[0] == "False"
     assert words in told(outcome)[2], "Google's own words, which say what it wants"
+    shape = {**TPU_SHAPE, "machineType": "tpu7x-standard-4t", "topology": "2x2x2", "hosts": 2}
+    placed = a_claim(
+        name="g-0", terms={"shape": shape, "placement": "WorkloadPolicy", "slice": {"group": "g", "number": 0}}
+    )
+    outcome = look(placed)
+    assert isinstance(outcome.action, CreatePolicy), "so the policy that it wants is made before the pool"
+    assert outcome.action.spec.topology == "2x2x2"
 
 
 def test_pod_is_never_scheduled_though_nodes_exist() -> None:
@@ -212,6 +220,11 @@ def test_nodes_are_drained_for_maintenance() -> None:
     world.make_ready()
     world.step()
     assert ("PodDisruptionBudget", "chat") in world.children
+    soon = str(int((world.now + timedelta(minutes=10)).timestamp()))
+    world.set_machine("node-1", labels={MAINTENANCE_LABEL: soon})
+    world.step()
+    assert world.condition("WorkloadReady")["reason"] == "ReplicaEndsSoon"
+    assert world.deployment["spec"]["replicas"] == 3, "a successor is started before the machine goes"
     world.pods["chat-0"]["metadata"]["deletionTimestamp"] = "2026-11-23T12:05:00Z"
     world.step()
     assert world.condition("Ready")["status"] == "True"
@@ -235,6 +248,11 @@ def test_flex_start_node_ends() -> None:
     assert message.config.max_run_duration.total_seconds() == 86_400
     assert message.upgrade_settings.strategy.name == "SHORT_LIVED"
     world = serving({**L4, "consumption": "FlexStart"})
+    world.set_machine("node-1", born=world.now)
+    world.now += timedelta(days=6, hours=23, minutes=50)
+    world.step()
+    assert world.condition("WorkloadReady")["reason"] == "ReplicaEndsSoon"
+    assert world.deployment["spec"]["replicas"] == 2, "a successor is started before its time is over"
     del world.pods["chat-0"]
     world.start_pod("chat-1", node="")
     world.step()
