@@ -19,6 +19,7 @@ from mistral_operator.api.names import (
     CLAIM_LABEL,
     MODEL_KIND,
     MODEL_LABEL,
+    MOST_REPLICAS_ANNOTATION,
     SHAPE_LABEL,
 )
 from mistral_operator.capacity.claim_types import ClaimSettings
@@ -306,22 +307,34 @@ class World:
         return NOW + timedelta(seconds=self.clock_s - 1000.0)
 
     def add_model(
-        self, name: str = "chat", *, uid: str = "", claim: str = NAME, namespace: str = "team", **spec: Any
+        self,
+        name: str = "chat",
+        *,
+        uid: str = "",
+        claim: str = NAME,
+        namespace: str = "team",
+        most: str = "",
+        **spec: Any,
     ) -> None:
-        """A model, its revision, and then its claim, as the model reconciler applies them."""
+        """A model, its revision, and then its claim, as the model reconciler applies them; `most` is what the revision
+        says of a spend limit.
+        """
         uid = uid or f"uid-{name}"
         metadata = {"namespace": namespace, "name": name, "uid": uid, "generation": 1}
         self.cluster.put(MODEL, {"apiVersion": API_VERSION, "kind": MODEL_KIND, "metadata": metadata, "spec": spec})
-        self.add_revision(name, uid=uid, claim=claim, namespace=namespace)
+        self.add_revision(name, uid=uid, claim=claim, namespace=namespace, most=most)
         self.apply_claim(claim)
 
-    def add_revision(self, model: str, *, uid: str, claim: str = NAME, name: str = "", namespace: str = "team") -> None:
+    def add_revision(
+        self, model: str, *, uid: str, claim: str = NAME, name: str = "", namespace: str = "team", most: str = ""
+    ) -> None:
         owner = {"apiVersion": API_VERSION, "kind": MODEL_KIND, "name": model, "uid": uid, "controller": True}
         metadata = {
             "namespace": namespace,
             "name": name or f"{model}-1",
             "uid": f"uid-{name or model}-1",
             "labels": {MODEL_LABEL: model, CLAIM_LABEL: claim},
+            "annotations": {MOST_REPLICAS_ANNOTATION: most} if most else {},
             "ownerReferences": [owner],
         }
         self.cluster.put(REVISION, {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata})

@@ -99,7 +99,8 @@ class Scaling(ApiType):
         None, description="Fewest replicas. 1 when left out."
     )
     max_replicas: Annotated[Count, Field(ge=1, le=1000)] | None = Field(
-        None, description="Most replicas; also the size that the node pool may grow to."
+        None,
+        description="Most replicas; also the size that the node pool may grow to, as far as spend limits pay for it.",
     )
     target: ScalingTarget | None = Field(None, description="What the autoscaler aims at.")
     scale_to_zero: ScaleToZero | None = Field(

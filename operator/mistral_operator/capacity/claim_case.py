@@ -71,9 +71,18 @@ class Case(NamedTuple):
         return not self.seen.users and not self.seen.held_by
 
     @property
-    def desired_max(self) -> int:
-        """GKE takes no upper bound of 0, and none above what a pool may have."""
+    def needed_max(self) -> int:
+        """What the users may need at most. GKE takes no upper bound of 0, and none above what a pool may have."""
         return min(MOST_NODES, max(1, self.seen.nodes_for(sum(user.nodes for user in self.seen.users))))
+
+    @property
+    def desired_max(self) -> int:
+        """The same, and as long as there are more nodes, as many as there are: pods may stand on them. A pool that has
+        grown beyond its bounds, as in an upgrade, isn't allowed more for that.
+        """
+        pool, nodes = self.seen.pool, self.seen.nodes
+        allowed = pool.bounds.total_max if pool and pool.bounds else MOST_NODES
+        return max(self.needed_max, min(nodes, allowed) if pool else 0)
 
     def failed(self, call: Call) -> FailedCall | None:
         """The failure of such a call that isn't to be repeated yet."""

@@ -18,7 +18,7 @@ from mistral_operator.capacity.drift import (
     was_mended_lately,
 )
 from mistral_operator.capacity.pools import is_bounded
-from mistral_operator.capacity.port import PoolStatus, SetSize
+from mistral_operator.capacity.port import Bounds, PoolStatus, SetSize
 
 SLICE_EMPTIED: Final = "SliceEmptied"
 _SET_BACK: Final = "because it was put right a short while ago and somebody sets it back"
@@ -104,17 +104,19 @@ def find_changed_bounds(case: Case) -> Drift | None:
     """Bounds that aren't as wanted; their mend is the claim's own call for bounds, which it needs in any case."""
     if not case.seen.users or not is_bounded(case.claim) or case.pool.bounds == case.bounds:
         return None
-    text = f"the bounds are {describe_bounds(case.pool.bounds)}, not {describe_bounds(case.bounds)}"
+    # Of what the users need, which stays the same while nodes come and go.
+    needed = Bounds(total_min=0, total_max=case.needed_max)
+    text = f"the bounds are {describe_bounds(case.pool.bounds)}, not {describe_bounds(needed)}"
     return Drift("BoundsChanged", text, mend=None)
 
 
 def are_others_doing(case: Case) -> bool:
     """Whether somebody else changed the bounds: they were right when they were last looked at, and the users want what
-    they wanted then.
+    they wanted then. A pool that was raised may have got nodes by that, down to which it is lowered first.
     """
     nodes = case.claim.status.get("nodes") or {}
     same = nodes.get("desiredMax") == case.seen.nodes_for(sum(user.nodes for user in case.seen.users))
-    return same and nodes.get("allowedMax") == case.bounds.total_max
+    return same and case.needed_max <= int(nodes.get("allowedMax", 0)) <= case.bounds.total_max
 
 
 def are_others_bounds(case: Case, bounds: Drift) -> bool:

@@ -3,22 +3,29 @@
 A claim's users are the models of its tenant that live and own a ControllerRevision with the claim's label; several
 revisions of one model count once. The same label in another namespace means nothing: whoever may make a
 ControllerRevision there could otherwise raise the bounds of somebody else's pool, or keep it for ever.
+
+A model needs as many nodes as its spec asks for, or fewer where its revisions say that its spend limits pay for fewer.
+What a revision says can only lower that, since somebody else may have written it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mistral_operator.api.names import MODEL_LABEL
+from mistral_operator.api.names import MODEL_LABEL, PART_LABEL
 from mistral_operator.capacity.claim_types import ClaimUser
 from mistral_operator.cluster.apply import controller_of
 from mistral_operator.cluster.kinds import JOB, MODEL, NODE, REVISION
 from mistral_operator.cluster.store import Key, Store
-from mistral_operator.controller.observation import CLAIM_NAME, MODEL_NAME, OWNER
+from mistral_operator.controller.observation import CLAIM_NAME, MODEL_NAME, MOST_REPLICAS, OWNER, PART
+from mistral_operator.manifests.revision import read_most_replicas
 from mistral_operator.status.findings import is_true
 
 Json = Mapping[str, Any]
 _Owner = tuple[Key, str]
 """A model's key, and the uid that the revision names: a later model of that name has another one."""
+_Limit = tuple[str, int | None]
+"""A revision's part of a spread model, and so many replicas that the spend limits pay for; None without a limit."""
 
 
 class ClaimUsers:
@@ -32,32 +39,39 @@ class ClaimUsers:
     def known(self, claim: str, tenant: str) -> tuple[ClaimUser, ...]:
         """The claim's users by what the store knows, in the order of their names."""
         metas = self._store[REVISION].find_metas(CLAIM_NAME, claim)
-        own = [meta for meta in metas if meta.key.namespace == tenant and meta.first(OWNER)]
-        names = [(meta.first(MODEL_NAME).partition("/")[2], meta.first(OWNER)) for meta in own]
-        return self._living({(Key(tenant, name), uid) for name, uid in names if name})
+        owners: defaultdict[_Owner, list[_Limit]] = defaultdict(list)
+        for meta in metas:
+            name, uid, most = meta.first(MODEL_NAME).partition("/")[2], meta.first(OWNER), meta.first(MOST_REPLICAS)
+            if meta.key.namespace == tenant and name and uid:
+                owners[Key(tenant, name), uid].append((meta.first(PART), int(most) if most else None))
+        return self._living(owners)
 
     def divide(self, revisions: Iterable[Json]) -> tuple[tuple[ClaimUser, ...], tuple[str, ...]]:
         """The users by revisions that were just listed in the tenant's namespace, and those revisions
         (`namespace/name`) that have no living model.
         """
-        owners: set[_Owner] = set()
+        owners: defaultdict[_Owner, list[_Limit]] = defaultdict(list)
         orphans = []
         for revision in revisions:
-            metadata = revision["metadata"]
-            model = (metadata.get("labels") or {}).get(MODEL_LABEL, "")
-            owner = (Key(metadata["namespace"], model), str(controller_of(revision).get("uid", "")))
-            if self._living({owner}):
-                owners.add(owner)
+            metadata, uid = revision["metadata"], str(controller_of(revision).get("uid", ""))
+            labels = metadata.get("labels") or {}
+            owner = (Key(metadata["namespace"], labels.get(MODEL_LABEL, "")), uid)
+            limit = (labels.get(PART_LABEL, ""), read_most_replicas(revision))
+            if self._living({owner: [limit]}):
+                owners[owner].append(limit)
             else:
                 orphans.append(f"{metadata['namespace']}/{metadata['name']}")
         return self._living(owners), tuple(sorted(orphans))
 
-    def _living(self, owners: Iterable[_Owner]) -> tuple[ClaimUser, ...]:
+    def _living(self, owners: Mapping[_Owner, Iterable[_Limit]]) -> tuple[ClaimUser, ...]:
         users = []
-        for key, uid in sorted(owners):
+        for (key, uid), limits in sorted(owners.items()):
             model = self._store[MODEL].meta(key)
             if model is not None and model.uid == uid and not model.deleting:
-                nodes = self._nodes_of(key, model.version, converting=self._is_converting(key, uid))
+                converting, paid = self._is_converting(key, uid), add_up(limits)
+                nodes = self._nodes_of(key, model.version, converting=converting)
+                # A conversion is no replica: it takes its node whatever these may cost.
+                nodes = nodes if paid is None else min(nodes, paid + converting)
                 users.append(ClaimUser(namespace=key.namespace, name=key.name, nodes=nodes))
             elif model is None:
                 self._nodes.pop(key, None)
@@ -81,13 +95,28 @@ def _has_ended(job: Json) -> bool:
     return is_true(job, "Complete") or is_true(job, "Failed")
 
 
+def add_up(limits: Iterable[_Limit]) -> int | None:
+    """What a model's revisions on one claim may have together; None where one of them says nothing.
+
+    Revisions of one part follow each other in its workload, so the highest limit is that of all; parts stand side by
+    side.
+    """
+    highest: dict[str, int] = {}
+    for part, most in limits:
+        if most is None:
+            return None
+        highest[part] = max(most, highest.get(part, 0))
+    return sum(highest.values())
+
+
 def most_nodes(spec: Json, *, converting: bool) -> int:
     """One node for each replica, as many as the autoscaler may ask for, and one more while a new revision rolls out or
-    its checkpoint is converted.
+    its checkpoint is converted; none for a model that is suspended or scaled to zero.
     """
     scaling, rollout = spec.get("scaling") or {}, spec.get("rollout") or {}
-    surge = 0 if rollout.get("strategy") == "Recreate" and not converting else 1
-    return max(int(spec.get("replicas", 1)), int(scaling.get("maxReplicas") or 0)) + surge
+    wanted = 0 if spec.get("suspend") else max(int(spec.get("replicas", 1)), int(scaling.get("maxReplicas") or 0))
+    rolls = wanted and rollout.get("strategy") != "Recreate"
+    return wanted + (1 if rolls or converting else 0)
 
 
 def count_nodes(store: Store, claim: str) -> int:

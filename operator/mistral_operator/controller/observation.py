@@ -34,7 +34,7 @@ from mistral_operator.cluster.kinds import (
 from mistral_operator.cluster.store import Key, Meta, Rules, Store
 from mistral_operator.core.serving_class import is_default
 from mistral_operator.core.types import Observed, PoolUse
-from mistral_operator.manifests.revision import claims_of_revision
+from mistral_operator.manifests.revision import claims_of_revision, read_most_replicas
 from mistral_operator.planning.types import ClusterProfile
 from mistral_operator.status.findings import is_true
 from mistral_operator.status.pods import FINISHED
@@ -63,6 +63,10 @@ RANK: Final = "rank"
 """Index of MistralModels: their priority, and when they were made."""
 CLASS_NAME: Final = "class"
 """Index of MistralModels: the serving class that they name, or an empty text."""
+PART: Final = "part"
+"""Index of ControllerRevisions: the part of a spread model that they are of, where that isn't the first."""
+MOST_REPLICAS: Final = "most"
+"""Index of ControllerRevisions: as many replicas as spend limits pay for on their claim; none without a limit."""
 IS_DEFAULT: Final = "default"
 """Index of MistralServingClasses: `true` for those that are marked as the default."""
 INVOLVED: Final = "involved"
@@ -218,6 +222,16 @@ def _model_of_slice_index(claim: Json) -> list[str]:
     return [f"{spec.get('tenant')}/{spec['model']}"] if spec.get("slice") and spec.get("model") else []
 
 
+def _part_index(revision: Json) -> list[str]:
+    part = _labels(revision).get(PART_LABEL)
+    return [part] if part else []
+
+
+def _most_index(revision: Json) -> list[str]:
+    most = read_most_replicas(revision)
+    return [] if most is None else [str(most)]
+
+
 def _default_index(serving_class: Json) -> list[str]:
     return ["true" if is_default(serving_class) else ""]
 
@@ -327,7 +341,15 @@ RULES: Final[Mapping[Kind, Rules]] = {
     DEPLOYMENT: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ReplicaFailure="True")),
     JOB: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(Complete="True", Failed="True")),
     HPA: Rules(indexes=_CHILD_INDEXES, digest=_digest_by(ScalingActive="False")),
-    REVISION: Rules(indexes={**_CHILD_INDEXES, CLAIM_NAME: claims_of_revision}, digest=_digest_of_revision),
+    REVISION: Rules(
+        indexes={
+            **_CHILD_INDEXES,
+            CLAIM_NAME: claims_of_revision,
+            PART: _part_index,
+            MOST_REPLICAS: _most_index,
+        },
+        digest=_digest_of_revision,
+    ),
     POD: Rules(
         indexes={
             MODEL_NAME: _model_of_pod_index,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from mistral_operator.api.model import MistralModel
 from mistral_operator.autoscaling.registry import choose_autoscaler
+from mistral_operator.core.maxima import note_most_replicas
 from mistral_operator.core.spend import may_surge
 from mistral_operator.engines.registry import ENGINES
 from mistral_operator.manifests.conversion import build_conversion
@@ -23,13 +24,14 @@ def render(
     """The objects in the order in which to apply them. `former` are the earlier revisions that still have pods."""
     served = former[-1] if former and _must_wait(revision, situation) else revision
     without_groups = served.spans_hosts and not situation.cluster.leader_worker_set
+    workload = None if without_groups else _render_workload(model, served, former, situation)
     job = revision.conversion if situation.wanted_replicas or not situation.converting else None
+    noted = note_most_replicas(model, (revision, *former), served, situation, workload)
     return (
-        build_revision(model, revision),
-        *(build_revision(model, each) for each in former if each.spans_hosts),
+        *(build_revision(model, each) for each in noted),
         build_service(model),
         *((build_conversion(model, job),) if job else ()),
-        *(() if without_groups else (_render_workload(model, served, former, situation),)),
+        *((workload,) if workload else ()),
         build_disruption_budget(model),
         *(_render_scalers(model, served.plan.chosen) if situation.accepted.holds else ()),
     )

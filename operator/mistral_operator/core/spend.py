@@ -1,5 +1,6 @@
 """How many replicas the spend limit pays for."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,6 +11,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.api.part import ModelPart
 from mistral_operator.manifests.revision import Revision
 from mistral_operator.planning.types import PlannedOption
+from mistral_operator.status.pods import PodView
 
 _NOTHING: Final = Decimal(0)
 
@@ -28,6 +30,12 @@ class Standing:
         return self.revision.plan.chosen.cost_of(self.replicas) or _NOTHING
 
 
+def find_standing(former: Iterable[Revision], pods: Iterable[PodView]) -> tuple[Standing, ...]:
+    """What is paid for of earlier revisions: each slice, and each machine that a replica is on."""
+    placed = Counter(pod.revision for pod in pods if pod.leads and pod.scheduled)
+    return tuple(Standing(each, len(each.slices) if each.spans_hosts else placed[each.hash]) for each in former)
+
+
 def count_wanted_replicas(model: MistralModel, revision: Revision, former: Sequence[Standing] = ()) -> int:
     """What the workload is asked for: nothing while suspended, and never more than the spend limit pays for.
 
@@ -36,10 +44,15 @@ def count_wanted_replicas(model: MistralModel, revision: Revision, former: Seque
     """
     if model.spec.suspend:
         return 0
-    chosen = revision.plan.chosen
+    affordable = count_affordable_beside(model, revision, former)
+    return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
+
+
+def count_affordable_beside(model: MistralModel, revision: Revision, former: Sequence[Standing]) -> int | None:
+    """How many replicas of a revision the spend limit pays for, by those rules; None without a limit or a price."""
     within = [each.revision.plan.chosen for each in former if _shares_workload(each.revision, revision)]
     beside = sum((each.hourly_cost for each in former if _stands_beside(each.revision, revision)), _NOTHING)
-    return count_paid_replicas(model, chosen, *within, spent_hourly=beside)
+    return count_affordable(model, revision.plan.chosen, *within, spent_hourly=beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +97,9 @@ def _find_dearest(cost: Decimal, others: Iterable[Decimal | None]) -> Decimal:
     return max((cost, *(price for price in others if price is not None)))
 
 
-def count_paid_replicas(
-    model: MistralModel, option: PlannedOption, *others: PlannedOption, spent_hourly: Decimal = _NOTHING
-) -> int:
+def count_paid_replicas(model: MistralModel, option: PlannedOption) -> int:
     """As many as the spec asks for, or as many of them as the spend limit pays for."""
-    affordable = count_affordable(model, option, *others, spent_hourly=spent_hourly)
+    affordable = count_affordable(model, option)
     return model.spec.replicas if affordable is None else min(model.spec.replicas, affordable)
 
 

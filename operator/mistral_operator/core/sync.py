@@ -3,7 +3,6 @@
 The operator, `render`, and every kind of test call it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -34,7 +33,7 @@ from mistral_operator.core.slices import (
     number_slices,
     price_slices,
 )
-from mistral_operator.core.spend import Standing
+from mistral_operator.core.spend import find_standing
 from mistral_operator.core.spread import is_spread, sync_parts
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.engines.registry import ENGINES
@@ -103,7 +102,7 @@ def _sync(
     pods = _view_pods(model, observed, children, history, revision)
     former = number_former(_retain(history, revision, pods), occupied, (pod for pod in pods if pod.leads))
     bounded = _bound(model, ruling, history, children, accepted, revision)
-    standing = _find_standing(former, pods)
+    standing = find_standing(former, pods)
     allotment = allot(ruling, bounded, revision, standing, outlay, budget)
     if revision:
         needed = 0 if missing or allotment.stays else allotment.replicas
@@ -276,12 +275,6 @@ def _retain(history: History, active: Revision | None, pods: Iterable[PodView]) 
     """
     running = {pod.revision for pod in pods if pod.scheduled}
     return tuple(r for r in history.revisions if r.hash in running and (active is None or r.hash != active.hash))
-
-
-def _find_standing(former: Iterable[Revision], pods: Iterable[PodView]) -> tuple[Standing, ...]:
-    """What is paid for of earlier revisions: each slice, and each machine that a replica is on."""
-    placed = Counter(pod.revision for pod in pods if pod.leads and pod.scheduled)
-    return tuple(Standing(each, len(each.slices) if each.spans_hosts else placed[each.hash]) for each in former)
 
 
 def _find_unwanted(

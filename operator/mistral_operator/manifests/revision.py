@@ -3,20 +3,29 @@
 A new operator, catalogue or price list leaves a revision alone; only another spec (or another rung) makes a new one.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mistral_operator.api.model import MistralModel
-from mistral_operator.api.names import API_VERSION, CLAIM_KIND, CLAIM_LABEL, REVISION_LABEL
+from mistral_operator.api.names import (
+    API_VERSION,
+    CLAIM_KIND,
+    CLAIM_LABEL,
+    MOST_REPLICAS_ANNOTATION,
+    REVISION_LABEL,
+)
 from mistral_operator.manifests.identity import Manifest, hash_content, own, part_labels
 from mistral_operator.manifests.slices import SLICES_ANNOTATION, read_slices, slice_claim, slice_name, write_slices
 from mistral_operator.manifests.stored_plan import find_flaw
 from mistral_operator.planning.serialize import PlanFormatError, plan_from_dict, plan_to_dict
-from mistral_operator.planning.types import Plan
+from mistral_operator.planning.types import Plan, Provisioner
 
 KIND = "ControllerRevision"
 _LONGEST_VERSION: Final = 64
+_BOUNDED: Final = frozenset({Provisioner.CONTAINER_API, Provisioner.CONFIG_CONNECTOR})
+_MOST_REPLICAS: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,11 @@ class Revision:
     data: Mapping[str, Any]
     """The stored content, verbatim: it can't be changed, so it is sent again exactly as it was."""
     slices: tuple[int, ...] = ()
-    """Of a model on multi-host slices: the numbers of those that it needs; the only part that changes."""
+    """Of a model on multi-host slices: the numbers of those that it needs. This and `most_replicas` change."""
+    most_replicas: int | None = None
+    """So many its model's spend limits pay for at once on this claim, whatever the spec asks for; None without a limit.
+    It is written, and read only by those who bound the claim's pool.
+    """
 
     @property
     def pod_template(self) -> Manifest:
@@ -77,6 +90,13 @@ class Revision:
     def spans_hosts(self) -> bool:
         """Whether a replica runs on several machines, with claims of its own."""
         return self.plan.chosen.hosts > 1
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether the cluster autoscaler sizes the claim's pool between bounds: a slice has one size, and neither a
+        ComputeClass nor nodes that are there have any.
+        """
+        return not self.spans_hosts and self.plan.chosen.provisioner in _BOUNDED
 
     @property
     def claims(self) -> tuple[Manifest, ...]:
@@ -195,15 +215,24 @@ def claims_of_revision(stored: Mapping[str, Any]) -> list[str]:
     return [slice_name(name, number) for number in numbers] or [name]
 
 
+def read_most_replicas(stored: Mapping[str, Any]) -> int | None:
+    """What a ControllerRevision says of its model's spend limits; None where it says nothing, or nothing that the
+    operator would have written.
+    """
+    text = (stored["metadata"].get("annotations") or {}).get(MOST_REPLICAS_ANNOTATION)
+    return int(text) if isinstance(text, str) and _MOST_REPLICAS.fullmatch(text) else None
+
+
 def build_revision(model: MistralModel, revision: Revision) -> Manifest:
     """Render the ControllerRevision."""
+    most = {} if revision.most_replicas is None else {MOST_REPLICAS_ANNOTATION: str(revision.most_replicas)}
     return own(
         model,
         api_version="apps/v1",
         kind=KIND,
         name=f"{model.metadata.name}-{revision.hash}",
         labels={REVISION_LABEL: revision.hash, CLAIM_LABEL: revision.claim_name, **part_labels(model)},
-        annotations={SLICES_ANNOTATION: write_slices(revision.slices)} if revision.slices else None,
+        annotations={**({SLICES_ANNOTATION: write_slices(revision.slices)} if revision.slices else {}), **most},
         revision=revision.number,
         data=dict(revision.data),
     )

@@ -212,6 +212,25 @@ def test_a_pool_grows_no_larger_than_gke_allows() -> None:
     assert action == SetAutoscaling(POOL, bounds(1000))
 
 
+@pytest.mark.parametrize(
+    ("nodes", "allowed", "wanted"),
+    [(0, 9, 2), (2, 9, 2), (4, 9, 4), (4, 4, 4), (3, 4, 3), (5, 4, 4), (4, 1, 2), (4, None, 4), (1200, None, 1000)],
+)
+def test_a_maximum_is_lowered_no_further_than_to_the_nodes_that_are_there(
+    nodes: int, allowed: int | None, wanted: int
+) -> None:
+    """They may have pods. A pool that has more nodes than it may, as in an upgrade, isn't allowed more for that."""
+    pool = a_pool(bounds=bounds(allowed) if allowed else None)
+    action = outcome_of(pool=pool, nodes=nodes).action
+    assert action == (None if wanted == allowed else SetAutoscaling(POOL, bounds(wanted)))
+
+
+def test_a_pool_is_created_for_its_users_whatever_nodes_are_left_of_an_earlier_one() -> None:
+    action = outcome_of(nodes=7).action
+    assert isinstance(action, CreatePool)
+    assert action.spec.bounds == bounds(2)
+
+
 def test_a_stranger_is_told_how_to_make_room() -> None:
     message = condition(outcome_of(pool=a_pool(**STRANGERS)), "Ready")["message"]
     assert f"gcloud container node-pools delete {POOL} --cluster serving" in message

@@ -206,6 +206,27 @@ def test_bounds_that_somebody_changed_are_told_from_those_that_follow_the_users(
     assert status_of(changed)["drift"][0]["message"] == "the bounds are 0 to 9 nodes, not 0 to 2 nodes"
 
 
+def test_bounds_that_somebody_raised_are_put_right_down_to_the_nodes_that_came_of_it() -> None:
+    before = decide(a_claim(), a_pool())
+    raised = decide(a_claim(before.status), a_pool(total_max=9), nodes=5)
+    assert raised.action == SetAutoscaling(POOL, bounds(5))
+    (note,) = status_of(raised)["drift"]
+    assert note["message"] == "the bounds are 0 to 9 nodes, not 0 to 2 nodes"
+    mended = decide(a_claim(raised.status), a_pool(total_max=5), nodes=5)
+    assert mended.action is None
+    fewer = decide(a_claim(mended.status), a_pool(total_max=5), nodes=4)
+    assert fewer.action == SetAutoscaling(POOL, bounds(4))
+    assert status_of(fewer)["drift"] == [note], "the operator's own bounds are nobody's doing"
+
+
+def test_raised_bounds_that_are_left_stay_so_while_nodes_come_and_go() -> None:
+    outcome = decide(a_claim(), a_pool(), DriftPolicy.REPORT)
+    for nodes in (0, 5, 7, 3):
+        outcome = decide(a_claim(outcome.status), a_pool(total_max=9), DriftPolicy.REPORT, nodes=nodes)
+        assert outcome.action is None
+    assert len(status_of(outcome)["drift"]) == 1
+
+
 def test_bounds_are_left_by_policy_until_the_users_want_others() -> None:
     settled = decide(a_claim(), a_pool())
     first = decide(a_claim(settled.status), a_pool(total_max=9), DriftPolicy.REPORT)

@@ -9,7 +9,7 @@ from tests.support.claim_world import Crash, World
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.port import PoolStatus
 from mistral_operator.cluster.errors import Conflict
-from mistral_operator.cluster.kinds import CLAIM, JOB
+from mistral_operator.cluster.kinds import CLAIM, JOB, NODE
 from mistral_operator.cluster.store import Key
 
 INCOMPATIBLE = "Cluster is running incompatible operation operation-1."
@@ -72,6 +72,31 @@ async def test_another_model_makes_the_pool_grow_and_its_end_makes_it_shrink() -
     world.delete_model("draft")
     await world.settle()
     assert world.pool.bounds == bounds(2)
+
+
+async def test_a_maximum_follows_the_limit_of_a_revision_and_the_nodes_that_go() -> None:
+    world = World()
+    world.add_model(replicas=3, most="3")
+    for number in range(3):
+        world.add_node(f"node-{number}")
+    await world.settle()
+    assert world.pool is not None
+    assert world.pool.bounds == bounds(3)
+    world.add_revision("chat", uid="uid-chat", most="1")
+    maxima = []
+    for number in range(3):
+        await world.settle()
+        maxima.append(world.pool.bounds)
+        world.cluster.remove(NODE, Key("", f"node-{number}"))
+    assert maxima == [bounds(3), bounds(2), bounds(1)]
+    await world.settle()
+    assert world.told == [], "nobody else has changed anything"
+    world.add_revision("chat", uid="uid-chat")
+    await world.settle()
+    assert world.pool.bounds == bounds(4)
+    lists = world.cluster.lists
+    await world.settle(for_s=300)
+    assert world.cluster.lists == lists, "nothing is read for it"
 
 
 @pytest.mark.parametrize(
