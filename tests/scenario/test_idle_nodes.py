@@ -117,11 +117,10 @@ def test_where_no_price_is_known_it_stays_unknown() -> None:
 
 def test_an_idle_node_of_a_plan_that_cannot_be_read_has_no_known_price() -> None:
     world = serving("a")
-    (before,) = world.revisions
     world.change(capacity={"options": [{"machineType": "g2-standard-16"}]})
     world.step()
-    world.nodes["idle-0"] = world.claim_of(before)
-    before["data"]["plan"]["options"] = "in another way"
+    world.nodes["idle-0"] = world.claim_of(world.revisions[0])
+    world.revisions[0]["data"]["plan"]["options"] = "in another way"
     world.step()
     assert cost(world) == {"hourly": "unknown", "idle": "unknown"}
 
