@@ -107,6 +107,12 @@ FAILURES: Final = (
         "test_pool_ends_in_error",
     ),
     FailureMode(
+        "A pod only hears `in backoff after failed scale-up`",
+        "`CapacityReady`: `ScaleUpBackedOff`",
+        "takes it for a stock-out: the next rung, if there is another; else waits, as GKE tries again by itself",
+        "test_autoscaler_backs_off",
+    ),
+    FailureMode(
         "A pool is created for very long",
         "`CapacityReady`: `PoolCreating`",
         "leaves the rung at its deadline, if there is another; else waits",
