@@ -21,7 +21,7 @@ from mistral_operator.cluster.kinds import NODE
 from mistral_operator.controller.existing_nodes import read_node
 from mistral_operator.core.types import Observed
 from mistral_operator.planning.nodes import merge_groups, read_group
-from mistral_operator.planning.provisioner import GKE
+from mistral_operator.planning.provisioner_advice import GKE
 from mistral_operator.planning.types import ClusterProfile
 
 _REGION = "topology.kubernetes.io/region"
