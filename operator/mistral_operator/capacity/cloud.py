@@ -43,9 +43,7 @@ _BACKOFF_S: Final = {
 }
 """Reason → first and longest wait before the call is repeated."""
 _OTHER_BACKOFF_S: Final = (60.0, 900.0)
-"""Stock-outs, quotas, refused requests such as for a machine that a zone lacks: nothing changes soon, and each try may
-take GKE many minutes.
-"""
+"""Stock-outs, quotas, refused requests: nothing changes soon, and each try may take GKE many minutes."""
 
 
 def bounds_of_wait_s(reason: str) -> tuple[float, float]:
