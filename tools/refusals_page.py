@@ -107,6 +107,12 @@ FAILURES: Final = (
         "test_pool_ends_in_error",
     ),
     FailureMode(
+        "A pod only hears `in backoff after failed scale-up`",
+        "`CapacityReady`: `ScaleUpBackedOff`",
+        "takes it for a stock-out: the next rung, if there is another; else waits, as GKE tries again by itself",
+        "test_autoscaler_backs_off",
+    ),
+    FailureMode(
         "A pool is created for very long",
         "`CapacityReady`: `PoolCreating`",
         "leaves the rung at its deadline, if there is another; else waits",
@@ -138,8 +144,9 @@ FAILURES: Final = (
     ),
     FailureMode(
         "tpu7x: placement policy is not supported",
-        "claim `Ready`, with Google's words",
-        "quotes it, and goes to the next rung",
+        "claim `Ready`: `PolicyCreating`; else Google's words",
+        "makes [a workload policy](provisioner-container-api.md#slices-that-a-workload-policy-places) for each such"
+        " slice before its pool; what is refused all the same is quoted, and the model goes to its next rung",
         "test_placement_policy_is_not_supported",
     ),
     FailureMode(
@@ -174,8 +181,9 @@ FAILURES: Final = (
     ),
     FailureMode(
         "Nodes are drained for maintenance",
-        "`Degraded`: `ReplicasMissing`",
-        "has a PodDisruptionBudget; the other replicas serve",
+        "`WorkloadReady`: `ReplicaEndsSoon`; `Degraded`: `ReplicasMissing` once it is gone",
+        "[starts a successor](capacity.md#nodes-that-end) when maintenance is announced; has a PodDisruptionBudget;"
+        " slices get no successor, their other slices serve",
         "test_nodes_are_drained_for_maintenance",
     ),
     FailureMode(
@@ -186,8 +194,8 @@ FAILURES: Final = (
     ),
     FailureMode(
         "A flex-start node ends",
-        "`CapacityReady`: `WaitingForNodes`",
-        "says how long its nodes run, and is never upgraded in place",
+        "`WorkloadReady`: `ReplicaEndsSoon`; `CapacityReady`: `WaitingForNodes` if it ends first",
+        "[starts a successor](capacity.md#nodes-that-end) in time; the pool is never upgraded in place",
         "test_flex_start_node_ends",
     ),
     FailureMode(

@@ -91,7 +91,7 @@ async def test_demo_serves_scales_deletes_and_leaves_nothing(start: Start, tmp_p
         "operator     ready", "KV cache", "Ready: Serving. 1 of 1 replicas answer", "http://chat.demo.svc/v1",
         "This is a stand-in for vLLM", "2 of 2 replicas answer, $1.71 an hour", "MistralModel chat-tpu",
         "4 × v5e (tpu-v5-lite-podslice 2x2, ct5lp-hightpu-4t, on demand)", "http://chat-tpu.demo.svc/v1",
-        "1 of 1 replicas answer, $0.85 an hour", "delete mistralmodel/chat-tpu",
+        "1 of 1 replicas answer, $1.71 an hour now, $0.85 of it for idle nodes", "delete mistralmodel/chat-tpu",
         "nothing, neither in Kubernetes nor in the cloud", "every process has ended",
     )  # fmt: skip
     places = [text.find(milestone) for milestone in milestones]

@@ -1,5 +1,7 @@
 """The promise: a model applied to a real API server is provisioned, served, scaled, and taken away without a trace."""
 
+from decimal import Decimal
+
 from tests.support.polling import eventually
 from tests.support.stack import Stack
 
@@ -31,12 +33,28 @@ async def test_scaling_goes_through_the_models_own_scale(stack: Stack) -> None:
     assert len(await stack.children("ControllerRevision")) == 1
     await stack.scale(name, 0)
     await stack.expect(name, "Ready", "True", "ScaledToZero")
+    await expect_cost(stack, name, nodes=2, idle=2)
     await stack.scale(name, 1)
     await stack.expect_ready(name)
+    await expect_cost(stack, name, nodes=1, idle=0)
     autoscaling = await stack.condition(name, "AutoscalingReady")
     assert (autoscaling["status"], autoscaling["reason"]) == ("False", "NoMetricsAdapter")
     (scaler,) = await stack.children("HorizontalPodAutoscaler")
     assert scaler["spec"]["scaleTargetRef"]["kind"] == "MistralModel"
+
+
+async def expect_cost(stack: Stack, name: str, *, nodes: int, idle: int) -> None:
+    """Wait until GKE has so many nodes for the only model of the namespace, and its status says their price."""
+
+    async def paid() -> bool:
+        there = sum(len(pool["nodes"]) for pool in await stack.pools())
+        status = (await stack.get(name))["status"]
+        price = Decimal(status["plan"]["chosen"]["hourlyCost"])
+        costs = Decimal(status["cost"]["hourly"]), Decimal(status["cost"].get("idle", 0))
+        assert (there, *costs) == (nodes, price * nodes, price * idle)
+        return True
+
+    await eventually(paid, 60, lambda: f"{nodes} nodes are paid for\n{stack.story()}")
 
 
 async def test_a_new_spec_rolls_out_beside_the_old_replica(stack: Stack) -> None:

@@ -86,6 +86,13 @@ def test_pool_ends_in_error() -> None:
     assert outcome.action == DeletePool(POOL, cause=a_finding(STOCK_OUT))
 
 
+def test_autoscaler_backs_off() -> None:
+    words = "pod didn't trigger scale-up: 1 in backoff after failed scale-up"
+    found = waiting(planned(L4), "NotTriggerScaleUp", words)
+    assert (found["status"], found["reason"]) == ("False", "ScaleUpBackedOff")
+    assert words in found["message"]
+
+
 def test_pool_is_created_for_very_long() -> None:
     world = planned(L4, A100)
     (claim,) = world.claims.values()

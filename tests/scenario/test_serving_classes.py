@@ -62,7 +62,7 @@ def test_a_new_model_gets_the_default_class_and_says_so() -> None:
     ("spec", "reason"),
     [
         ({"allowedNamespaces": ["team-b"]}, "NamespaceNotAllowed"),
-        ({"limits": {"provisioners": ["Existing"]}}, "ProvisionerNotAllowed"),
+        ({"limits": {"provisioners": ["Existing"]}}, "ProvisionerNotEnabled"),
         ({"limits": {"zones": ["us-east1-b"]}}, "NothingAllowed"),
     ],
 )

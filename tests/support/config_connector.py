@@ -11,18 +11,22 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.claim_cases import a_claim
+from tests.support.polling import eventually
 from tests.support.simulated_gke import SPEED, Gke, running_gke
 
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.config_connector import ConfigConnector
 from mistral_operator.capacity.node_pool_object import ObjectPlace
+from mistral_operator.capacity.pools import NodeFacts, pool_spec
+from mistral_operator.capacity.port import OperationView, PoolSpec, PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import AlreadyExists, NotFound, Unreachable
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, Kind
@@ -30,6 +34,16 @@ from mistral_operator.sandbox.config_connector import ConfigConnector as Control
 
 Json = dict[str, Any]
 NAMESPACE = "cloud"
+SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24), cluster_uid="uid-1")
+SLICE = replace(
+    SPEC,
+    machine_type="ct6e-standard-4t",
+    gpu=None,
+    bounds=None,
+    locations=("us-central1-a",),
+    slice_topology="4x4",
+    slice_hosts=4,
+)
 PLACE = ObjectPlace(NAMESPACE, ClusterPlace("sandbox-project", "us-central1", "sandbox"))
 
 
@@ -100,6 +114,8 @@ class Objects:
         found = [body for path, body in self.by_path.items() if path.startswith(prefix)]
         wanted = [pair.split("=") for pair in field_selector.split(",") if pair]
         found = [b for b in found if all(_value(b, name) == value for name, value in wanted)]
+        labels = dict(pair.split("=") for pair in label_selector.split(",") if pair)
+        found = [b for b in found if labels.items() <= (b["metadata"].get("labels") or {}).items()]
         return ListResult(tuple(found), "1")
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Json | None:
@@ -153,7 +169,7 @@ class Paths:
         return self._objects.by_path.get(path)
 
     async def create(self, path: str, body: Json) -> Json:
-        return self._objects.make(f"{path}/{len(self._objects.history)}", body)
+        return self._objects.make(f"{path}/{body['metadata']['name']}", body)
 
     async def merge_patch(self, path: str, body: Json) -> Json:
         path = path.removesuffix("/status")
@@ -193,6 +209,27 @@ class Stack:
     pools: ConfigConnector
     objects: Objects
     gke: Gke
+
+    async def find(self, name: str) -> PoolView | None:
+        """The pool as the adapter sees it."""
+        return next((pool for pool in await self.pools.list_pools() if pool.name == name), None)
+
+    async def ended(self, operation: OperationView) -> OperationView:
+        """The operation once it is done."""
+
+        async def done() -> OperationView | None:
+            view = await self.pools.get_operation(operation.name)
+            return view if view.done else None
+
+        return await eventually(done, message=f"{operation.name} is done")
+
+    async def make(self, spec: PoolSpec) -> PoolView:
+        """The pool of that spec once it is there."""
+        operation = await self.ended(await self.pools.create_pool(spec))
+        assert operation.finding is None
+        pool = await self.find(spec.name)
+        assert pool is not None
+        return pool
 
     def events(self) -> list[Json]:
         """What the stand-in has told as Events."""

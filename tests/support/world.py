@@ -19,10 +19,10 @@ from mistral_operator.capacity.arbitration import Budget
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.sync import sync
-from mistral_operator.core.types import Observed, Outcome
+from mistral_operator.core.types import Observed, Outcome, PoolUse
 from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.planning.types import ClusterProfile, Settings
-from mistral_operator.status.pods import DELETION_COST
+from mistral_operator.status.pods import DELETION_COST, FINISHED
 
 UID = "11111111-2222-3333-4444-555555555555"
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -73,6 +73,10 @@ class World:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)
     """Node → the claim whose pool it is in."""
+    neighbours: int = 0
+    """Other models that use the same claims."""
+    taken: set[str] = field(default_factory=set)
+    """Nodes on which replicas of theirs are."""
     machines: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Node → the Node object, where a test says something about it."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -100,6 +104,7 @@ class World:
             claims=tuple(self.claims[name] for name in sorted(self._named_claims()) if name in self.claims),
             nodes=self.nodes,
             machines=tuple(self.machines.values()),
+            pools={claim: self._use_of(claim) for claim in self._named_claims()},
             serving_classes=tuple(self.classes[name] for name in sorted(self.classes)),
             budget=self.budget,
         )
@@ -109,6 +114,12 @@ class World:
         """The operator reads the claims that the model's revisions name, its slices, and no others."""
         slices = {name for name, claim in self.claims.items() if claim["spec"].get("slice")}
         return slices | {name for revision in self.revisions for name in claims_of_revision(revision)}
+
+    def _use_of(self, claim: str) -> PoolUse:
+        nodes = {node for node, of in self.nodes.items() if of == claim}
+        alive = (pod for pod in self.pods.values() if pod["status"].get("phase") not in FINISHED)
+        busy = {pod["spec"].get("nodeName", "") for pod in alive} | self.taken
+        return PoolUse(nodes=len(nodes), occupied=len(nodes & busy), users=1 + self.neighbours)
 
     def step(self) -> Outcome:
         """Call `sync` and apply what it says."""

@@ -70,7 +70,7 @@ class ServingClassLimits(ApiType):
         (), description="Zones in which nodes may be made. All of the cluster's when left out."
     )
     provisioners: Annotated[tuple[Provisioner, ...], Field(min_length=1, max_length=4, json_schema_extra=LIST_SET)] = (
-        Field((), description="What may make the node pools. All when left out.")
+        Field((), description="What may make the node pools, and so what `Auto` comes to. All when left out.")
     )
     max_hourly_cost: Money | None = Field(
         None,

@@ -32,8 +32,8 @@ class Summary(ApiType):
     hourly_cost: Cost | None = Field(
         None,
         description=(
-            "Cost of what runs, in US dollars an hour, such as `0.85`, or `unknown`; `cost.note` says whose prices"
-            " these are."
+            "Cost of the nodes that are there, in US dollars an hour, such as `0.85`, or `unknown`; `cost` says what"
+            " counts, and whose prices these are."
         ),
     )
     reason: Word | None = Field(None, description="The reason that matters most now.")
@@ -192,7 +192,20 @@ class EndpointStatus(ApiType):
 class CostStatus(ApiType):
     """What runs costs this; list prices unless the operator was given others."""
 
-    hourly: Cost | None = Field(None, description="Cost an hour of the nodes that the replicas hold.")
+    hourly: Cost | None = Field(
+        None,
+        description=(
+            "Cost an hour of the nodes that replicas or a conversion are on, of the slices that stand, and of the"
+            " model's part of idle nodes; `unknown` where a price isn't known."
+        ),
+    )
+    idle: Cost | None = Field(
+        None,
+        description=(
+            "As much of it is for nodes of the model's pools on which no replica of any model is: all users of the"
+            " NodePoolClaim pay for them, each an even part. Left out where there are none."
+        ),
+    )
     currency: Annotated[str, Field(max_length=3)] | None = Field(None, description="Currency, such as `USD`.")
     note: Text | None = Field(None, description="Date and source of the prices.")
 

@@ -6,7 +6,7 @@ No call of Google's is made from here.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,14 +15,13 @@ from typing import Any, Final, Protocol
 
 from mistral_operator.capacity.errors import CloudError, InvalidRequestError, NotFoundError
 from mistral_operator.capacity.node_pool_condition import (
-    find_failures,
     find_update_failure,
     is_observed,
     is_stuck,
-    may_have_failed,
     read_status,
     since,
 )
+from mistral_operator.capacity.node_pool_events import find_failures, may_have_failed
 from mistral_operator.capacity.node_pool_object import (
     ABANDON,
     DELETION_POLICY,
@@ -37,6 +36,7 @@ from mistral_operator.capacity.port import Bounds, ClusterView, OperationView, P
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import ApiError, NotFound
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, NODE, Kind
+from mistral_operator.planning.nodes import POOL_LABEL
 
 Json = dict[str, Any]
 
@@ -56,7 +56,9 @@ class ConfigConnectorMissingError(InvalidRequestError):
 class ObjectClient(Protocol):
     """What is needed of `cluster.client.ApiClient`."""
 
-    async def list(self, kind: Kind, namespace: str = "", *, field_selector: str = "") -> ListResult:
+    async def list(
+        self, kind: Kind, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> ListResult:
         """Objects of a kind as they are now."""
         ...
 
@@ -123,6 +125,8 @@ class ConfigConnector:
         self._place = place
         self._zones = tuple(zones)
         self._now = now
+        self._overcome: set[str] = set()
+        """Uids of objects whose pools have got nodes though their making had failed; may be lost at any time."""
 
     async def describe_cluster(self) -> ClusterView:
         """The cluster as its API server and its nodes show it."""
@@ -145,6 +149,7 @@ class ConfigConnector:
         with _answers(self._place.namespace):
             found = (await self._client.list(CONTAINER_NODE_POOL, self._place.namespace)).items
             told = await self._find_failures(found)
+        self._overcome &= {body["metadata"]["uid"] for body in found}
         return tuple(
             pool_view(body, age_s=self._age_s(body), failure_told=told.get(body["metadata"]["uid"], ""))
             for body in found
@@ -209,12 +214,24 @@ class ConfigConnector:
     async def close(self) -> None:
         """Nothing is held: the client is its maker's."""
 
-    async def _find_failures(self, bodies: Iterable[Json]) -> dict[str, str]:
+    async def _find_failures(self, bodies: Sequence[Json]) -> dict[str, str]:
         """Why pools couldn't be made that are called up to date all the same, by the uids of their objects."""
-        if not any(may_have_failed(body, age_s=self._age_s(body)) for body in bodies):
+        asked = [body for body in bodies if may_have_failed(body, age_s=self._age_s(body))]
+        asked = [body for body in asked if body["metadata"]["uid"] not in self._overcome]
+        if not asked:
             return {}
         about = f"involvedObject.kind={CONTAINER_NODE_POOL.kind}"
-        return find_failures((await self._client.list(EVENT, self._place.namespace, field_selector=about)).items)
+        told = find_failures(asked, (await self._client.list(EVENT, self._place.namespace, field_selector=about)).items)
+        for body in asked:
+            if body["metadata"]["uid"] in told and await self._has_nodes(body):
+                self._overcome.add(body["metadata"]["uid"])
+        return {uid: text for uid, text in told.items() if uid not in self._overcome}
+
+    async def _has_nodes(self, body: Json) -> bool:
+        """Whether the pool has got its nodes after all: a slice all of them, any other pool one."""
+        selector = f"{POOL_LABEL}={body['spec'].get('resourceID') or body['metadata']['name']}"
+        nodes = (await self._client.list(NODE, label_selector=selector)).items
+        return len(nodes) >= max(1, int(body["spec"].get("initialNodeCount") or 0))
 
     def _follow(self, work: _Work, body: Json, failure_told: str) -> OperationView:
         metadata = body["metadata"]

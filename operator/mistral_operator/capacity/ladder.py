@@ -17,7 +17,9 @@ _JITTER: Final = 0.2
 _DIGITS: Final = 8
 _TIMES: Final = 3
 """Nodes and engines may take so many times their estimates."""
-_OUT_OF_STOCK: Final = frozenset({"StockedOut", "ScaleUpFailed", "ReservationExhausted", "WaitsInLine", "SliceEmptied"})
+_OUT_OF_STOCK: Final = frozenset({
+    "StockedOut", "ScaleUpFailed", "ScaleUpBackedOff", "ReservationExhausted", "WaitsInLine", "SliceEmptied",
+})  # fmt: skip
 _FOR_A_PERSON: Final = frozenset({
     "QuotaExceeded", "PermissionDenied", "InvalidRequest", "InvalidReservation", "ReservationNotFound",
     "ReservationIncompatible", "AddressesExhausted", "IPSpaceExhausted", "PoolNameTaken", "PoolDiffers",

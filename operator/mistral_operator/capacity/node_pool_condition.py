@@ -9,7 +9,7 @@ calls it up to date (its issue 619). Its Events still say what happened.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,9 +18,6 @@ from mistral_operator.capacity.port import PoolStatus
 
 SILENCE_S: Final = 60.0
 """Config Connector writes a first condition within seconds; after so long nobody seems to look at the object."""
-
-EVENTS_LAST_S: Final = 3600.0
-"""So long the API server keeps Events."""
 
 _WRAPPING: Final = re.compile(
     r"^(Update|Delete) call failed: (error (applying desired state|deleting resource): )?(summary: )?(googleapi: )?"
@@ -53,9 +50,9 @@ def read_status(
 ) -> tuple[PoolStatus, tuple[CloudFinding, ...]]:
     """The pool's status as GKE would say it, and what stands in its way.
 
-    `age_s` is the object's; `failure_told` what an Event said of its making, see `find_failures`.
+    `age_s` is the object's; `failure_told` what an Event said of its making, see `node_pool_events`.
     """
-    ready, deleting = _ready(body), bool(body["metadata"].get("deletionTimestamp"))
+    ready, deleting = ready_condition(body), bool(body["metadata"].get("deletionTimestamp"))
     reason, message = str(ready.get("reason", "")), str(ready.get("message", ""))
     if deleting:
         if reason == "DeleteFailed" and _is_final(failure := _classify(message), message):
@@ -81,19 +78,8 @@ def read_status(
 
 def is_stuck(body: Mapping[str, Any], *, age_s: float) -> bool:
     """Whether Config Connector does nothing about the object before a person has mended something."""
-    ready = _ready(body)
+    ready = ready_condition(body)
     return ready.get("reason") in _WAITS if ready else age_s > SILENCE_S
-
-
-def may_have_failed(body: Mapping[str, Any], *, age_s: float) -> bool:
-    """Whether Events are to be asked: of a pool that is called up to date, and whose making they still tell of."""
-    return _ready(body).get("status") == "True" and age_s < EVENTS_LAST_S
-
-
-def find_failures(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Uid → what Config Connector said when GKE couldn't make the pool of that object."""
-    told = ((event.get("involvedObject") or {}, str(event.get("message", ""))) for event in events)
-    return {str(about.get("uid")): text for about, text in told if _OPERATION_FAILED.search(text)}
 
 
 def is_observed(body: Mapping[str, Any]) -> bool:
@@ -104,7 +90,7 @@ def is_observed(body: Mapping[str, Any]) -> bool:
 
 def find_update_failure(body: Mapping[str, Any]) -> CloudFinding | None:
     """Why the last change of the spec was refused for good; None while it is tried."""
-    ready = _ready(body)
+    ready = ready_condition(body)
     message = str(ready.get("message", ""))
     if ready.get("reason") != "UpdateFailed" or not is_observed(body):
         return None
@@ -112,9 +98,14 @@ def find_update_failure(body: Mapping[str, Any]) -> CloudFinding | None:
     return failure if _is_final(failure, message) else None
 
 
+def is_failed_operation(message: str) -> bool:
+    """Whether GKE began to make the pool, and couldn't."""
+    return bool(_OPERATION_FAILED.search(message))
+
+
 def since(body: Mapping[str, Any]) -> str:
     """When the Ready condition last changed (RFC 3339); empty when there is none."""
-    return str(_ready(body).get("lastTransitionTime", ""))
+    return str(ready_condition(body).get("lastTransitionTime", ""))
 
 
 _SILENT: Final = CloudFinding(
@@ -125,7 +116,8 @@ _SILENT: Final = CloudFinding(
 )
 
 
-def _ready(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def ready_condition(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Config Connector says of the object; empty before it says anything."""
     conditions = (body.get("status") or {}).get("conditions") or ()
     return next((found for found in conditions if found.get("type") == "Ready"), {})
 
@@ -153,4 +145,4 @@ def _classify(message: str) -> CloudFinding:
 
 def _is_final(finding: CloudFinding, message: str) -> bool:
     """An operation that failed has left a failed pool behind, whatever it says."""
-    return not finding.retryable or bool(_OPERATION_FAILED.search(message))
+    return not finding.retryable or is_failed_operation(message)

@@ -219,9 +219,14 @@ def _is(found: Belongings, kind: str, status: str) -> bool:
 
 
 def _is_paid_for(status: Mapping[str, Any], replicas: int) -> bool:
-    """The cost is that of these replicas: a pod on its way out is paid for until it is gone."""
-    each, hourly = status["plan"]["chosen"]["hourlyCost"], status["cost"]["hourly"]
-    return "unknown" in (each, hourly) or abs(Decimal(each) * replicas - Decimal(hourly)) < Decimal("0.01")
+    """The cost is that of these replicas, and of nodes without any: a pod on its way out is paid for until it is
+    gone.
+    """
+    each, cost = status["plan"]["chosen"]["hourlyCost"], status["cost"]
+    if "unknown" in (each, cost["hourly"]):
+        return True
+    busy = Decimal(cost["hourly"]) - Decimal(cost.get("idle", 0))
+    return abs(Decimal(each) * replicas - busy) < Decimal("0.01")
 
 
 def _explain(found: Belongings) -> str:

@@ -15,7 +15,7 @@ from mistral_operator.cli.documents import LOADER, read_model
 from mistral_operator.cli.profile import profile_from_dict, profile_to_dict
 from mistral_operator.cli.settings import load_knowledge
 from mistral_operator.core.sync import sync
-from mistral_operator.core.types import Manifest, Observed, Outcome
+from mistral_operator.core.types import Manifest, Observed, Outcome, PoolUse
 from mistral_operator.planning.types import LadderSettings, Settings
 
 KIND: Final = "SyncInputs"
@@ -70,6 +70,7 @@ def inputs_to_dict(inputs: Inputs) -> dict[str, Any]:
         "model": dict(inputs.model),
         **{key: [dict(item) for item in getattr(inputs.observed, name)] for key, name in _OBJECTS.items()},
         "nodes": dict(inputs.observed.nodes),
+        "pools": {claim: asdict(use) for claim, use in inputs.observed.pools.items()},
     }
 
 
@@ -82,6 +83,7 @@ def inputs_from_dict(content: Mapping[str, Any]) -> Inputs:
         observed=Observed(
             cluster=profile_from_dict(content["cluster"]),
             nodes=content.get("nodes") or {},
+            pools={claim: PoolUse(**use) for claim, use in (content.get("pools") or {}).items()},
             **objects,
         ),
         settings=Settings(

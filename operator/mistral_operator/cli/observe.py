@@ -1,7 +1,7 @@
 """One model and all that belongs to it, read from a cluster: what the operator has in its caches, asked for once."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mistral_operator.api.names import (
@@ -14,7 +14,22 @@ from mistral_operator.api.names import (
 )
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.errors import NotFound
-from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
+from mistral_operator.cluster.kinds import (
+    CHILDREN,
+    CLAIM,
+    EVENT,
+    MODEL,
+    NODE,
+    OPTIONAL,
+    POD,
+    REVISION,
+    SERVING_CLASS,
+    Kind,
+)
+from mistral_operator.cluster.store import Key, Store
+from mistral_operator.controller.observation import RULES
+from mistral_operator.controller.pool_use import PoolUses
+from mistral_operator.core.types import PoolUse
 from mistral_operator.manifests.revision import claims_of_revision
 
 Json = dict[str, Any]
@@ -36,7 +51,9 @@ class Belongings:
     nodes: Mapping[str, str] = field(default_factory=dict)
     """Node of a multi-host slice → the slice's claim."""
     machines: tuple[Json, ...] = ()
-    """The nodes on which the model's pods are, where they were asked for."""
+    """The nodes on which the model's pods are, and the idle ones of its pools, where they were asked for."""
+    pools: Mapping[str, PoolUse] = field(default_factory=dict)
+    """Claim → how its pool is used, where that was asked for."""
 
 
 async def read_belongings(client: ApiClient, name: str, namespace: str) -> Belongings | None:
@@ -72,11 +89,25 @@ async def read_classes(client: ApiClient) -> tuple[Json, ...]:
     return tuple(_slim(item) for item in await list_served(client, SERVING_CLASS))
 
 
-async def read_machines(client: ApiClient, pods: Iterable[Json]) -> tuple[Json, ...]:
-    """The nodes of these pods; empty ones of the same pools may be anybody's."""
-    named = {pod["spec"].get("nodeName") for pod in pods}
+async def add_nodes(client: ApiClient, found: Belongings) -> Belongings:
+    """With its nodes, and how the pools of its claims are used: counted as the operator does, from one namespace, as
+    all users of a claim are.
+    """
+    namespace, store = found.model["metadata"]["namespace"], Store(RULES)
+    uses = PoolUses(store)
+    for kind, labels in ((MODEL, ""), (REVISION, CLAIM_LABEL), (POD, ROLE_LABEL)):
+        for item in (await client.list(kind, namespace, label_selector=labels)).items:
+            store[kind].put(item)
     nodes = (await client.list(NODE)).items
-    return tuple(_slim(node) for node in nodes if node["metadata"]["name"] in named)
+    for node in nodes:
+        store[NODE].put(node)
+    claims, user = sorted(claim_names(list(found.children))), Key(namespace, found.model["metadata"]["name"])
+    named = {pod["spec"].get("nodeName") for pod in found.pods}.union(*map(uses.idle_nodes, claims))
+    return replace(
+        found,
+        machines=tuple(_slim(node) for node in nodes if node["metadata"]["name"] in named),
+        pools={claim: use for claim in claims if (use := uses.find(claim, user))},
+    )
 
 
 async def list_served(client: ApiClient, kind: Kind, namespace: str = "", selector: str = "") -> Sequence[Json]:

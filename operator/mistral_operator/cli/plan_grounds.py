@@ -6,7 +6,7 @@ from typing import Final
 from mistral_operator.cli.output import gib, seconds
 from mistral_operator.cli.plan_words import word_zones
 from mistral_operator.cli.profile import Assumption
-from mistral_operator.planning.provisioner import GKE
+from mistral_operator.planning.provisioner_advice import GKE
 from mistral_operator.planning.types import Plan, PlannedOption
 
 ESTIMATES: Final = "Times, speeds and costs are estimates; nothing was asked of Google and nothing was bought."

@@ -10,7 +10,7 @@ import click
 import yaml
 
 from mistral_operator.planning.nodes import NodeGroup, merge_groups, read_group, read_taints
-from mistral_operator.planning.provisioner import GKE
+from mistral_operator.planning.provisioner_advice import GKE
 from mistral_operator.planning.types import ClusterProfile, Provisioner
 
 DEFAULT: Final = ClusterProfile(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mistral_operator.cli.inputs import Inputs, inputs_to_dict, to_yaml
-from mistral_operator.cli.observe import Belongings, read_belongings, read_classes, read_machines
+from mistral_operator.cli.observe import Belongings, add_nodes, read_belongings, read_classes
 from mistral_operator.cli.output import say
 from mistral_operator.cli.profile import DEFAULT, read_profile
 from mistral_operator.cli.settings import offline_settings
@@ -21,7 +21,7 @@ from mistral_operator.cluster.kinds import NODE
 from mistral_operator.controller.existing_nodes import read_node
 from mistral_operator.core.types import Observed
 from mistral_operator.planning.nodes import merge_groups, read_group
-from mistral_operator.planning.provisioner import GKE
+from mistral_operator.planning.provisioner_advice import GKE
 from mistral_operator.planning.types import ClusterProfile
 
 _REGION = "topology.kubernetes.io/region"
@@ -69,8 +69,8 @@ async def _observe(
     try:
         belongings = await read_belongings(client, name, namespace)
         if belongings and with_classes:
-            classes, machines = await read_classes(client), await read_machines(client, belongings.pods)
-            belongings = replace(belongings, serving_classes=classes, machines=machines)
+            belongings = replace(belongings, serving_classes=await read_classes(client))
+            belongings = await add_nodes(client, belongings)
         cluster = read_profile(profile) if profile else await discover_profile(client)
         return belongings, cluster
     finally:
@@ -86,6 +86,7 @@ def _record(belongings: Belongings, cluster: ClusterProfile) -> Inputs:
         claims=belongings.claims,
         nodes=belongings.nodes,
         machines=belongings.machines,
+        pools=belongings.pools,
         serving_classes=belongings.serving_classes,
     )
     settings = offline_settings()

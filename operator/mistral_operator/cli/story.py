@@ -88,14 +88,15 @@ def _queue(queue: Mapping[str, Any]) -> str:
 
 
 def word_cost(status: Mapping[str, Any]) -> str:
-    """What the model costs now, and what one replica costs."""
+    """What the model costs now, how much of it is for nodes on which nothing is, and what one replica costs."""
     cost = status.get("cost") or {}
     hourly, doubt = cost.get("hourly"), mark_price(cost.get("note", ""))
     each = ((status.get("plan") or {}).get("chosen") or {}).get("hourlyCost")
     if hourly is None:
         return ""
     now = f"{_dollars(hourly)} an hour now"
-    return (now if each in (None, "unknown") else f"{now} ({_dollars(each)} for one replica)") + doubt
+    idle = f", {_dollars(cost['idle'])} of it for idle nodes" if cost.get("idle") else ""
+    return (now + idle if each in (None, "unknown") else f"{now}{idle} ({_dollars(each)} for one replica)") + doubt
 
 
 def _dollars(amount: str) -> str:

@@ -33,6 +33,7 @@ from mistral_operator.controller.events import Recorder
 from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.observation import observe
+from mistral_operator.controller.pool_use import PoolUses
 from mistral_operator.core.failure import add_failure
 from mistral_operator.core.sync import sync
 from mistral_operator.core.types import Manifest, ObjectRef, Outcome, PodMark
@@ -69,10 +70,11 @@ class ModelReconciler:
         others_wait: Callable[[], bool],
         on_ghost: Callable[[], None],
         ledger: Ledger,
+        pools: PoolUses,
     ) -> None:
         """`cluster` is asked at each reconcile; `failures` says how often a key has failed in a row, `others_wait`
         whether other models wait for their turn; `on_ghost` is called when a model that the store has is gone. `ledger`
-        is over the same store.
+        and `pools` are over the same store.
         """
         self._client = client
         self._store = store
@@ -83,6 +85,7 @@ class ModelReconciler:
         self._others_wait = others_wait
         self._on_ghost = on_ghost
         self._ledger = ledger
+        self._pools = pools
         self._plans = PlanMemory()
         self._applier = Applier(client, store)
         self._statuses = StatusWriter(client)
@@ -113,7 +116,7 @@ class ModelReconciler:
         """
         known, named, complete = self._knowledge, model.spec.serving_class_name or "", self._ledger.complete
         try:
-            observed = observe(self._store, body, self._cluster())
+            observed = observe(self._store, body, self._cluster(), self._pools)
             observed = replace(observed, budget=self._ledger.show(key, named, observed.serving_classes))
             outcome = sync(model, observed, known.catalogue, known.settings, datetime.now(UTC), self._plans.plan)
         except Exception:

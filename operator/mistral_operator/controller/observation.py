@@ -1,7 +1,7 @@
 """How objects are kept in the store, found again, and handed to `core.sync` as what was observed of one model."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
@@ -33,10 +33,11 @@ from mistral_operator.cluster.kinds import (
 )
 from mistral_operator.cluster.store import Key, Meta, Rules, Store
 from mistral_operator.core.serving_class import is_default
-from mistral_operator.core.types import Observed
+from mistral_operator.core.types import Observed, PoolUse
 from mistral_operator.manifests.revision import claims_of_revision, read_most_replicas
 from mistral_operator.planning.types import ClusterProfile
 from mistral_operator.status.findings import is_true
+from mistral_operator.status.pods import FINISHED
 
 Json = dict[str, Any]
 
@@ -50,8 +51,12 @@ UID: Final = "uid"
 """Index of Pods: namespace and their own uid, `namespace/uid`."""
 NODE_NAME: Final = "node"
 """Index of Pods: the node that they are on."""
+OCCUPIED_NODE: Final = "occupies"
+"""Index of Pods that have not ended: the node that they are on."""
 NAME: Final = "name"
 """Index of NodePoolClaims: their own name."""
+TENANT: Final = "tenant"
+"""Index of NodePoolClaims: the namespace whose models share the pool."""
 NEED: Final = "need"
 """Index of NodePoolClaims without their slice: what they may have to wait for."""
 RANK: Final = "rank"
@@ -81,22 +86,36 @@ _OF_CONTROLLERS: Final = "deployment.kubernetes.io/"
 """Annotations that Kubernetes' own controllers write on our objects."""
 
 
-def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile) -> Observed:
+class KnownPools(Protocol):
+    """What is needed of `pool_use.PoolUses`."""
+
+    def find(self, claim: str, user: Key) -> PoolUse | None:
+        """How a claim's pool is used, for one of its users."""
+        ...
+
+    def idle_nodes(self, claim: str) -> Iterable[str]:
+        """The nodes of its pool on which nothing is."""
+        ...
+
+
+def observe(store: Store, model: Mapping[str, Any], cluster: ClusterProfile, pools: KnownPools) -> Observed:
     """All that the store knows about a model, nothing being asked of the API server."""
     uid, key = model["metadata"]["uid"], model["metadata"]
     owned = (child for kind in CHILDREN for child in store[kind].find(OWNER, uid))
     # Owners are of the same namespace: whoever names our model as owner in another one has made that up.
     children = tuple(child for child in owned if child["metadata"]["namespace"] == key["namespace"])
     mine = f"{key['namespace']}/{key['name']}"
-    pods = tuple(store[POD].find(MODEL_NAME, mine))
+    pods, needed = tuple(store[POD].find(MODEL_NAME, mine)), claims_needed_by(store, uid)
+    found = ((claim, pools.find(claim, Key(key["namespace"], key["name"]))) for claim in needed)
     return Observed(
         cluster=cluster,
         children=children,
         pods=pods,
         pod_events=tuple(_events_on(store, pods)),
-        claims=tuple(_claims_of(store, uid, mine)),
+        claims=tuple(_claims_of(store, needed, mine)),
         nodes=dict(_nodes_of(store, pods)),
-        machines=tuple(_machines_of(store, pods, uid)),
+        machines=tuple(_machines_of(store, pods, (node for claim in needed for node in pools.idle_nodes(claim)))),
+        pools={claim: use for claim, use in found if use is not None},
         serving_classes=tuple(_read_classes(store)),
     )
 
@@ -122,19 +141,16 @@ def _nodes_of(store: Store, pods: Iterable[Mapping[str, Any]]) -> Iterable[tuple
             yield node, meta.first(CLAIM_NAME)
 
 
-def _machines_of(store: Store, pods: Iterable[Mapping[str, Any]], model_uid: str) -> Iterable[Json]:
-    """The nodes of these pods, and those of the model's pools on which no pod that the operator knows is."""
-    shelf, claims = store[NODE], claims_needed_by(store, model_uid)
+def _machines_of(store: Store, pods: Iterable[Mapping[str, Any]], idle: Iterable[str]) -> Iterable[Json]:
+    """The nodes of these pods, and the idle ones of the model's pools."""
     named = {str((pod.get("spec") or {}).get("nodeName", "")) for pod in pods}
-    pools = (meta.key.name for claim in claims for meta in shelf.find_metas(CLAIM_NAME, claim))
-    empty = {name for name in pools if not store[POD].find_metas(NODE_NAME, name)}
-    return (body for name in sorted(named | empty) if (body := shelf.get(Key("", name))))
+    return (body for name in sorted({*named, *idle}) if (body := store[NODE].get(Key("", name))))
 
 
-def _claims_of(store: Store, model_uid: str, mine: str) -> Iterable[Json]:
+def _claims_of(store: Store, needed: Iterable[str], mine: str) -> Iterable[Json]:
     """Those that its revisions need, and slices that it needs no more, which cost as long as they are there."""
     slices = (meta.key.name for meta in store[CLAIM].find_metas(MODEL_NAME, mine))
-    found = (store[CLAIM].find(NAME, name) for name in sorted({*claims_needed_by(store, model_uid), *slices}))
+    found = (store[CLAIM].find(NAME, name) for name in sorted({*needed, *slices}))
     return (claim for claims in found for claim in claims)
 
 
@@ -229,6 +245,14 @@ def _node_index(pod: Json) -> list[str]:
     return [str(name)] if name else []
 
 
+def _occupied_index(pod: Json) -> list[str]:
+    return [] if (pod.get("status") or {}).get("phase") in FINISHED else _node_index(pod)
+
+
+def _tenant_index(claim: Json) -> list[str]:
+    return [str((claim.get("spec") or {}).get("tenant") or "")]
+
+
 def _involved_index(event: Json) -> list[str]:
     return [f"{event['metadata']['namespace']}/{event['involvedObject'].get('uid', '')}"]
 
@@ -309,6 +333,7 @@ RULES: Final[Mapping[Kind, Rules]] = {
             NAME: lambda body: [body["metadata"]["name"]],
             NEED: _need_index,
             MODEL_NAME: _model_of_slice_index,
+            TENANT: _tenant_index,
         },
         digest=_digest_by(Ready="False"),
     ),
@@ -326,7 +351,12 @@ RULES: Final[Mapping[Kind, Rules]] = {
         digest=_digest_of_revision,
     ),
     POD: Rules(
-        indexes={MODEL_NAME: _model_of_pod_index, UID: lambda body: [_uid_key(body)], NODE_NAME: _node_index},
+        indexes={
+            MODEL_NAME: _model_of_pod_index,
+            UID: lambda body: [_uid_key(body)],
+            NODE_NAME: _node_index,
+            OCCUPIED_NODE: _occupied_index,
+        },
         slim=_slim_pod,
         digest=_digest_of_object,
     ),

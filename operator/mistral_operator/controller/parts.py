@@ -30,6 +30,7 @@ from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import AUTOSCALER_EVENTS, RULES
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.controller.orphans import OrphanWatch
+from mistral_operator.controller.pool_use import PoolUses
 from mistral_operator.controller.profile import LiveProfile
 from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
@@ -152,6 +153,7 @@ def _model_reconciler(
         store,
         recorder,
         ledger=ledger,
+        pools=PoolUses(store, wake=queue.add_after),
         knowledge=knowledge,
         cluster=cluster,
         failures=queue.failures,

@@ -25,6 +25,7 @@ from mistral_operator.core.parts import (
 from mistral_operator.core.serving_class import rule
 from mistral_operator.core.types import Manifest, ObjectRef, Observed, Outcome
 from mistral_operator.manifests.identity import is_owned_by, name_workload
+from mistral_operator.manifests.revision import claims_of_revision
 from mistral_operator.status.build import read_status
 from mistral_operator.status.findings import is_true
 from mistral_operator.status.parts import PartView, merge_statuses, read_part_status
@@ -54,7 +55,8 @@ def sync_parts(
     for share in shares:
         known = told[share.part].model_dump(by_alias=True, exclude_defaults=True, mode="json")
         parts.append(view_part(model, limits, share, shares, stock, known))
-        outcomes.append(decide(parts[-1], _leave_budget(observed, share, stock, outcomes)))
+        seen = _leave_pools(_leave_budget(observed, share, stock, outcomes), share)
+        outcomes.append(decide(parts[-1], seen))
         # What a part is to cost that was planned just now counts for those after it, and so does what it has more.
         known_stock = stock.get(share.part, Stock())
         stock[share.part] = note_decision(known_stock, parts[-1], outcomes[-1], observed.pods)
@@ -84,6 +86,13 @@ def _leave_budget(observed: Observed, share: Share, stock: Mapping[int, Stock], 
     later = sum((there.cost_of(there.standing) for part, there in stock.items() if part > share.part), Decimal(0))
     others = budget.others_hold + later + sum((each.account.held for each in decided), Decimal(0))
     return replace(observed, budget=replace(budget, others_hold=others, held=None))
+
+
+def _leave_pools(observed: Observed, share: Share) -> Observed:
+    """However many of its parts need a claim, the model is one user of it: the first of them pays."""
+    earlier = (child for child in observed.children if read_part(child) < share.part)
+    paid = {claim for child in earlier for claim in claims_of_revision(child)}
+    return replace(observed, pools={claim: use for claim, use in observed.pools.items() if claim not in paid})
 
 
 def _add_accounts(outcomes: Sequence[Outcome]) -> Account:

@@ -18,6 +18,7 @@ from mistral_operator.core.budget import Allotment, Outlay, allot, find_payer, r
 from mistral_operator.core.choice import Choice, Grounds, choose_revision
 from mistral_operator.core.ends import anticipate
 from mistral_operator.core.events import note_changes
+from mistral_operator.core.idle import price_idle_nodes
 from mistral_operator.core.parts import read_part
 from mistral_operator.core.pods import find_own_pods
 from mistral_operator.core.render import render, render_claims
@@ -233,6 +234,7 @@ def _gather(
         planner_version=revision.planner_version if revision else "",
         prices=history.prices,
         slice_prices=price_slices(observed.claims, history.revisions),
+        idle_prices=tuple(price_idle_nodes(observed, history)),
         wanted_replicas=allotment.replicas,
         place=allotment.place,
         stays=allotment.stays,

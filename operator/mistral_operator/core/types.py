@@ -8,7 +8,7 @@ from mistral_operator.capacity.arbitration import Account, Budget
 from mistral_operator.manifests.identity import Manifest
 from mistral_operator.planning.types import ClusterProfile
 
-__all__ = ["EventNote", "Manifest", "ObjectRef", "Observed", "Outcome", "PodMark"]
+__all__ = ["EventNote", "Manifest", "ObjectRef", "Observed", "Outcome", "PodMark", "PoolUse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,23 @@ class ObjectRef:
     kind: str
     name: str
     uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How the pool of a claim is used: its idle nodes are paid for by all of its users together."""
+
+    nodes: int
+    """All that are in the cluster."""
+    occupied: int
+    """Those on which a replica or a conversion of any model is."""
+    users: int
+    """Models that need the claim."""
+
+    @property
+    def idle(self) -> int:
+        """Nodes on which nothing is."""
+        return self.nodes - self.occupied
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,8 @@ class Observed:
     """Node of a pod → the NodePoolClaim whose pool it is in."""
     machines: tuple[Mapping[str, Any], ...] = ()
     """The Nodes on which the model's pods are, and those of its claims' pools on which no replica of any model is."""
+    pools: Mapping[str, PoolUse] = field(default_factory=dict)
+    """NodePoolClaim → how its pool is used, for those that the model's revisions name."""
     serving_classes: tuple[Mapping[str, Any], ...] = ()
     """Every MistralServingClass of the cluster."""
     budget: Budget | None = None

@@ -14,6 +14,7 @@ from mistral_operator.planning.estimate import price_machine
 from mistral_operator.planning.formats import check_formats
 from mistral_operator.planning.hardware import divide_accelerator
 from mistral_operator.planning.nodes import UNNAMED, ZONE_LABEL, NodeGroup
+from mistral_operator.planning.provisioner_advice import Circumstances
 from mistral_operator.planning.runtimes import Runtime
 from mistral_operator.planning.sharing import Division, divide_machine, share_accelerator
 from mistral_operator.planning.speed import USUAL, Workload
@@ -47,6 +48,13 @@ class Task:
     """By which labels the user selects them, beside those of the pods."""
     tolerations: tuple[Toleration, ...] = ()
     """Of the model's pods, beside the one for their devices."""
+    labelled: bool = False
+    """Whether the machines are to have labels of the user's."""
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What decides about provisioners."""
+        return Circumstances(self.cluster, self.terms, labelled=self.labelled)
 
     @property
     def region(self) -> str:

@@ -12,7 +12,6 @@ from typing import Final
 
 from mistral_operator.catalogue.accelerator import MachineShape
 from mistral_operator.planning.hardware import read_version
-from mistral_operator.planning.layout import Misfit
 from mistral_operator.planning.types import Consumption, PlannedOption, Purchase
 from mistral_operator.planning.units import exact_dollars_text
 
@@ -36,15 +35,9 @@ def check_class_version(version: str) -> str:
     return f"GKE makes node pools for a ComputeClass from {FIRST_VERSION}, and the cluster has {version}"
 
 
-def check_class_hardware(shape: MachineShape) -> Misfit | None:
+def takes_machine(shape: MachineShape) -> bool:
     """Whether a class can have such a machine at all; slices are looked at elsewhere."""
-    if not shape.machine_type.startswith(_UNKNOWN_MACHINES):
-        return None
-    return Misfit(
-        "NotInComputeClass",
-        f"no ComputeClass with {shape.machine_type} is known to work; write spec.capacity.provisioner: ContainerAPI, or"
-        " other hardware",
-    )
+    return not shape.machine_type.startswith(_UNKNOWN_MACHINES)
 
 
 def merge_runs(options: Sequence[PlannedOption]) -> tuple[PlannedOption, ...]:

@@ -27,6 +27,7 @@ from mistral_operator.planning.nodes import (
     find_untolerated,
     write_labels,
 )
+from mistral_operator.planning.provisioner_advice import Circumstances, advise_provisioner
 from mistral_operator.planning.types import ClusterProfile, Consumption, PlanRefused, Provisioner
 from mistral_operator.planning.wishes import Wish
 
@@ -45,14 +46,14 @@ def own_selector(spec: MistralModelSpec) -> dict[str, str]:
     return nodes.selector if nodes else {}
 
 
-def check_unused(spec: MistralModelSpec, provisioner: Provisioner) -> PlanRefused | None:
+def check_unused(spec: MistralModelSpec, provisioner: Provisioner, case: Circumstances) -> PlanRefused | None:
     """Nodes that are selected and wouldn't be used are a mistake."""
     if provisioner is Provisioner.EXISTING or spec.capacity is None or spec.capacity.nodes is None:
         return None
     return PlanRefused(
         "NodesNotUsed",
-        f"spec.capacity.nodes selects nodes that are there, and {provisioner.value} makes others; write provisioner:"
-        " Existing with it, or remove it",
+        f"spec.capacity.nodes selects nodes that are there, and {provisioner.value} makes others; remove it, or"
+        f" {advise_provisioner(case, fits=lambda other: other is Provisioner.EXISTING)}",
     )
 
 

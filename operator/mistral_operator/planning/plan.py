@@ -17,6 +17,7 @@ from mistral_operator.planning.existing import check_there, check_unused, own_se
 from mistral_operator.planning.memory import SIXTEENTHS
 from mistral_operator.planning.notes import note_plan
 from mistral_operator.planning.provisioner import note_provisioner, resolve_provisioner
+from mistral_operator.planning.provisioner_advice import read_circumstances
 from mistral_operator.planning.resolve import check_license, resolve_model
 from mistral_operator.planning.runtimes import Runtime, Runtimes, resolve_runtimes
 from mistral_operator.planning.terms import NO_TERMS, Terms, hold_to_terms
@@ -131,7 +132,7 @@ def prepare(
     provisioner = resolve_provisioner(spec, cluster, terms)
     if isinstance(provisioner, PlanRefused):
         return provisioner
-    unused = check_unused(spec, provisioner)
+    unused = check_unused(spec, provisioner, read_circumstances(spec, cluster, terms))
     if unused:
         return unused
     limit = spec.capacity.max_hourly_cost if spec.capacity else None
@@ -151,6 +152,7 @@ def prepare(
         nodes=select_groups(spec, cluster) if provisioner is Provisioner.EXISTING else None,
         node_selector=own_selector(spec),
         tolerations=spec.pod.tolerations if spec.pod else (),
+        labelled=bool(spec.resource_labels),
     )
     return task, runtimes
 
@@ -177,7 +179,7 @@ def _build_plan(
         options=options,
         refusals=refusals,
         notes=(
-            *note_provisioner(spec, task.cluster, task.provisioner),
+            *note_provisioner(spec, task.cluster, task.terms, task.provisioner),
             *note_plan(weights, engine, task.terms),
         ),
         weights_precision=weights.precision,

@@ -13,7 +13,7 @@ from mistral_operator.planning.layout import Layout, Misfit, list_layouts
 from mistral_operator.planning.modes import advise_mode, check_flex_start
 from mistral_operator.planning.option import build_option
 from mistral_operator.planning.order import Split, best_split
-from mistral_operator.planning.provisioner import check_hardware_of, check_sharing_of
+from mistral_operator.planning.provisioner_hardware import check_hardware_of
 from mistral_operator.planning.speed import describe_machine, estimate_throughput
 from mistral_operator.planning.support import Verdict, doubt_sharing, judge
 from mistral_operator.planning.terms import check_hardware, check_price
@@ -30,8 +30,7 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
     runtime, shape = candidate.runtime, candidate.shape
     engine = runtime.engine.engine
     misfit = _check_offer(task, candidate) or _check_machine(task, candidate)
-    misfit = misfit or check_hardware_of(task.provisioner, shape, candidate.wish.consumption)
-    misfit = misfit or check_sharing_of(task.provisioner, candidate.wish.sharing)
+    misfit = misfit or _check_provisioner(task, candidate)
     if misfit:
         return _refuse(candidate, misfit)
     split = _choose_split(task, candidate)
@@ -48,6 +47,11 @@ def weigh(task: Task, candidate: Candidate) -> PlannedOption | Refusal:
     if misfit:
         return _refuse(candidate, misfit)
     return build_option(task, candidate, split, host, verdict)
+
+
+def _check_provisioner(task: Task, candidate: Candidate) -> Misfit | None:
+    wish = candidate.wish
+    return check_hardware_of(task.provisioner, candidate.shape, wish.consumption, task.circumstances, wish.sharing)
 
 
 def _choose_split(task: Task, candidate: Candidate) -> Split | Misfit:
@@ -181,7 +185,7 @@ def _check_offer(task: Task, candidate: Candidate) -> Misfit | None:
         return Misfit(NOT_ALLOWED, f"spec.capacity.options asks for other hardware: {mismatch}")
     if wish.sharing and candidate.division is None:
         unable = Misfit("SharingNotSupported", f"the GPUs of {shape.machine_type} can't be shared like this")
-        return check_sharing_of(task.provisioner, wish.sharing) or unable
+        return _check_provisioner(task, candidate) or unable
     if task.provisioner is Provisioner.EXISTING:
         return check_nodes(task, candidate)
     if task.region and task.region not in shape.regions:

@@ -20,7 +20,7 @@ from mistral_operator.manifests.identity import pod_selector
 from mistral_operator.manifests.network import endpoint_url
 from mistral_operator.planning.types import Plan
 from mistral_operator.status.capacity import check_capacity
-from mistral_operator.status.cost import describe_hourly_cost
+from mistral_operator.status.cost import describe_hourly_cost, describe_idle_cost
 from mistral_operator.status.findings import Finding, format_time, quote
 from mistral_operator.status.overall import check_degraded, check_ready, check_reconciling, check_stalled, explain
 from mistral_operator.status.plan import describe_plan, word
@@ -127,7 +127,12 @@ def _summarize(situation: Situation, findings: Mapping[str, Finding]) -> Summary
 
 
 def _describe_cost(situation: Situation, plan: Plan) -> CostStatus:
-    return CostStatus(hourly=describe_hourly_cost(situation, plan), currency="USD", note=plan.chosen.price_note[:1024])
+    return CostStatus(
+        hourly=describe_hourly_cost(situation, plan),
+        idle=describe_idle_cost(situation),
+        currency="USD",
+        note=plan.chosen.price_note[:1024],
+    )
 
 
 def _describe_capacity(situation: Situation) -> CapacityStatus:

@@ -23,6 +23,15 @@ _SCALE_UP_FAILURES: Final = (
     ("ip space", "IPSpaceExhausted", "Give the cluster's node subnet or pod range more addresses."),
 )
 
+_BACKED_OFF: Final = (
+    "A scale-up failed a short while ago, most often because Google had none of these machines, so GKE asks for none"
+    f" for this pod either before its backoff is over (5 minutes, after more failures up to 30); {_OTHER_CAPACITY}"
+)
+_IN_BACKOFF: Final = "in backoff after failed scale-up"
+"""The cluster autoscaler's words for a node group that it leaves alone, among those for the groups of other shapes. It
+asks for the backoff first, so a group of another shape counts, too: the pod's own one is full or unfit then.
+"""
+
 _RANKS: Final = {"TriggeredScaleUp": 0, "NotTriggerScaleUp": 1, "FailedScaleUp": 2}
 
 
@@ -125,6 +134,8 @@ def _check_scale_up(situation: Situation, pending: set[str], progress: str) -> F
         return unmet(finding.reason, f"{progress}. The cluster autoscaler says: {text} {advice}")
     if event.get("reason") == "FailedScaleUp":
         return unmet("ScaleUpFailed", f"{progress}. The cluster autoscaler says: {text}")
+    if _is_back_off(event):
+        return unmet("ScaleUpBackedOff", f"{progress}. The cluster autoscaler says: {text}. {_BACKED_OFF}")
     return unmet("NoScaleUp", f"{progress}. The cluster autoscaler says: {text}")
 
 
@@ -154,7 +165,7 @@ def _outweighs(event: Mapping[str, Any], before: Mapping[str, Any] | None) -> bo
 
 
 def _is_back_off(event: Mapping[str, Any]) -> bool:
-    return event["reason"] == "NotTriggerScaleUp" and "backoff" in event.get("message", "")
+    return event["reason"] == "NotTriggerScaleUp" and _IN_BACKOFF in event.get("message", "")
 
 
 def _weigh(event: Mapping[str, Any]) -> tuple[int, str, str]:

@@ -74,7 +74,7 @@ def merge_statuses(model: MistralModel, views: Sequence[PartView], before: Model
             "capacity": CapacityStatus(
                 options=_merge_rungs(views), claims=_merge_claims(views), queue=_find_queue(views)
             ),
-            "cost": first.cost.model_copy(update={"hourly": _add_costs(views)}) if first.cost else None,
+            "cost": first.cost.model_copy(update=_merge_costs(views)) if first.cost else None,
             "parts": tuple(map(_describe, views)),
         }
     )
@@ -153,16 +153,23 @@ def _sum_up(views: Sequence[PartView], findings: Mapping[str, Finding]) -> Summa
     return Summary(
         ready=f"{sum(view.ready for view in views)}/{sum(view.wanted for view in views)}",
         hardware=word(known) or (views[0].status.summary.hardware if views[0].status.summary else None),
-        hourly_cost=_add_costs(views),
+        hourly_cost=_merge_costs(views)["hourly"],
         reason=told.reason,
     )
 
 
-def _add_costs(views: Iterable[PartView]) -> str:
-    hourly = [view.status.cost.hourly for view in views if view.status.cost and view.status.cost.hourly]
-    if "unknown" in hourly:
-        return describe_money(None)
-    return describe_money(sum(map(Decimal, hourly), Decimal(0)))
+def _merge_costs(views: Iterable[PartView]) -> dict[str, str | None]:
+    costs = [view.status.cost for view in views if view.status.cost]
+    idle = [cost.idle for cost in costs if cost.idle]
+    return {
+        "hourly": _add_costs(cost.hourly for cost in costs if cost.hourly),
+        "idle": _add_costs(idle) if idle else None,
+    }
+
+
+def _add_costs(amounts: Iterable[str]) -> str:
+    known = list(amounts)
+    return describe_money(None if "unknown" in known else sum(map(Decimal, known), Decimal(0)))
 
 
 def _merge_rungs(views: Sequence[PartView]) -> tuple[RungStatus, ...]:

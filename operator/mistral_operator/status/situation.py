@@ -45,6 +45,8 @@ class Situation:
     """Revision's hash → US dollars an hour of one of its pods, unless it is on slices; None where no price is known."""
     slice_prices: tuple[Decimal | None, ...]
     """The same for each slice that stands, whichever revision it is for."""
+    idle_prices: tuple[Decimal | None, ...]
+    """The model's part of what the idle nodes cost, for each of its claims that has any."""
     wanted_replicas: int
     """What the workload is asked for: `spec.replicas`, less what is suspended or over a spend limit."""
     pods: tuple[PodView, ...]

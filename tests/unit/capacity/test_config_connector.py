@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.claim_cases import CHAT, DELETED, NOW, POOL, SETTINGS, a_claim, bounds
-from tests.support.config_connector import NAMESPACE, PLACE, Objects, Stack, running_config_connector
+from tests.support.config_connector import NAMESPACE, PLACE, SLICE, SPEC, Objects, Stack, running_config_connector
 from tests.support.polling import eventually
 
 from mistral_operator.capacity.advice import advise
@@ -27,15 +27,13 @@ from mistral_operator.capacity.errors import (
     UnavailableError,
 )
 from mistral_operator.capacity.node_pool_object import DELETION_POLICY
-from mistral_operator.capacity.pools import NodeFacts, differences, is_own, pool_spec
-from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.pools import differences, is_own
+from mistral_operator.capacity.port import PoolStatus
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import ApiError, Forbidden, Invalid, NotFound, Throttled, Unreachable
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, NODE
 
 Start = Callable[..., Awaitable[Stack]]
-SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24), cluster_uid="uid-1")
-STOCK_OUT = {"machine_type": "ct6e-standard-4t", "nodes": 0}
 
 
 @pytest.fixture
@@ -49,35 +47,15 @@ async def start() -> AsyncIterator[Start]:
         yield run
 
 
-async def ended(stack: Stack, operation: OperationView) -> OperationView:
-    async def done() -> OperationView | None:
-        view = await stack.pools.get_operation(operation.name)
-        return view if view.done else None
-
-    return await eventually(done, message=f"{operation.name} is done")
-
-
-async def find(stack: Stack, name: str = POOL) -> PoolView | None:
-    return next((pool for pool in await stack.pools.list_pools() if pool.name == name), None)
-
-
-async def make(stack: Stack, spec: PoolSpec = SPEC) -> PoolView:
-    operation = await ended(stack, await stack.pools.create_pool(spec))
-    assert operation.finding is None
-    pool = await find(stack, spec.name)
-    assert pool is not None
-    return pool
-
-
 async def test_a_pool_comes_back_as_it_was_asked_for(start: Start) -> None:
     stack = await start()
     operation = await stack.pools.create_pool(SPEC)
     assert not operation.done
-    pending = await find(stack)
+    pending = await stack.find(POOL)
     assert pending is not None
     assert (pending.status, pending.findings) == (PoolStatus.PROVISIONING, ())
-    assert (await ended(stack, operation)).finding is None
-    pool = await find(stack)
+    assert (await stack.ended(operation)).finding is None
+    pool = await stack.find(POOL)
     assert pool is not None
     assert pool.status is PoolStatus.RUNNING
     assert differences(pool, a_claim()) == ()
@@ -93,16 +71,16 @@ async def test_a_pool_comes_back_as_it_was_asked_for(start: Start) -> None:
 
 async def test_the_name_is_taken_by_whomever(start: Start) -> None:
     stack = await start()
-    await make(stack)
+    await stack.make(SPEC)
     with pytest.raises(AlreadyExistsError):
         await stack.pools.create_pool(SPEC)
 
 
 async def test_bounds_are_changed_in_gke(start: Start) -> None:
     stack = await start()
-    await make(stack)
+    await stack.make(SPEC)
     operation = await stack.pools.set_autoscaling(POOL, bounds(7))
-    assert (await ended(stack, operation)).finding is None
+    assert (await stack.ended(operation)).finding is None
     assert (await stack.gke.pool(POOL)).autoscaling.total_max_node_count == 7
     with pytest.raises(NotFoundError):
         await stack.pools.set_autoscaling("mm-absent", bounds(7))
@@ -110,12 +88,12 @@ async def test_bounds_are_changed_in_gke(start: Start) -> None:
 
 async def test_a_pool_is_gone_once_gke_has_deleted_it(start: Start) -> None:
     stack = await start()
-    await make(stack)
+    await stack.make(SPEC)
     operation = await stack.pools.delete_pool(POOL)
-    stopping = await find(stack)
+    stopping = await stack.find(POOL)
     assert stopping is None or stopping.status is PoolStatus.STOPPING
-    assert (await ended(stack, operation)).finding is None
-    assert await find(stack) is None
+    assert (await stack.ended(operation)).finding is None
+    assert await stack.find(POOL) is None
     assert POOL not in await stack.gke.names()
     with pytest.raises(NotFoundError):
         await stack.pools.delete_pool(POOL)
@@ -124,12 +102,12 @@ async def test_a_pool_is_gone_once_gke_has_deleted_it(start: Start) -> None:
 async def test_an_object_that_abandons_its_pool_is_not_deleted(start: Start) -> None:
     """Or the pool would be paid for, and nobody would know it."""
     stack = await start()
-    await make(stack)
+    await stack.make(SPEC)
     keep = {"metadata": {"annotations": {DELETION_POLICY: "abandon"}}}
     await stack.objects.merge_patch(CONTAINER_NODE_POOL, POOL, NAMESPACE, keep)
     with pytest.raises(InvalidRequestError, match=r"abandon.*kubectl annotate --overwrite containernodepool"):
         await stack.pools.delete_pool(POOL)
-    assert await find(stack) is not None
+    assert await stack.find(POOL) is not None
 
 
 async def test_what_the_schema_lacks_is_refused_before_anything_is_made(start: Start) -> None:
@@ -149,12 +127,12 @@ async def test_what_the_schema_lacks_is_refused_before_anything_is_made(start: S
 )
 async def test_a_refusal_keeps_its_reason_and_google_s_words(start: Start, fault: dict[str, str], reason: str) -> None:
     stack = await start(faults=[{"rpc": "CreateNodePool", **fault, "probability": 1.0}])
-    view = await ended(stack, await stack.pools.create_pool(SPEC))
+    view = await stack.ended(await stack.pools.create_pool(SPEC))
     assert view.finding is not None
     assert (view.finding.reason, view.finding.speaker) == (reason, "Config Connector")
     assert fault["message"] in view.finding.text
     assert view.finding.text.startswith("Error ")
-    pool = await find(stack)
+    pool = await stack.find(POOL)
     assert pool is not None
     assert (pool.status, pool.findings) == (PoolStatus.ERROR, (view.finding,))
 
@@ -165,11 +143,11 @@ async def test_a_busy_cluster_is_waited_for(start: Start) -> None:
     operation = await stack.pools.create_pool(SPEC)
 
     async def told() -> bool:
-        pool = await find(stack)
+        pool = await stack.find(POOL)
         return pool is not None and [f.reason for f in pool.findings] == ["ClusterBusy"]
 
     await eventually(told, message="the busy cluster is told")
-    assert (await ended(stack, operation)).finding is None
+    assert (await stack.ended(operation)).finding is None
     assert POOL in await stack.gke.names()
 
 
@@ -203,39 +181,9 @@ async def test_an_object_that_nobody_handles_holds_up_no_other_pool_and_is_let_g
     assert await adapter.list_pools() == ()
 
 
-SLICE = replace(
-    SPEC,
-    machine_type="ct6e-standard-4t",
-    gpu=None,
-    bounds=None,
-    locations=("us-central1-a",),
-    slice_topology="4x4",
-    slice_hosts=4,
-)
-
-
-async def test_a_slice_without_stock_fails_although_config_connector_takes_it_over(start: Start) -> None:
-    """Its object is called up to date in the end, and the Events still say that GKE had no machines."""
-    stack = await start(stock=[STOCK_OUT])
-    view = await ended(stack, await stack.pools.create_pool(SLICE))
-    assert view.finding is not None
-    assert view.finding.reason == "StockedOut"
-
-    async def taken_over() -> bool:
-        (condition,) = stack.objects.pool(POOL)["status"]["conditions"]
-        return bool(condition["reason"] == "UpToDate")
-
-    await eventually(taken_over, message="the pool in status ERROR is called up to date")
-    pool = await find(stack)
-    assert pool is not None
-    assert pool.status is PoolStatus.ERROR
-    assert [finding.reason for finding in pool.findings] == ["StockedOut"]
-    assert (await stack.pools.get_operation(view.name)).finding == view.finding
-
-
 async def test_a_whole_slice_is_running(start: Start) -> None:
     stack = await start(system_nodes=0)
-    pool = await make(stack, SLICE)
+    pool = await stack.make(SLICE)
     assert (pool.status, pool.slice_topology, pool.bounds) == (PoolStatus.RUNNING, "4x4", None)
     assert len(stack.gke.nodes.there) == 4
 
@@ -243,37 +191,37 @@ async def test_a_whole_slice_is_running(start: Start) -> None:
 async def test_an_immutable_field_is_never_changed_and_the_pool_serves_on(start: Start) -> None:
     """Somebody edits the object: Config Connector refuses, the pool stays, and the claim tells the difference."""
     stack = await start()
-    await make(stack)
+    await stack.make(SPEC)
     edit = {"spec": {"nodeConfig": {"machineType": "g2-standard-48"}}}
     await stack.objects.merge_patch(CONTAINER_NODE_POOL, POOL, NAMESPACE, edit)
 
     async def told() -> bool:
-        pool = await find(stack)
+        pool = await stack.find(POOL)
         return pool is not None and pool.status is PoolStatus.RUNNING_WITH_ERROR
 
     await eventually(told, message="the refused edit is told")
-    pool = await find(stack)
+    pool = await stack.find(POOL)
     assert pool is not None
     assert [f.reason for f in pool.findings] == ["InvalidRequest"]
     assert "nodeConfig.0.MachineType" in pool.findings[0].text
     assert differences(pool, a_claim()) == ("machine type is g2-standard-48, not g2-standard-12",)
     assert (await stack.gke.pool(POOL)).config.machine_type == "g2-standard-12"
-    operation = await ended(stack, await stack.pools.set_autoscaling(POOL, bounds(5)))
+    operation = await stack.ended(await stack.pools.set_autoscaling(POOL, bounds(5)))
     assert operation.finding is not None
 
 
 async def test_a_deletion_that_gke_refuses_is_told_and_tried_again(start: Start) -> None:
     refusal = {"code": "PERMISSION_DENIED", "message": 'Required "container.clusters.update" permission.'}
     stack = await start(faults=[{"rpc": "DeleteNodePool", **refusal, "calls": list(range(1, 20))}])
-    await make(stack)
-    view = await ended(stack, await stack.pools.delete_pool(POOL))
+    await stack.make(SPEC)
+    view = await stack.ended(await stack.pools.delete_pool(POOL))
     assert view.finding is not None
     assert view.finding.reason == "PermissionDenied"
-    pool = await find(stack)
+    pool = await stack.find(POOL)
     assert pool is None or pool.findings == (view.finding,)
 
     async def gone() -> bool:
-        return POOL not in await stack.gke.names() and await find(stack) is None
+        return POOL not in await stack.gke.names() and await stack.find(POOL) is None
 
     await eventually(gone, message="the pool is deleted once GKE allows it")
 
@@ -289,7 +237,7 @@ async def test_an_operation_of_an_object_that_is_gone_is_forgotten(start: Start)
 
 async def test_one_list_shows_all_pools_and_events_are_asked_only_of_young_ones(start: Start) -> None:
     stack = await start()
-    await make(stack)
+    await stack.make(SPEC)
     for hours, lists in ((0, ["list containernodepools", "list events"]), (2, ["list containernodepools"])):
         moment = datetime.now(UTC) + timedelta(hours=hours)
         later = ConfigConnector(stack.objects, PLACE, now=partial(_constant, moment))

@@ -12,7 +12,7 @@ from tests.support.config_connector import PLACE, read_schema
 
 from mistral_operator.capacity.advice import advise, cite
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.node_pool_condition import SILENCE_S, find_failures, read_status
+from mistral_operator.capacity.node_pool_condition import SILENCE_S, read_status
 from mistral_operator.capacity.node_pool_object import find_unwritable, node_pool_object, pool_view
 from mistral_operator.capacity.orphans import OrphanReason, judge_orphan
 from mistral_operator.capacity.pools import NodeFacts, is_surely_own, pool_spec
@@ -179,19 +179,6 @@ def test_what_is_being_deleted_stops_until_google_refuses_it() -> None:
     body["status"] = told("DeleteFailed", refusal, made=True)
     status, (finding,) = read_status(body, age_s=1)
     assert (status, finding.reason) == (PoolStatus.ERROR, "PermissionDenied")
-
-
-def test_a_pool_in_error_that_is_called_up_to_date_is_told_by_its_events() -> None:
-    text = f"{WRAPPED}Error waiting for creating GKE NodePool: [GCE_STOCKOUT]: none, detail: "
-    events = [
-        {"involvedObject": {"uid": "uid-1"}, "message": text},
-        {"involvedObject": {"uid": "uid-2"}, "message": "Update in progress"},
-    ]
-    failures = find_failures(events)
-    assert list(failures) == ["uid-1"]
-    body = an_object(SLICE, **told("UpToDate", made=True))
-    status, (finding,) = read_status(body, age_s=1, failure_told=failures["uid-1"])
-    assert (status, finding.reason) == (PoolStatus.ERROR, "StockedOut")
 
 
 def test_google_s_words_are_quoted_as_config_connector_s_and_the_advice_is_for_its_account() -> None:

@@ -25,7 +25,7 @@ from mistral_operator.cli.profile import DEFAULT
 from mistral_operator.cli.status import discover_profile
 from mistral_operator.cluster.client import ApiClient, ListResult
 from mistral_operator.cluster.kinds import Kind
-from mistral_operator.core.types import Observed
+from mistral_operator.core.types import Observed, PoolUse
 from mistral_operator.planning.types import Settings
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("m*.yaml"))
@@ -37,7 +37,8 @@ def make_inputs(file: Path) -> Inputs:
     settings = Settings("9.9", images, {"g2-standard-8": {"OnDemand": Decimal("0.10")}}, "our contract", 30)
     pods = ({"kind": "Pod", "metadata": {"name": "p", "uid": "1"}},)
     classes = (make_class(limits={"accelerators": ["l4"]}),)
-    observed = Observed(cluster=DEFAULT, pods=pods, nodes={"n": "a-claim"}, serving_classes=classes)
+    pools = {"a-claim": PoolUse(nodes=3, occupied=1, users=2)}
+    observed = Observed(cluster=DEFAULT, pods=pods, nodes={"n": "a-claim"}, pools=pools, serving_classes=classes)
     return Inputs(model=model, observed=observed, settings=settings, now=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
 
 

@@ -85,6 +85,14 @@ def test_the_story_has_conditions_pools_pods_events_and_cost() -> None:
         assert part in text
 
 
+def test_the_story_says_how_much_of_the_cost_is_for_idle_nodes() -> None:
+    chosen = {"hourlyCost": "0.8536", "contextLength": 1, "maxConcurrency": 1, "engine": "e", "precision": "p"}
+    costs = {"hourly": "1.2804", "idle": "0.4268", "note": "ours"}
+    item = model(condition("Ready", "True", "Serving"), plan={"chosen": chosen}, cost=costs)
+    told = click.unstyle("\n".join(tell(belongings(item), NOW)))
+    assert "$1.28 an hour now, $0.43 of it for idle nodes ($0.85 for one replica)" in told
+
+
 def test_a_claim_on_nodes_that_are_there_has_neither_pool_nor_bounds() -> None:
     found = {
         "metadata": {"name": "l4-x1-ex-1"},

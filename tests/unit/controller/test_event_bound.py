@@ -10,6 +10,7 @@ from mistral_operator.cluster.kinds import DEPLOYMENT, EVENT, POD, Kind
 from mistral_operator.cluster.store import Store
 from mistral_operator.controller.event_bound import EventBound
 from mistral_operator.controller.observation import EVENTS_PER_POD, RULES, observe
+from mistral_operator.controller.pool_use import PoolUses
 from mistral_operator.core.types import Observed
 
 MODEL = {"metadata": {"name": "chat", "namespace": "team", "uid": "uid-chat"}}
@@ -20,6 +21,7 @@ class Cluster:
 
     def __init__(self, **limits: int) -> None:
         self.store = Store(RULES)
+        self.pools = PoolUses(self.store)
         self.bound = EventBound(self.store, **limits)
         self.version = 0
 
@@ -38,7 +40,7 @@ class Cluster:
         self.put(EVENT, name, namespace, involvedObject={"kind": "Pod", "uid": pod, "namespace": namespace}, **told)
 
     def observe(self) -> Observed:
-        return observe(self.store, MODEL, CLUSTER)
+        return observe(self.store, MODEL, CLUSTER, self.pools)
 
     @property
     def events(self) -> set[str]:

@@ -18,6 +18,7 @@ from mistral_operator.controller.knowledge import Knowledge
 from mistral_operator.controller.ledger import Ledger
 from mistral_operator.controller.models import ModelReconciler
 from mistral_operator.controller.observation import RULES
+from mistral_operator.controller.pool_use import PoolUses
 
 Json = dict[str, Any]
 CHAT = Key("team-a", "chat")
@@ -77,6 +78,7 @@ def reconciler(api: Api, *, others_wait: bool = False) -> ModelReconciler:
         others_wait=lambda: others_wait,
         on_ghost=lambda: None,
         ledger=Ledger(store, lambda _key: None),
+        pools=PoolUses(store),
     )
 
 

@@ -16,6 +16,7 @@ from mistral_operator.api.names import (
 from mistral_operator.cluster.kinds import CLAIM, DEPLOYMENT, EVENT, JOB, MODEL, POD, REVISION, SERVING_CLASS, Kind
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import RULES, observe
+from mistral_operator.controller.pool_use import PoolUses
 from mistral_operator.controller.queue import KeyedQueue
 from mistral_operator.controller.routing import Router
 from mistral_operator.planning.types import ClusterProfile
@@ -30,6 +31,7 @@ class World:
     def __init__(self) -> None:
         self.now = 0.0
         self.store = Store(RULES)
+        self.pools = PoolUses(self.store)
         self.models: KeyedQueue[Key] = KeyedQueue(clock=lambda: self.now)
         self.claims: KeyedQueue[str] = KeyedQueue(clock=lambda: self.now)
         self.router = Router(self.store, self.models, self.claims)
@@ -113,7 +115,7 @@ def test_a_conversions_pod_and_what_is_said_of_it_concern_the_model(world: World
     assert world.queued() == ({CHAT}, set())
     world.put(EVENT, "said", involvedObject={"uid": "uid-convert"}, reason="FailedScaleUp", message="no quota")
     assert world.queued() == ({CHAT}, set())
-    found = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
+    found = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER, world.pools)
     assert [pod["metadata"]["name"] for pod in found.pods] == ["chat-pod", "convert"]
     assert [event["message"] for event in found.pod_events] == ["no quota"]
 
@@ -187,7 +189,7 @@ def test_a_default_class_concerns_the_models_that_name_none_as_long_as_it_is_one
     marked = {"annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
     world.put(SERVING_CLASS, "standard", metadata=marked, spec={})
     assert world.queued() == ({CHAT}, set())
-    seen = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
+    seen = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER, world.pools)
     assert [item["metadata"]["name"] for item in seen.serving_classes] == ["standard"]
     world.put(SERVING_CLASS, "standard", metadata={"annotations": {DEFAULT_CLASS_ANNOTATION: "false"}}, spec={})
     assert world.queued() == ({CHAT}, set()), "they have no class any more"
@@ -206,7 +208,7 @@ def test_observe_gathers_what_belongs_to_the_model(world: World) -> None:
     world.put(DEPLOYMENT, "chat", metadata={"labels": {MODEL_LABEL: "chat"}})  # Not owned: a stranger's.
     model = world.store[MODEL].get(CHAT)
     assert model is not None
-    seen = observe(world.store, model, CLUSTER)
+    seen = observe(world.store, model, CLUSTER, world.pools)
     assert [child["metadata"]["name"] for child in seen.children] == ["chat-1"]
     assert [pod["metadata"]["name"] for pod in seen.pods] == ["chat-pod"]
     assert [event["metadata"]["name"] for event in seen.pod_events] == ["early", "late"]
@@ -216,7 +218,7 @@ def test_observe_gathers_what_belongs_to_the_model(world: World) -> None:
 def test_a_slice_that_no_revision_needs_any_more_is_seen_and_its_model_told_when_it_goes(world: World) -> None:
     spec = {"tenant": "team", "model": "chat", "slice": {"group": "g", "number": 1}}
     world.put(CLAIM, "g-1", spec=spec)
-    seen = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER)
+    seen = observe(world.store, world.store[MODEL].get(CHAT) or {}, CLUSTER, world.pools)
     assert [claim["metadata"]["name"] for claim in seen.claims] == ["g-1", "pool"]
     world.queued()
     world.version += 1

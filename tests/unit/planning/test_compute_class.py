@@ -125,7 +125,7 @@ def test_a_serving_class_is_held_against_every_way_to_buy() -> None:
         (
             plan(cluster=replace(GKE, version="1.33.2-gke.1000000")),
             "ClusterTooOld",
-            "from 1.33.3-gke.1136000, and the cluster has 1.33.2-gke.1000000; upgrade it, or write ContainerAPI",
+            "the cluster has 1.33.2-gke.1000000; upgrade it, or write spec.capacity.provisioner: ContainerAPI",
         ),
         (
             plan({"machineType": "ct6e-standard-4t", "topology": "4x4"}, model="mixtral-8x7b"),

@@ -160,7 +160,7 @@ def test_a_machine_type_of_another_cloud_is_told_and_selected_by_its_label() -> 
 def test_nodes_that_are_selected_and_not_used_are_a_mistake() -> None:
     found = refusal(a_group(), provisioner="ContainerAPI", nodes={"selector": {"team": "search"}})
     assert found.reason == "NodesNotUsed"
-    assert "write provisioner: Existing" in found.message
+    assert "spec.capacity.provisioner: Existing" in found.message
 
 
 def test_other_hardware_than_is_there_is_refused_with_what_is() -> None:

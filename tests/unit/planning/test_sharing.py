@@ -15,10 +15,12 @@ from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.engines.vllm_gpu import VllmGpu
 from mistral_operator.planning.host import allocatable_cpu, allocatable_memory_gib
 from mistral_operator.planning.plan import plan_model
-from mistral_operator.planning.provisioner import check_sharing_of
+from mistral_operator.planning.provisioner_advice import Circumstances
+from mistral_operator.planning.provisioner_hardware import check_hardware_of
 from mistral_operator.planning.serialize import plan_from_dict, plan_to_dict
 from mistral_operator.planning.sharing import divide_machine, share_accelerator, share_utilization
-from mistral_operator.planning.types import Plan, PlanRefused, Provisioner, Tier
+from mistral_operator.planning.terms import NO_TERMS
+from mistral_operator.planning.types import Consumption, Plan, PlanRefused, Provisioner, Tier
 from mistral_operator.sandbox.engine.flags import parse_serve
 
 CATALOGUE = load_catalogue()
@@ -225,6 +227,9 @@ def test_a_model_that_needs_several_devices_is_not_spread_over_parts() -> None:
 def test_a_provisioner_that_can_not_divide_gpus_says_so(
     provisioner: Provisioner, sharing: dict[str, Any], reason: str | None
 ) -> None:
-    misfit = check_sharing_of(provisioner, Sharing.model_validate(sharing))
+    found = CATALOGUE.machine("g2-standard-8")
+    assert found is not None
+    asked = Sharing.model_validate(sharing)
+    misfit = check_hardware_of(provisioner, found[1], Consumption.ON_DEMAND, Circumstances(CLUSTER, NO_TERMS), asked)
     assert (misfit.reason if misfit else None) == reason
     assert misfit is None or "spec.capacity.provisioner: ContainerAPI" in misfit.message

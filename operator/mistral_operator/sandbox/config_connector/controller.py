@@ -8,17 +8,18 @@ installations, and writing live values into specs.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, Self
 
 from google.cloud import container_v1
 
-from mistral_operator.sandbox.gke.pace import Pace, timestamp
+from mistral_operator.sandbox.gke.pace import Pace
 from mistral_operator.sandbox.kube import KubeError, Object, object_key
 
 from .gke import Gke, RefusedError
 from .message import UnknownFieldError, immutable_changes, node_pool
+from .recorder import Recorder, now
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class ConfigConnector:
     def __init__(self, kube: Api, address: str, speed: float) -> None:
         """`address` is the simulated GKE's gRPC `host:port`; `speed` divides every simulated delay."""
         self._kube = kube
+        self._recorder = Recorder(kube)
         self._address = address
         self._pace = Pace(speed)
         self._objects: dict[str, Object] = {}
@@ -198,28 +200,26 @@ class ConfigConnector:
         return str((found["metadata"].get("annotations") or {}).get(key, namespace))
 
     async def _tell(self, body: Object, reason: str, message: str, pool: Any = None) -> None:
-        """Write the Ready condition, and an Event when it is another one than before."""
-        metadata, before = body["metadata"], body.get("status") or {}
+        """Write the Ready condition, and an Event; what is up to date already is left in peace.
+
+        The time of the condition is that of its last change between True and False.
+        """
+        before = body.get("status") or {}
         known: Object = next(iter(before.get("conditions") or ()), {})
-        status: Object = {"observedGeneration": metadata["generation"]}
+        status: Object = {"observedGeneration": body["metadata"]["generation"]}
         if pool is not None:
             status["instanceGroupUrls"] = list(pool.instance_group_urls)
             status["observedState"] = {"version": pool.version}
-        same = (known.get("reason"), known.get("message")) == (reason, message)
-        condition = {
-            "type": "Ready",
-            "status": "True" if reason == "UpToDate" else "False",
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": known["lastTransitionTime"] if same else timestamp(),
-        }
-        status["conditions"] = [condition]
-        if {**before, **status} == before:
+        ready = "True" if reason == "UpToDate" else "False"
+        since = known["lastTransitionTime"] if known.get("status") == ready else now()
+        condition = {"type": "Ready", "status": ready, "reason": reason, "message": message}
+        status["conditions"] = [{**condition, "lastTransitionTime": since}]
+        if {**before, **status} != before:
+            written = await self._kube.merge_patch(f"{path_of(body)}/status", {"status": status})
+            body["status"] = written["status"]
+        elif reason == "UpToDate":
             return
-        written = await self._kube.merge_patch(f"{path_of(body)}/status", {"status": status})
-        body["status"] = written["status"]
-        if not same:
-            await self._kube.create(f"/api/v1/namespaces/{metadata['namespace']}/events", _event(body, condition))
+        await self._recorder.record(body, condition)
 
 
 def _asked(body: Object) -> Object:
@@ -238,21 +238,3 @@ def _bounds(scaling: Any) -> tuple[int, ...]:
     return (
         scaling.min_node_count, scaling.max_node_count, scaling.total_min_node_count, scaling.total_max_node_count
     )  # fmt: skip
-
-
-def _event(body: Object, condition: Mapping[str, Any]) -> Object:
-    metadata, now = body["metadata"], timestamp()
-    involved = {"apiVersion": API_VERSION, "kind": "ContainerNodePool", "name": metadata["name"]}
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
-        "involvedObject": {**involved, "namespace": metadata["namespace"], "uid": metadata["uid"]},
-        "reason": condition["reason"],
-        "message": condition["message"][:1024],
-        "type": "Warning" if condition["reason"].endswith("Failed") else "Normal",
-        "source": {"component": "containernodepool-controller"},
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    }
