@@ -109,6 +109,16 @@ async def test_it_goes_with_its_last_user_and_takes_only_its_own(harness: Harnes
     assert not harness.makes_pools or await harness.has_stranger(STRANGER)
 
 
+async def test_what_took_the_name_just_before_the_deletion_is_left_alone(harness: Harness) -> None:
+    """The look at what is to be deleted and the deletion are two calls; others may come in between."""
+    world = await served(harness)
+    if harness.has_uids:
+        assert harness.port is not None
+        harness.port.before_delete = harness.usurp
+    await release(world)
+    assert not harness.has_uids or await harness.has_stranger(POOL)
+
+
 async def until_killed(world: ProvisionedWorld, life: Life) -> bool:
     """Whether the process was killed; fewer effects than the number asked for end well."""
     try:

@@ -119,7 +119,7 @@ class FakeCloud:
                 changes = {}
         return self._begin("mend", lambda: self._set(name, **changes))
 
-    async def delete_pool(self, name: str) -> OperationView:
+    async def delete_pool(self, name: str, uid: str = "") -> OperationView:
         self._refuse("delete")
         self._must_exist(name)
         self.kills.about_to()

@@ -16,6 +16,7 @@ class ComputeClassHarness(Harness):
 
     provisioner = Provisioner.COMPUTE_CLASS
     has_bounds = False
+    has_uids = True
     terms: ClassVar[Mapping[str, Any]] = {
         "provisioner": "ComputeClass",
         "alternatives": [{"consumption": "Spot", "zones": ["us-central1-a"]}],
@@ -34,7 +35,11 @@ class ComputeClassHarness(Harness):
         return None
 
     async def put_stranger(self, name: str) -> None:
-        self.shelf.bodies[name] = {"metadata": {"name": name, "labels": {"team": "x"}}, "spec": {}}
+        metadata = {"name": name, "labels": {"team": "x"}, "uid": "uid-of-somebody"}
+        self.shelf.bodies[name] = {"metadata": metadata, "spec": {}}
+
+    async def usurp(self, name: str) -> None:
+        await self.put_stranger(name)
 
     async def has_stranger(self, name: str) -> bool:
         return bool(self.shelf.bodies[name]["metadata"]["labels"].get("team") == "x")

@@ -55,6 +55,7 @@ class Shelf:
         self.bodies: dict[str, Json] = {}
         self.refusal = refusal
         self.loses_answer = False
+        self.made = 0
 
     async def list(self, kind: Kind, namespace: str = "", *, label_selector: str = "") -> ListResult:
         self._answer()
@@ -65,7 +66,8 @@ class Shelf:
         name = manifest["metadata"]["name"]
         if name in self.bodies:
             raise AlreadyExists(409, "AlreadyExists", f'computeclasses "{name}" already exists')
-        self.bodies[name] = dict(manifest)
+        self.made += 1
+        self.bodies[name] = {**manifest, "metadata": {**manifest["metadata"], "uid": f"uid-{self.made}"}}
         if self.loses_answer:
             self.loses_answer = False
             raise Unreachable(0, "Unreachable", "cut")
@@ -73,7 +75,10 @@ class Shelf:
 
     async def delete(self, kind: Kind, name: str, namespace: str = "", *, uid: str = "") -> bool:
         self._answer()
-        return self.bodies.pop(name, None) is not None
+        if name not in self.bodies or uid not in ("", self.bodies[name]["metadata"].get("uid")):
+            return False
+        del self.bodies[name]
+        return True
 
     def _answer(self) -> None:
         if self.refusal is not None:

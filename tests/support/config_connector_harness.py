@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from tests.support.claim_cases import a_claim
-from tests.support.config_connector import PLACE, Objects, running_config_connector
+from tests.support.config_connector import NAMESPACE, PLACE, Objects, running_config_connector
 from tests.support.gke_harness import GkeHarness
 from tests.support.provisioned_world import Harness, Watched
 
@@ -23,6 +23,7 @@ class ConfigConnectorHarness(GkeHarness):
 
     provisioner = Provisioner.CONFIG_CONNECTOR
     terms: ClassVar[Mapping[str, Any]] = {"provisioner": "ConfigConnector"}
+    has_uids = True
     impossible = ({"consumption": "FlexStart"}, {"consumption": "Reservation"})
 
     def __init__(self, objects: Objects) -> None:
@@ -41,6 +42,14 @@ class ConfigConnectorHarness(GkeHarness):
         kind = {"apiVersion": CONTAINER_NODE_POOL.api_version, "kind": CONTAINER_NODE_POOL.kind}
         made = await self._objects.create(kind | node_pool_object(spec, PLACE))
         self._strangers_objects[name] = made["spec"]["nodeConfig"]
+
+    async def usurp(self, name: str) -> None:
+        """Config Connector takes the pool itself over for the new object, as it is."""
+        path = CONTAINER_NODE_POOL.path(namespace=NAMESPACE, name=name)
+        self._objects.mark_deleted(path)
+        there = self._objects.by_path[path]
+        self._objects.put(path, {**there, "metadata": {**there["metadata"], "finalizers": []}})
+        await self.put_stranger(name)
 
     async def has_stranger(self, name: str) -> bool:
         there = self._objects.pool(name)

@@ -6,7 +6,7 @@ provisioner's own tests use. Time is the claims' own clock: the cloud's runs bes
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
@@ -44,6 +44,8 @@ class Watched:
         self._port = port
         self._kills = kills
         self.calls: list[str] = []
+        self.before_delete: Callable[[str], Awaitable[None]] | None = None
+        """What others do with the pool between a look and its deletion."""
 
     async def describe_cluster(self) -> ClusterView:
         return await self._port.describe_cluster()
@@ -58,8 +60,10 @@ class Watched:
     async def set_autoscaling(self, name: str, bounds: Bounds) -> OperationView:
         return await self._change("resize", lambda: self._port.set_autoscaling(name, bounds))
 
-    async def delete_pool(self, name: str) -> OperationView:
-        return await self._change("delete", lambda: self._port.delete_pool(name))
+    async def delete_pool(self, name: str, uid: str = "") -> OperationView:
+        if self.before_delete is not None:
+            await self.before_delete(name)
+        return await self._change("delete", lambda: self._port.delete_pool(name, uid))
 
     async def get_operation(self, name: str) -> OperationView:
         self.calls.append("get")
@@ -93,6 +97,8 @@ class Harness(ABC):
     provisioner: ClassVar[Provisioner]
     makes_pools: ClassVar[bool] = True
     has_bounds: ClassVar[bool] = True
+    has_uids: ClassVar[bool] = False
+    """Whether what is made is told from another of the same name."""
     terms: ClassVar[Mapping[str, Any]] = {}
     """What the claim's spec says beside what all claims do."""
     impossible: ClassVar[tuple[Mapping[str, Any], ...]] = ()
@@ -117,6 +123,10 @@ class Harness(ABC):
     @abstractmethod
     async def has_stranger(self, name: str) -> bool:
         """Whether it is there as it was."""
+
+    async def usurp(self, name: str) -> None:
+        """Ours goes and somebody else's takes its name; only asked of what `has_uids`."""
+        raise NotImplementedError
 
     @abstractmethod
     def obstacles(self) -> dict[str, Obstacle]:

@@ -38,7 +38,7 @@ def settle_differences(case: Case) -> Decision | None:
         why = f"{case.seen.pods} pods" if case.seen.pods else "pods may"
         return _leave_different(case, found, f"because {why} run there")
     words = f"{case.subject} is not what the claim asks for: {found}. No pod runs there: it is made again."
-    action = ReplacePool(case.pool_name)
+    action = ReplacePool(case.pool_name, case.pool.uid)
     decision = ask(case, Call.DELETE, action, ClaimState.FAILED, "PoolDiffers", words)
     return replace(decision, notes=(DriftNote("PoolDiffers", found, Done.REPLACED),)) if decision.action else decision
 

@@ -205,6 +205,8 @@ class DeletePool:
     name: str
     cause: CloudFinding | None
     """Why a pool that is wanted is deleted: it failed, and is made again after a while. None for a release."""
+    uid: str = ""
+    """Of the pool's view: no other of that name is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,8 @@ class ReplacePool:
     """Delete a node pool that isn't what the claim asks for, if no pod runs there; it is made again after that."""
 
     name: str
+    uid: str = ""
+    """Of the pool's view, as for `DeletePool`."""
 
 
 Action = (

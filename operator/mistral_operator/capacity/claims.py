@@ -118,7 +118,7 @@ def _release(case: Case) -> Decision | None:
     if is_class(case.claim) and case.seen.nodes:
         return _await_empty_nodes(pool, case)
     words = f"No model uses the claim any more; {case.thing} is being deleted."
-    return ask(case, Call.DELETE, DeletePool(pool.name, cause=None), ClaimState.RELEASING, "Releasing", words)
+    return ask(case, Call.DELETE, DeletePool(pool.name, None, pool.uid), ClaimState.RELEASING, "Releasing", words)
 
 
 def _is_object_to_make(pool: PoolView, case: Case) -> bool:
@@ -263,7 +263,7 @@ def _replace_failed(case: Case) -> Decision | None:
         wait_s = case.settings.resync_s
         return Decision(ClaimState.FAILED, cause.reason, words, degraded=cause, requeue_after_s=wait_s)
     words = f"{words} {case.subject} is deleted and made again."
-    return ask(case, Call.DELETE, DeletePool(pool.name, cause=cause), ClaimState.FAILED, cause.reason, words)
+    return ask(case, Call.DELETE, DeletePool(pool.name, cause, pool.uid), ClaimState.FAILED, cause.reason, words)
 
 
 def _follow_pool(case: Case) -> Decision:

@@ -90,6 +90,7 @@ def class_view(body: Mapping[str, Any]) -> PoolView:
     first = purchases[0] if purchases else Purchase(spot=False, locations=())
     return PoolView(
         name=metadata["name"],
+        uid=str(metadata.get("uid", "")),
         status=_status(metadata, findings),
         machine_type=_alike(priority.get("machineType", "") for priority in priorities),
         accelerators=_accelerators(priorities[0] if priorities else {}),

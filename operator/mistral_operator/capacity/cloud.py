@@ -224,12 +224,12 @@ class CloudPools:
         assert repairs is not None, "asked for only where it can be done"
         return await self._change(name, call_of(mend), lambda: repairs.mend_pool(name, mend))
 
-    async def delete(self, name: str, *, cause: CloudFinding | None) -> bool:
-        """Begin to delete a pool; see `create`. `cause` is why a pool that is wanted has failed."""
+    async def delete(self, name: str, *, cause: CloudFinding | None, uid: str = "") -> bool:
+        """Begin to delete a pool; see `create`. `cause` is why a pool that is wanted has failed, `uid` its view's."""
         known = self._failures.get(name, {}).get(Call.CREATE)
         if cause is not None and (name in self._untold or known is None or known.finding.outcome_unknown):
             self._note_failure(name, Call.CREATE, cause)
-        return await self._change(name, Call.DELETE, lambda: self._pools.delete_pool(name))
+        return await self._change(name, Call.DELETE, lambda: self._pools.delete_pool(name, uid))
 
     def hurry(self, name: str) -> None:
         """Something may be free now that a create was refused for: it needn't wait any longer to try again."""

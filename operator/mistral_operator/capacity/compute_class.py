@@ -71,12 +71,12 @@ class ComputeClasses:
         """A class has no bounds; claims of this provisioner ask for none."""
         raise InvalidRequestError(f"ComputeClass {name} can't be bounded to {bounds.total_max} nodes", verbatim=False)
 
-    async def delete_pool(self, name: str) -> OperationView:
+    async def delete_pool(self, name: str, uid: str = "") -> OperationView:
         """Delete the class; GKE removes its pools once they are empty. `NotFoundError` when it is gone."""
         with answers(_cloud_error):
-            there = await self._client.delete(COMPUTE_CLASS, name)
+            there = await self._client.delete(COMPUTE_CLASS, name, uid=uid)
         if not there:
-            raise NotFoundError(f"there is no ComputeClass {name}", verbatim=False)
+            raise NotFoundError(f"there is no ComputeClass {name} any more, or another one", verbatim=False)
         return _done("delete", name)
 
     async def get_operation(self, name: str) -> OperationView:

@@ -173,13 +173,15 @@ class ConfigConnector:
             changed = await self._client.merge_patch(CONTAINER_NODE_POOL, name, self._place.namespace, patch)
         return _begun(_Work.of("resize", changed), self._now().isoformat(timespec="seconds"))
 
-    async def delete_pool(self, name: str) -> OperationView:
+    async def delete_pool(self, name: str, uid: str = "") -> OperationView:
         """Delete the object, which stays until Config Connector has deleted the pool; `NotFoundError` when it is gone.
 
         An object that somebody told to abandon its pool is refused: the pool would run on, and nobody would know it.
         """
         namespace = self._place.namespace
         body = await self._get(name)
+        if uid not in ("", body["metadata"]["uid"]):
+            raise _not_found(name, namespace)
         if (body["metadata"].get("annotations") or {}).get(DELETION_POLICY) == ABANDON:
             raise InvalidRequestError(
                 f"ContainerNodePool {name} is annotated {DELETION_POLICY}: {ABANDON}, so its node pool would go on"
@@ -267,7 +269,8 @@ def _begun(work: _Work, started_at: str) -> OperationView:
 
 
 def _not_found(name: str, namespace: str) -> NotFoundError:
-    return NotFoundError(f"there is no ContainerNodePool {name} in namespace {namespace}", verbatim=False)
+    words = f"there is no ContainerNodePool {name} in namespace {namespace} any more, or another one"
+    return NotFoundError(words, verbatim=False)
 
 
 def _answers(namespace: str) -> AbstractContextManager[None]:

@@ -106,8 +106,8 @@ class ContainerApi:
         started = await _answer(getattr(self._client, call)(request=request, retry=None, timeout=WRITE_DEADLINE_S))
         return _operation_view(started)
 
-    async def delete_pool(self, name: str) -> OperationView:
-        """Start to delete a pool with its nodes; `NotFoundError` when it is gone."""
+    async def delete_pool(self, name: str, uid: str = "") -> OperationView:
+        """Start to delete a pool with its nodes; `NotFoundError` when it is gone. GKE knows it by its name alone."""
         started = await _answer(
             self._client.delete_node_pool(name=self._path(name), retry=None, timeout=WRITE_DEADLINE_S)
         )

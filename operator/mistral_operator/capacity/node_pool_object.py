@@ -191,6 +191,7 @@ def pool_view(body: Mapping[str, Any], *, age_s: float, failure_told: str = "") 
         reservation=", ".join(affinity.get("values") or ()) if specific else "",
         taints=tuple(_taint(found) for found in config.get("taint") or ()),
         autoscaled=bool(spec.get("autoscaling")),
+        uid=str(metadata.get("uid", "")),
     )
 
 

@@ -180,6 +180,8 @@ class PoolView:
     """Whether the cluster autoscaler decides about its size, by whatever bounds."""
     version: str = ""
     """GKE version of the nodes, such as `1.34.1-gke.1000000`; empty when it isn't told."""
+    uid: str = ""
+    """Of the object that stands for it; empty where there is none, and a name is all that a pool is known by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +322,11 @@ class NodePools(Protocol):
         """Start to change a pool's bounds."""
         ...
 
-    async def delete_pool(self, name: str) -> OperationView:
-        """Start to delete a pool with its nodes; `NotFoundError` when it is gone."""
+    async def delete_pool(self, name: str, uid: str = "") -> OperationView:
+        """Start to delete a pool with its nodes; `NotFoundError` when it is gone.
+
+        `uid` is that of its view: one that was made under the name since is left alone, and the pool is gone then.
+        """
         ...
 
     async def get_operation(self, name: str) -> OperationView:

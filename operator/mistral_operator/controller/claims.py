@@ -263,11 +263,11 @@ class ClaimReconciler:
                 await self._upgrade(NodePoolClaim.model_validate(body), action, cloud)
             case MendPool(name, mend):
                 await cloud.mend(name, mend)
-            case ReplacePool(name):
-                await cloud.delete(name, cause=None)
-            case DeletePool(name, cause):
+            case ReplacePool(name, uid):
+                await cloud.delete(name, cause=None, uid=uid)
+            case DeletePool(name, cause, uid):
                 if cause is None or not await self._has_nodes(body):
-                    await cloud.delete(name, cause=cause)
+                    await cloud.delete(name, cause=cause, uid=uid)
         return body
 
     async def _upgrade(self, claim: NodePoolClaim, action: MendPool, cloud: CloudPools) -> None:

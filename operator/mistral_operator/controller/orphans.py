@@ -144,12 +144,12 @@ class OrphanedPools:
         if await self._is_there(claim) or await self._must_stay(claim, pool):
             self._missing_since.pop(place, None)
             return None
-        return await self._delete(place, name, cloud)
+        return await self._delete(place, pool, cloud)
 
-    async def _delete(self, place: tuple[Provisioner, str], name: str, cloud: CloudPools) -> float:
-        if wait_s := self._patience_s(place, f"Node pool {name}"):
+    async def _delete(self, place: tuple[Provisioner, str], pool: PoolView, cloud: CloudPools) -> float:
+        if wait_s := self._patience_s(place, f"Node pool {pool.name}"):
             return wait_s
-        begun = await cloud.delete(name, cause=None)
+        begun = await cloud.delete(pool.name, cause=None, uid=pool.uid)
         return self._settings.fastest_poll_s if begun else self._settings.resync_s
 
     async def _delete_policy(self, place: tuple[Provisioner, str], name: str, cloud: CloudPools) -> float:

@@ -173,7 +173,7 @@ async def test_an_object_that_nobody_handles_holds_up_no_other_pool_and_is_let_g
     assert waiting.status is not None
     assert waiting.status["conditions"][1]["reason"] == (reason or "ConfigConnectorSilent")
     released = sync_claim(a_claim(terms=terms, **DELETED), Seen(pool=pool), SETTINGS, NOW)
-    assert released.action == DeletePool(POOL, cause=None)
+    assert released.action == DeletePool(POOL, cause=None, uid=pool.uid)
     by_gke = sync_claim(a_claim(**DELETED), Seen(pool=pool), SETTINGS, NOW)
     assert by_gke.action is None, "GKE refuses what isn't quiet"
     assert await pools.delete(POOL, cause=None)

@@ -143,7 +143,7 @@ async def test_a_claim_that_appears_while_the_cluster_is_busy_saves_its_pool() -
     busy = classify("FAILED_PRECONDITION", "Cluster is running incompatible operation operation-1.")
 
     class BusyOnce(FakeCloud):
-        async def delete_pool(self, name: str) -> OperationView:
+        async def delete_pool(self, name: str, uid: str = "") -> OperationView:
             world.cluster.put(CLAIM, claim_body())
             raise busy
 
