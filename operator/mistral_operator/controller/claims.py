@@ -213,7 +213,7 @@ class ClaimReconciler:
             unheard_s=unheard_s,
             policy=policy,
             may_call=cloud.may_change,
-            may_mend=cloud.may_mend,
+            mends=cloud.mends,
             empty_s=self._watch_empty(claim, found, nodes),
             cluster=cluster,
             siblings=siblings,
