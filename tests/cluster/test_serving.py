@@ -33,28 +33,28 @@ async def test_scaling_goes_through_the_models_own_scale(stack: Stack) -> None:
     assert len(await stack.children("ControllerRevision")) == 1
     await stack.scale(name, 0)
     await stack.expect(name, "Ready", "True", "ScaledToZero")
-    await expect_cost(stack, name, nodes=2, idle=2)
+    await expect_cost(stack, name, nodes=2, paid="2", idle="2")
     await stack.scale(name, 1)
     await stack.expect_ready(name)
-    await expect_cost(stack, name, nodes=1, idle=0)
+    await expect_cost(stack, name, nodes=1, paid="1", idle="0")
     autoscaling = await stack.condition(name, "AutoscalingReady")
     assert (autoscaling["status"], autoscaling["reason"]) == ("False", "NoMetricsAdapter")
     (scaler,) = await stack.children("HorizontalPodAutoscaler")
     assert scaler["spec"]["scaleTargetRef"]["kind"] == "MistralModel"
 
 
-async def expect_cost(stack: Stack, name: str, *, nodes: int, idle: int) -> None:
-    """Wait until GKE has so many nodes for the only model of the namespace, and its status says their price."""
+async def expect_cost(stack: Stack, name: str, *, nodes: int, paid: str, idle: str) -> None:
+    """Wait until GKE has so many nodes for the namespace, and a model pays for so many of them, some of them idle."""
 
-    async def paid() -> bool:
+    async def told() -> bool:
         there = sum(len(pool["nodes"]) for pool in await stack.pools())
         status = (await stack.get(name))["status"]
         price = Decimal(status["plan"]["chosen"]["hourlyCost"])
         costs = Decimal(status["cost"]["hourly"]), Decimal(status["cost"].get("idle", 0))
-        assert (there, *costs) == (nodes, price * nodes, price * idle)
+        assert (there, *costs) == (nodes, price * Decimal(paid), price * Decimal(idle))
         return True
 
-    await eventually(paid, 60, lambda: f"{nodes} nodes are paid for\n{stack.story()}")
+    await eventually(told, 60, lambda: f"{name} pays for {paid} of {nodes} nodes\n{stack.story()}")
 
 
 async def test_a_new_spec_rolls_out_beside_the_old_replica(stack: Stack) -> None:
@@ -82,8 +82,12 @@ async def test_models_of_one_tenant_share_a_pool(stack: Stack) -> None:
     await stack.expect_ready("two")
     (claim,) = await stack.claims()
     assert len(await stack.pools()) == 1
+    await stack.scale("one", 0)
+    for name, paid in (("one", "0.5"), ("two", "1.5")):
+        await expect_cost(stack, name, nodes=2, paid=paid, idle="0.5")
     await stack.delete("one")
     await stack.expect_ready("two")
+    await expect_cost(stack, "two", nodes=1, paid="1", idle="0")
     assert [c["metadata"]["name"] for c in await stack.claims()] == [claim["metadata"]["name"]]
     await stack.delete("two")
     await stack.expect_no_trace()

@@ -32,7 +32,7 @@ _REMOVAL_S: Final = 600.0
 _BELIEVED_S: Final = 3600.0
 """An announced end that hasn't come an hour later isn't waited for: GKE gives a drain as long at most."""
 _LOOK_AGAIN_S: Final = 30.0
-"""Nobody tells a model that an empty node has gone."""
+"""Of a pool with many users, nobody is told that an empty node has gone."""
 
 
 @dataclass(frozen=True, slots=True)
