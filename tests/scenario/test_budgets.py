@@ -207,6 +207,35 @@ def test_a_dearer_plan_that_is_paid_for_in_part_takes_no_replica_that_serves() -
     assert (deployment["template"] != before, deployment["replicas"]) == (True, 1), "it is enough for as many as wanted"
 
 
+def test_slices_of_an_earlier_plan_are_paid_for_until_their_claims_are_gone() -> None:
+    fleet = Fleet(maxTotalHourlyCost="60.00")
+    slices = {"options": [{"accelerator": "v6e", "topology": "4x4"}]}
+    world = fleet.add("mix", model="mixtral-8x7b", allowExperimental=True, capacity=slices)
+    fleet.look("mix")
+    (claim,) = world.claims
+    world.provision()
+    world.make_ready(*world.start_group("mix-0", claim))
+    fleet.look("mix")
+    of_slice = holds(fleet, "mix")
+    world.change(capacity={"options": [{"machineType": "a2-ultragpu-2g"}]})
+    fleet.look("mix")
+    world.provision()
+    world.start_pod("mix-gpu", node="node-mix")
+    world.make_ready("mix-gpu")
+    fleet.look("mix")
+    for pod in [name for name in world.pods if name != "mix-gpu"]:
+        del world.pods[pod]
+    fleet.look("mix", "mix")
+    assert len(world.revisions) == 1, "nothing names the slice any more"
+    of_both = holds(fleet, "mix")
+    fleet.restart()
+    fleet.look("mix")
+    assert holds(fleet, "mix") == of_both, "another process of the operator counts it, too"
+    del world.claims[claim]
+    fleet.look("mix")
+    assert holds(fleet, "mix") == of_both - of_slice > 0
+
+
 def test_a_successor_is_paid_of_what_nobody_waits_for_and_the_others_know_of_it() -> None:
     fleet = Fleet(maxTotalHourlyCost="2.60")
     fleet.add("a", replicas=2)

@@ -133,4 +133,6 @@ def test_slices_are_refused_with_a_reason() -> None:
     world = a_world(a_group(labels, devices=4, resource="google.com/tpu", cpu="170", memory="660Gi"))
     world.step()
     message = world.condition("Accepted")["message"]
-    assert "write spec.capacity.provisioner: ContainerAPI, or hardware of one machine" in message
+    assert (
+        "write hardware of one machine, or write spec.capacity.provisioner: ContainerAPI or ConfigConnector" in message
+    )

@@ -85,6 +85,10 @@ def _refuse_impossible(case: _Case) -> Decision | None:
         words = "spec.nodes says which nodes may be used; write it with provisioner: Existing."
     elif spec.slice is not None or spec.shape.hosts:
         words = "A slice needs a node pool of its own; write provisioner: ContainerAPI."
+    elif spec.image_cache:
+        words = "spec.imageCache is for nodes that are made, and those of Existing are there; leave it out."
+    elif spec.alternatives:
+        words = "spec.alternatives are ways to buy nodes, and those of Existing are there; leave them out."
     else:
         return None
     return Decision(ClaimState.REFUSED, "InvalidClaim", words)

@@ -33,7 +33,7 @@ class LiveCluster:
 
 
 def assume_live(
-    named: Named, file: Path | None, zones: str | None, endpoints: Endpoints
+    named: Named, file: Path | None, zones: tuple[str, ...], endpoints: Endpoints
 ) -> tuple[Assumption, LiveCluster]:
     """The cluster that the options, the profile or the kubeconfig name, to be planned for as it is.
 

@@ -11,6 +11,7 @@ from mistral_operator.api.model import MistralModel, OptimizeFor
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.classes import CLASS_OPTION, read_classes
 from mistral_operator.cli.documents import parse_models, read_documents
+from mistral_operator.cli.lists import list_option
 from mistral_operator.cli.output import say
 from mistral_operator.cli.place import Named, place_options, take_endpoint
 from mistral_operator.cli.plan_output import FORMS, Planned, write_plans
@@ -42,7 +43,7 @@ _RANKING: Final = {
 @click.option("-o", "--output", type=click.Choice(FORMS), default="text", show_default=True)
 @click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
 @click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
-@click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
+@list_option("--zones", metavar="ZONE,…", help="Zones of the nodes, such as a,b,c or full names.")
 @click.option("--what-if", "changes", multiple=True, metavar="KEY=VALUE,…", help="Compare with something else fixed.")
 @click.option("--requests-per-s", type=click.FloatRange(min=0, min_open=True), help="Tell the replicas for this rate.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with charts here, too.")
@@ -56,7 +57,7 @@ _RANKING: Final = {
 @click.option("--hf-config", type=click.Path(path_type=Path), help="A checkpoint's config.json or params.json.")
 @click.option("--model-name", help="With --hf-config: what the checkpoint is called.  [default: checkpoint]")
 @click.option("--all", "ranks_all", is_flag=True, help="Rank every model of the catalogue instead of reading a file.")
-@click.option("--accelerator", "accelerators", multiple=True, help="With --all: hardware, such as l4; repeatable.")
+@list_option("--accelerator", "accelerators", metavar="NAME,…", help="With --all: hardware, such as l4.")
 @click.option("--devices", type=click.IntRange(1, 1024), help="With --all: devices of one replica.")
 @click.option(
     "--consumption",
@@ -79,7 +80,7 @@ def plan(
     output: str,
     cluster_profile: Path | None,
     location: str | None,
-    zones: str | None,
+    zones: tuple[str, ...],
     hf_config: Path | None,
     ranks_all: bool,
     catalogue_directory: Path | None,
@@ -120,7 +121,7 @@ def plan(
 
 
 def _assume(
-    file: Path | None, location: str | None, zones: str | None, asked: Mapping[str, Any]
+    file: Path | None, location: str | None, zones: tuple[str, ...], asked: Mapping[str, Any]
 ) -> tuple[Assumption, "LiveCluster | None"]:
     """The cluster to plan for; with --live the one that there is."""
     if not asked["live"]:

@@ -50,11 +50,11 @@ class Assumption:
     """The cluster's MistralServingClasses."""
 
 
-def assume_profile(file: Path | None, location: str | None, zones: str | None) -> Assumption:
-    """Take the file's profile, else the default; `location` and comma-separated `zones` replace its own."""
+def assume_profile(file: Path | None, location: str | None, zones: tuple[str, ...] = ()) -> Assumption:
+    """Take the file's profile, else the default; `location` and `zones` replace its own."""
     profile = read_profile(file) if file else DEFAULT
     source = f"from {file}" if file else "assumed; give yours with --cluster-profile, or --location and --zones"
-    if location is None and zones is None:
+    if location is None and not zones:
         return Assumption(profile, source)
     place = location or profile.location
     return Assumption(
@@ -63,18 +63,17 @@ def assume_profile(file: Path | None, location: str | None, zones: str | None) -
     )
 
 
-def _name_zones(profile: ClusterProfile, location: str, zones: str | None) -> tuple[str, ...]:
+def _name_zones(profile: ClusterProfile, location: str, zones: tuple[str, ...]) -> tuple[str, ...]:
     is_zone = re.fullmatch(_ZONE, location) is not None
-    if zones is None:
+    if not zones:
         if is_zone:
             return (location,)
         if location != profile.location:
             raise click.UsageError(f"say which zones of {location} the cluster has: --zones {location}-a,{location}-b")
         return profile.zones
-    named = [zone.strip() for zone in zones.split(",") if zone.strip()]
     # A single letter is a zone of the region: a means us-central1-a.
     region = location.rpartition("-")[0] if is_zone else location
-    return tuple(f"{region}-{zone}" if len(zone) == 1 else zone for zone in named)
+    return tuple(f"{region}-{zone}" if len(zone) == 1 else zone for zone in zones)
 
 
 def read_profile(file: Path) -> ClusterProfile:

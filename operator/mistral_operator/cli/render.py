@@ -11,6 +11,7 @@ from mistral_operator.api.model import MistralModel
 from mistral_operator.cli.classes import CLASS_OPTION, read_classes
 from mistral_operator.cli.documents import parse_models, read_documents
 from mistral_operator.cli.inputs import Inputs, ordered_manifests, read_inputs, to_yaml
+from mistral_operator.cli.lists import list_option
 from mistral_operator.cli.output import complain, say
 from mistral_operator.cli.plan_view import tell_refused
 from mistral_operator.cli.profile import assume_profile
@@ -26,7 +27,7 @@ from mistral_operator.planning.types import ClusterProfile, PlanRefused
 @click.option("--inputs", type=click.Path(path_type=Path), help="Inputs recorded by `status NAME --export-inputs`.")
 @click.option("--cluster-profile", type=click.Path(path_type=Path), help="The cluster: location, zones, … as YAML.")
 @click.option("--location", help="Region or zone of the cluster, such as europe-west4.")
-@click.option("--zones", help="Zones of the nodes, such as a,b,c or full names.")
+@list_option("--zones", metavar="ZONE,…", help="Zones of the nodes, such as a,b,c or full names.")
 @CLASS_OPTION
 @CATALOGUE_OPTION
 @click.option("--with-status", is_flag=True, help="Also print the status that the operator would write.")
@@ -35,7 +36,7 @@ def render(
     inputs: Path | None,
     cluster_profile: Path | None,
     location: str | None,
-    zones: str | None,
+    zones: tuple[str, ...],
     class_files: tuple[Path, ...],
     catalogue_directory: Path | None,
     with_status: bool,

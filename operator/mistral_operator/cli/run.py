@@ -11,6 +11,7 @@ from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.slice_upgrades import SliceUpgrades
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
+from mistral_operator.cli.lists import list_option
 from mistral_operator.cli.place import COMPUTE_OPTION, take_endpoint
 from mistral_operator.cluster.errors import ApiError
 from mistral_operator.controller.options import RunOptions
@@ -25,15 +26,14 @@ _DEFAULT = RunOptions()
 @click.option("--project", default="", help="Google Cloud project. Discovered on GKE.")
 @click.option("--location", default="", help="Region or zone of the cluster. Discovered on GKE.")
 @click.option("--cluster", default="", help="Name of the cluster. Discovered on GKE.")
-@click.option("--zones", default="", help="Zones for node pools, separated by commas. The cluster's own when left out.")
-@click.option(
+@list_option("--zones", metavar="ZONE,…", help="Zones for node pools. The cluster's own when left out.")
+@list_option(
     "--provisioner",
     "provisioners",
-    type=click.Choice([item.value for item in Provisioner]),
-    multiple=True,
+    known=[item.value for item in Provisioner],
     default=[Provisioner.CONTAINER_API.value],
     show_default=True,
-    help="What may make node pools; give it once for each. Each needs rights of its own.",
+    help="What may make node pools, one or several. Each needs rights of its own.",
 )
 @click.option(
     "--container-api", callback=take_endpoint, default="", metavar="URL", help="A simulated GKE instead of Google's."
@@ -50,7 +50,7 @@ _DEFAULT = RunOptions()
     type=click.FloatRange(min=0),
     default=1.0,
     show_default=True,
-    help="Multiplies the waits after refusals of the cloud; for a simulated, faster one.",
+    help="Multiplies the waits after refusals of the cloud, and between lists of its pools; for a simulated one.",
 )
 @click.option("--health-host", default=_DEFAULT.health_host, show_default=True, help="Address for health and metrics.")
 @click.option("--health-port", type=click.IntRange(0, 65535), default=_DEFAULT.health_port, show_default=True)
@@ -70,7 +70,7 @@ _DEFAULT = RunOptions()
 )
 @click.option("--leader-elect/--no-leader-elect", default=False, show_default=True, help="Needed with two replicas.")
 @click.option("--lease-namespace", default=_DEFAULT.lease_namespace, show_default=True)
-@click.option("--image", "images", multiple=True, metavar="ENGINE=IMAGE", help="Another image than the catalogue's.")
+@list_option("--image", "images", metavar="ENGINE=IMAGE,…", help="Another image than the catalogue's.")
 @click.option(
     "--config-connector-namespace",
     default="",
@@ -106,9 +106,7 @@ _DEFAULT = RunOptions()
     help="Models, accelerators, engines, support rules and prices beside the built-in ones: a mounted ConfigMap.",
 )
 @click.option("--verbose", is_flag=True, help="Also log what is only of use to developers.")
-def run(
-    zones: str, images: tuple[str, ...], provisioners: tuple[str, ...], claim_idle_after_s: int, **given: Any
-) -> None:
+def run(images: tuple[str, ...], provisioners: tuple[str, ...], claim_idle_after_s: int, **given: Any) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     from mistral_operator.controller.run import run as run_operator
 
@@ -118,10 +116,9 @@ def run(
         claim_idle_after_s=claim_idle_after_s,
         ladder=take_ladder_settings(given),
     )
-    named = tuple(zone.strip() for zone in zones.split(",") if zone.strip())
     try:
-        switched_on = tuple(map(Provisioner, dict.fromkeys(provisioners)))
-        asyncio.run(run_operator(RunOptions(zones=named, provisioners=switched_on, settings=settings, **given)))
+        switched_on = tuple(map(Provisioner, provisioners))
+        asyncio.run(run_operator(RunOptions(provisioners=switched_on, settings=settings, **given)))
     except (UnknownPlaceError, ApiError, CloudError) as error:
         raise click.ClickException(str(error)) from None
 

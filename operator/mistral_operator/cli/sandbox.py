@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mistral_operator.cli.lists import list_option
 from mistral_operator.cli.local import LocalStack, StackError, describe_path, fetch_binaries, working_directory
 from mistral_operator.cli.narrator import Narrator
 from mistral_operator.cli.output import Style, facts, say
@@ -27,13 +28,12 @@ def sandbox() -> None:
     "--speed", type=click.FloatRange(min=0.01), default=1.0, show_default=True, help="Divides simulated delays."
 )
 @click.option("--with-operator", is_flag=True, help="Also install the CRDs and run the operator.")
-@click.option(
+@list_option(
     "--with",
     "neighbours",
-    type=click.Choice(COMPANIONS),
-    multiple=True,
-    help="Also run this controller: lws is the real LeaderWorkerSet, built with Go the first time; config-connector is"
-    " a stand-in, and needs the folder of its definitions in MISTRAL_OPERATOR_CRDS.",
+    known=COMPANIONS,
+    help="Also run these controllers: lws is the real LeaderWorkerSet, built with Go the first time; config-connector"
+    " is a stand-in, and needs the folder of its definitions in MISTRAL_OPERATOR_CRDS.",
 )
 def up(
     directory: Path | None, scenario: Path | None, speed: float, with_operator: bool, neighbours: tuple[str, ...]

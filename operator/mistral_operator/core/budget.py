@@ -72,10 +72,16 @@ def find_contender(model: MistralModel) -> Contender:
 
 
 def weigh_outlay(
-    revisions: Iterable[Revision], workloads: Iterable[_Object], pods: Iterable[_Object], claims: Iterable[_Object]
+    revisions: Iterable[Revision],
+    workloads: Iterable[_Object],
+    pods: Iterable[_Object],
+    claims: Iterable[_Object],
+    unnamed: Decimal = _NOTHING,
 ) -> Outlay:
     """What is asked for and what stands of these revisions, which are all that the model has; pods of a namesake that
     had the same plan count, as they cost as much.
+
+    `unnamed` is what slices cost that were for none of these revisions.
     """
     known = {each.hash: each for each in revisions}
     prices = {digest: each.plan.chosen.hourly_cost or _NOTHING for digest, each in known.items()}
@@ -88,7 +94,7 @@ def weigh_outlay(
     standing = sum((groups.get(group, _NOTHING) for group in slices), _NOTHING) + sum(
         (whole.get(digest, _NOTHING) for digest, _ in machines), _NOTHING
     )
-    return Outlay(sum(asked, _NOTHING), standing)
+    return Outlay(sum(asked, _NOTHING), standing + unnamed)
 
 
 def _read_running(pod: _Object) -> str:

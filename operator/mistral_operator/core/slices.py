@@ -6,9 +6,13 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.core.types import Observed
-from mistral_operator.manifests.revision import Revision
+from mistral_operator.manifests.revision import KIND as REVISION_KIND
+from mistral_operator.manifests.revision import Revision, claims_of_revision
 from mistral_operator.manifests.slices import choose_slices, read_slice_name
+from mistral_operator.planning.estimate import price_machine
+from mistral_operator.planning.types import Consumption, Settings
 from mistral_operator.status.findings import Finding, is_true, unmet
 from mistral_operator.status.pods import PodView
 
@@ -61,6 +65,29 @@ def explain_missing_controller(revision: Revision | None, *, served: bool) -> Fi
         f"A slice of {hosts} machines needs the LeaderWorkerSet controller, which the cluster no longer serves; install"
         " it again (lws.sigs.k8s.io), or choose a machine that holds the model by itself in spec.capacity.options.",
     )
+
+
+def price_unnamed(
+    claims: Iterable[Mapping[str, Any]], children: Iterable[Mapping[str, Any]], catalogue: Catalogue, settings: Settings
+) -> Decimal:
+    """US dollars an hour of the slices that none of the model's revisions among its children names any more.
+
+    A revision goes with its pods, and its slices cost until their claims are gone. What has no known price isn't
+    counted.
+    """
+    named = {read_slice_name(name)[0] for child in children if child["kind"] == REVISION_KIND
+             for name in claims_of_revision(child)}  # fmt: skip
+    slices = (claim["spec"] for claim in claims if claim["spec"].get("slice"))
+    unnamed = (spec for spec in slices if spec["slice"]["group"] not in named)
+    return sum((_price_slice(spec, catalogue, settings) for spec in unnamed), Decimal(0))
+
+
+def _price_slice(spec: Mapping[str, Any], catalogue: Catalogue, settings: Settings) -> Decimal:
+    found = catalogue.machine(spec["shape"].get("machineType", ""))
+    if found is None:
+        return Decimal(0)
+    price, _ = price_machine(*found, Consumption(spec["consumption"]), "", settings)
+    return (price or Decimal(0)) * int(spec["shape"].get("hosts", 1))
 
 
 def price_slices(claims: Iterable[Mapping[str, Any]], revisions: Iterable[Revision]) -> tuple[Decimal | None, ...]:

@@ -6,6 +6,7 @@ The operator, `render`, and every kind of test call it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from mistral_operator.core.slices import (
     number_former,
     number_slices,
     price_slices,
+    price_unnamed,
 )
 from mistral_operator.core.spend import find_standing
 from mistral_operator.core.spread import is_spread, sync_parts
@@ -91,7 +93,7 @@ def _sync(
     children = [child for child in observed.children if _belongs_to(child, model)]
     history, before = _read_history(observed, children), read_status(model)
     at, ruling = Moment(now, settings.ladder, model.metadata.uid), rule(model, observed.serving_classes)
-    outlay, budget = _weigh(model, observed, children, history), observed.budget or Budget()
+    outlay, budget = _weigh(model, observed, children, history, catalogue, settings), observed.budget or Budget()
     payer = find_payer(ruling, outlay, budget)
     plan = partial(planner, ruling.model, catalogue, observed.cluster, settings, terms=ruling.terms)
     choice = choose_revision(Grounds(model, ruling, payer, history, before, at, settings.operator_version, plan))
@@ -181,10 +183,20 @@ def _bound(
     )
 
 
-def _weigh(model: MistralModel, observed: Observed, children: Sequence[_Object], history: History) -> Outlay:
+def _weigh(
+    model: MistralModel,
+    observed: Observed,
+    children: Sequence[_Object],
+    history: History,
+    catalogue: Catalogue,
+    settings: Settings,
+) -> Outlay:
     workloads = [child for child in children if child["kind"] in WORKLOADS]
     pods = [pod for pod in observed.pods if read_part(pod) == part_number(model)]
-    return weigh_outlay(history.revisions, workloads, pods, observed.claims)
+    # Nobody knows any more of which part they were: the first one, which every model has, pays for them.
+    first = part_number(model) == 1
+    unnamed = price_unnamed(observed.claims, observed.children, catalogue, settings) if first else Decimal(0)
+    return weigh_outlay(history.revisions, workloads, pods, observed.claims, unnamed)
 
 
 def _judge(

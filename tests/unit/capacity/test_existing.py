@@ -142,11 +142,26 @@ def test_others_are(toleration: Json) -> None:
     assert ready(outcome_of(a_node("a", None, DEDICATED), tolerations=[toleration]))["reason"] == "NodesDontFit"
 
 
-def test_a_slice_is_refused() -> None:
-    terms = {**terms_of(), "slice": {"group": "g", "number": 0}}
+CACHE = "projects/team/global/images/vllm"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"slice": {"group": "g", "number": 0}}, "write provisioner: ContainerAPI"),
+        ({"imageCache": CACHE}, "spec.imageCache is for nodes that are made"),
+        (
+            {"alternatives": [{"consumption": "Spot", "zones": ["us-central1-a"]}]},
+            "spec.alternatives are ways to buy nodes",
+        ),
+    ],
+)
+def test_what_is_only_for_nodes_that_are_made_is_refused(asked: Json, words: str) -> None:
+    terms = {**terms_of(), **asked}
     claim = NodePoolClaim.model_validate(claim_body(terms=terms, finalizers=[]))
     outcome = sync_existing(claim, (), Seen(users=(CHAT,)), SETTINGS, NOW)
     assert ready(outcome)["reason"] == "InvalidClaim"
+    assert words in ready(outcome)["message"]
 
 
 def test_google_is_asked_nothing_about_nodes_that_are_there() -> None:

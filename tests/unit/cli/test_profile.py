@@ -30,27 +30,27 @@ def test_the_model_of_the_page_is_planned_on_the_nodes_of_the_page(tmp_path: Pat
 
 
 def test_the_default_says_that_it_is_assumed() -> None:
-    assumption = assume_profile(None, None, None)
+    assumption = assume_profile(None, None)
     assert assumption.profile == DEFAULT
     assert assumption.source.startswith("assumed")
 
 
 def test_letters_are_zones_of_the_location() -> None:
-    assumption = assume_profile(None, "europe-west4", "a, b,europe-west4-c")
+    assumption = assume_profile(None, "europe-west4", ("a", "b", "europe-west4-c"))
     assert assumption.profile.location == "europe-west4"
     assert assumption.profile.zones == ("europe-west4-a", "europe-west4-b", "europe-west4-c")
 
 
 def test_a_zone_as_location_is_the_only_zone_unless_others_are_named() -> None:
-    zonal = assume_profile(None, "us-central1-a", None).profile
+    zonal = assume_profile(None, "us-central1-a").profile
     assert (zonal.location, zonal.zones) == ("us-central1-a", ("us-central1-a",))
-    assert assume_profile(None, "us-central1-a", "b,f").profile.zones == ("us-central1-b", "us-central1-f")
-    assert assume_profile(None, "us-central1", "b").profile.zones == ("us-central1-b",)
+    assert assume_profile(None, "us-central1-a", ("b", "f")).profile.zones == ("us-central1-b", "us-central1-f")
+    assert assume_profile(None, "us-central1", ("b",)).profile.zones == ("us-central1-b",)
 
 
 def test_another_location_needs_zones() -> None:
     with pytest.raises(click.UsageError, match="--zones europe-west4-a,europe-west4-b"):
-        assume_profile(None, "europe-west4", None)
+        assume_profile(None, "europe-west4")
 
 
 def test_a_written_profile_is_read_back(tmp_path: Path) -> None:
