@@ -29,6 +29,7 @@ from mistral_operator.capacity.port import (
     PoolRepairs,
     PoolSpec,
     PoolView,
+    SetVersion,
 )
 
 log = logging.getLogger(__name__)
@@ -134,9 +135,9 @@ class CloudPools:
         return len(self._running) - len(self._unreadable) < max(1, int(self._limit))
 
     @property
-    def may_mend(self) -> bool:
-        """Whether what somebody changed of a pool can be put right."""
-        return self._repairs is not None
+    def mends(self) -> frozenset[type[Mend]]:
+        """What can be put right that somebody changed of a pool."""
+        return self._repairs.mends if self._repairs is not None else frozenset()
 
     async def find(self, name: str) -> PoolView | None:
         """The pool, from a list that is younger than its last change and than the list interval.
@@ -158,8 +159,8 @@ class CloudPools:
         return tuple((await self._list.newer_than(self._clock() - self._pace.list_interval_s)).values())
 
     async def describe_cluster(self) -> ClusterView | None:
-        """The cluster as of the last minute; None where nothing of a pool can be changed, or GKE doesn't answer."""
-        return await self._cluster.recent() if self.may_mend else None
+        """The cluster as of the last minute; None where no pool can be upgraded, or GKE doesn't answer."""
+        return await self._cluster.recent() if SetVersion in self.mends else None
 
     def is_at_work(self, name: str) -> bool:
         """Whether an operation of ours on the pool is under way, or an upgrade that nobody heard the answer of."""
@@ -242,7 +243,7 @@ class CloudPools:
         return max(0.0, self._resized_at.get(name, float("-inf")) + interval_s - self._clock())
 
     async def mend(self, name: str, mend: Mend) -> bool:
-        """Begin to put one thing right; see `create`. Only where `may_mend`."""
+        """Begin to put one thing right; see `create`. Only what is in `mends`."""
         repairs = self._repairs
         assert repairs is not None, "asked for only where it can be done"
         return await self._change(name, call_of(mend), lambda: repairs.mend_pool(name, mend))

@@ -221,7 +221,7 @@ class ClaimReconciler:
             bounds_rest_s=cloud.bounds_rest_s(pool),
             policy=policy,
             may_call=cloud.may_change,
-            may_mend=cloud.may_mend,
+            mends=cloud.mends,
             empty_s=self._watch_empty(claim, found, nodes),
             cluster=cluster,
             siblings=siblings,
