@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from written_page import table, write_or_check
 
 from mistral_operator.capacity.advice import ClusterPlace, advise
-from mistral_operator.capacity.cloud import bounds_of_wait_s
 from mistral_operator.capacity.errors import CloudError, classify
+from mistral_operator.capacity.provisioners.cloud import bounds_of_wait_s
 from mistral_operator.cli.output import seconds
 
 PAGE = Path(__file__).parents[1] / "docs" / "when-gke-says-no.md"

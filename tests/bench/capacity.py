@@ -13,7 +13,7 @@ from tests.bench.report import report, say
 from tests.bench.site import Site, new_namespace, open_site
 from tests.support.polling import eventually
 
-from mistral_operator.capacity.cloud import CloudPace
+from mistral_operator.capacity.provisioners.cloud import CloudPace
 from mistral_operator.planning.types import LadderSettings
 
 MODELS = 300

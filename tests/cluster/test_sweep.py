@@ -16,8 +16,8 @@ from tests.support.gke_on_cluster import ClusterGke, gke_on_cluster
 from tests.support.polling import eventually
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.pools import NodeFacts, pool_name, pool_spec
+from mistral_operator.capacity.provisioners.container_api import ContainerApi
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CLAIM
 from mistral_operator.controller.place import find_cluster_uid

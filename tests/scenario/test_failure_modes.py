@@ -26,11 +26,11 @@ from tests.support.claim_cases import (
 from tests.support.world import CLUSTER, World, autoscaler_event, make_model
 
 from mistral_operator.api.names import LEADER_ROLE, ROLE_LABEL, SHAPE_LABEL
-from mistral_operator.capacity.claim_types import Call, ClaimOutcome, CreatePolicy, CreatePool, DeletePool, Seen
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.container_api import node_pool
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import Call, ClaimOutcome, CreatePolicy, CreatePool, DeletePool, Seen
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import PoolSpec, PoolStatus
+from mistral_operator.capacity.provisioners.container_api import node_pool
 from mistral_operator.core.ends import MAINTENANCE_LABEL
 
 PAGE = Path(__file__).parents[2] / "docs" / "when-gke-says-no.md"

@@ -8,7 +8,7 @@ from typing import Any
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import API_VERSION, CLAIM_FINALIZER, CLAIM_KIND
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.claim_types import Call, ClaimSettings, ClaimUser, FailedCall, RunningOperation
+from mistral_operator.capacity.claims.types import Call, ClaimSettings, ClaimUser, FailedCall, RunningOperation
 from mistral_operator.capacity.errors import CloudFinding, classify
 from mistral_operator.capacity.policies import HIGH_THROUGHPUT, PolicySpec, PolicyState, PolicyView
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of

@@ -13,10 +13,10 @@ from tests.support.polling import eventually
 
 from mistral_operator.api.names import API_VERSION, CLAIM_LABEL, MODEL_KIND, MODEL_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.claim_types import ClaimSettings
-from mistral_operator.capacity.cloud import CloudPace, CloudPools
-from mistral_operator.capacity.container_api import ContainerApi
+from mistral_operator.capacity.claims.types import ClaimSettings
 from mistral_operator.capacity.pools import NodeFacts
+from mistral_operator.capacity.provisioners.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.provisioners.container_api import ContainerApi
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CLAIM, MODEL, NODE, REVISION
 from mistral_operator.cluster.reflector import Reflector

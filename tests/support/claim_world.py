@@ -22,8 +22,7 @@ from mistral_operator.api.names import (
     MOST_REPLICAS_ANNOTATION,
     SHAPE_LABEL,
 )
-from mistral_operator.capacity.claim_types import ClaimSettings
-from mistral_operator.capacity.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.claims.types import ClaimSettings
 from mistral_operator.capacity.errors import AlreadyExistsError, CloudError, NotFoundError, classify
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
@@ -41,6 +40,7 @@ from mistral_operator.capacity.port import (
     SetTaints,
     SetUpgrades,
 )
+from mistral_operator.capacity.provisioners.cloud import CloudPace, CloudPools
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import Conflict, NotFound
 from mistral_operator.cluster.kinds import CLAIM, MODEL, NODE, REVISION, Kind

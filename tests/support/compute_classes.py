@@ -10,8 +10,8 @@ import yaml
 from tests.support.claim_cases import claim_body
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.compute_class import ClassClient, ComputeClasses
 from mistral_operator.capacity.port import ClusterView
+from mistral_operator.capacity.provisioners.compute_class import ClassClient, ComputeClasses
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import AlreadyExists, ApiError, Unreachable
 from mistral_operator.cluster.kinds import Kind

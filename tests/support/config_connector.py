@@ -23,10 +23,10 @@ from tests.support.polling import eventually
 from tests.support.simulated_gke import SPEED, Gke, running_gke
 
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.config_connector import ConfigConnector
-from mistral_operator.capacity.node_pool_object import ObjectPlace
+from mistral_operator.capacity.objects.node_pool import ObjectPlace
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolView
+from mistral_operator.capacity.provisioners.config_connector import ConfigConnector
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import AlreadyExists, NotFound, Unreachable
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, Kind

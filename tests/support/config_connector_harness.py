@@ -12,7 +12,7 @@ from tests.support.polling import eventually
 from tests.support.provisioned_world import Harness, WatchedRepairs
 
 from mistral_operator.api.names import TENANT_RESOURCE_LABEL
-from mistral_operator.capacity.node_pool_object import node_pool_object
+from mistral_operator.capacity.objects.node_pool import node_pool_object
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL
 from mistral_operator.planning.types import Provisioner

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tests.support.node_cases import a_node
 from tests.support.provisioned_world import Harness, Obstacle
 
-from mistral_operator.capacity.existing import ExistingNode
+from mistral_operator.capacity.claims.existing import ExistingNode
 from mistral_operator.controller.existing_nodes import read_node
 from mistral_operator.planning.types import Provisioner
 

@@ -10,7 +10,7 @@ from tests.support.provisioned_world import Harness, Obstacle, WatchedRepairs
 from tests.support.simulated_gke import CLUSTER, Gke, l4_pool, running_gke
 
 from mistral_operator.api.names import SHAPE_LABEL
-from mistral_operator.capacity.container_api import ContainerApi
+from mistral_operator.capacity.provisioners.container_api import ContainerApi
 from mistral_operator.planning.types import Provisioner
 from mistral_operator.sandbox.gke.scenario import Fault
 

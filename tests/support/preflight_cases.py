@@ -5,9 +5,9 @@ from typing import Any
 
 from mistral_operator.api.capacity import Consumption
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.live_facts import POOL_PERMISSIONS, AskedRung, LiveFacts, Quota, ReservationView
 from mistral_operator.capacity.port import ClusterView
-from mistral_operator.capacity.preflight import LiveFinding, Verdict, check_rungs
+from mistral_operator.capacity.preflight.facts import POOL_PERMISSIONS, AskedRung, LiveFacts, Quota, ReservationView
+from mistral_operator.capacity.preflight.judge import LiveFinding, Verdict, check_rungs
 
 PLACE = ClusterPlace("team-project", "us-central1", "serving")
 CLUSTER = ClusterView("team-project", "us-central1", "serving", ("us-central1-a",), "1.34.1-gke.1000000", False)

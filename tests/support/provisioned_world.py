@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 from tests.support.claim_cases import NAME, claim_body
 from tests.support.claim_world import Kills, World
 
-from mistral_operator.capacity.cloud import CloudPools
-from mistral_operator.capacity.existing import ExistingNode
+from mistral_operator.capacity.claims.existing import ExistingNode
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
     Bounds,
@@ -27,6 +26,7 @@ from mistral_operator.capacity.port import (
     PoolSpec,
     PoolView,
 )
+from mistral_operator.capacity.provisioners.cloud import CloudPools
 from mistral_operator.cluster.kinds import CLAIM
 from mistral_operator.cluster.store import Key
 from mistral_operator.controller.claims import ClaimReconciler

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, CLUSTER_RESOURCE_LABEL, PROVISIONER_RESOURCE_LABEL
-from mistral_operator.capacity.node_facts import Prices
+from mistral_operator.capacity.claims.node_facts import Prices
 from mistral_operator.capacity.pools import consumption_of, is_surely_own
 from mistral_operator.capacity.port import PoolStatus, PoolView
 from mistral_operator.catalogue.accelerator import find_price

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from mistral_operator.capacity.advice import ClusterPlace, advise, cite
-from mistral_operator.capacity.compute_api import ComputeApi
-from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.errors import CloudError, CloudFinding
-from mistral_operator.capacity.live_answers import ask_google
-from mistral_operator.capacity.live_facts import LiveFacts, Questions, describe_rungs, list_questions
 from mistral_operator.capacity.port import ClusterView
-from mistral_operator.capacity.preflight import check_rungs
+from mistral_operator.capacity.preflight.facts import LiveFacts, Questions, describe_rungs, list_questions
+from mistral_operator.capacity.preflight.judge import check_rungs
+from mistral_operator.capacity.provisioners.compute_api import ComputeApi
+from mistral_operator.capacity.provisioners.container_api import ContainerApi
+from mistral_operator.capacity.provisioners.live_answers import ask_google
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.cli.live_view import Preflight
 from mistral_operator.cli.place import Endpoints, Named, find_cluster_place

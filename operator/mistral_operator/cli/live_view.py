@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mistral_operator.capacity.advice import quote
-from mistral_operator.capacity.live_facts import AskedRung, LiveFacts
-from mistral_operator.capacity.preflight import LiveFinding, Verdict, judge
+from mistral_operator.capacity.preflight.facts import AskedRung, LiveFacts
+from mistral_operator.capacity.preflight.judge import LiveFinding, Verdict, judge
 from mistral_operator.cli.output import Cell, Style, escape_markdown, hang, markdown_table, paint, table, wrap
 
 TITLE: Final = "What Google says now"

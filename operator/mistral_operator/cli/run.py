@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from mistral_operator import __version__
-from mistral_operator.capacity.drift import DriftPolicy
+from mistral_operator.capacity.claims.drift import DriftPolicy
+from mistral_operator.capacity.claims.slice_upgrades import SliceUpgrades
 from mistral_operator.capacity.errors import CloudError
-from mistral_operator.capacity.slice_upgrades import SliceUpgrades
 from mistral_operator.cli.ladder import ladder_options, take_ladder_settings
 from mistral_operator.cli.lists import list_option
 from mistral_operator.cli.place import COMPUTE_OPTION, take_endpoint

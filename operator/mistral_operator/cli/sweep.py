@@ -95,8 +95,8 @@ async def _sweep(
     place: ClusterPlace, kubeconfig: Path | None, endpoints: Endpoints, catalogue_directory: Path | None, wish: _Wish
 ) -> bool:
     """False when something that was to be deleted was not."""
-    from mistral_operator.capacity.compute_policies import ComputePolicies
-    from mistral_operator.capacity.container_api import ContainerApi
+    from mistral_operator.capacity.provisioners.compute_policies import ComputePolicies
+    from mistral_operator.capacity.provisioners.container_api import ContainerApi
 
     catalogue, settings = load_knowledge(catalogue_directory)
     client = await ApiClient.connect(kubeconfig)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.claim_checks import describe_claim
-from mistral_operator.capacity.compute_api import ComputeApi
+from mistral_operator.capacity.claims.checks import describe_claim
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.known_facts import KnownFacts
 from mistral_operator.capacity.port import NodePools, PoolSpec
+from mistral_operator.capacity.provisioners.compute_api import ComputeApi
+from mistral_operator.capacity.provisioners.known_facts import KnownFacts
 from mistral_operator.catalogue.types import Catalogue
 from mistral_operator.controller.claims import Check
 from mistral_operator.controller.options import RunOptions

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.arbitration import Contender, Place
-from mistral_operator.capacity.claim_line import Rival, find_claim_place, list_needs, read_rival
+from mistral_operator.capacity.claims.line import Rival, find_claim_place, list_needs, read_rival
 from mistral_operator.cluster.kinds import CLAIM, MODEL
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.observation import NEED, RANK

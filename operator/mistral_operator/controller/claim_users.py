@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mistral_operator.api.names import MODEL_LABEL, PART_LABEL
-from mistral_operator.capacity.claim_types import ClaimUser
+from mistral_operator.capacity.claims.types import ClaimUser
 from mistral_operator.cluster.apply import controller_of
 from mistral_operator.cluster.kinds import JOB, MODEL, NODE, REVISION
 from mistral_operator.cluster.store import Key, Store

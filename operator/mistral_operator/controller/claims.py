@@ -12,7 +12,11 @@ from typing import Any, Final, Protocol
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_LABEL
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims.drift import DriftNote, known_notes
+from mistral_operator.capacity.claims.existing import ExistingNode, sync_existing
+from mistral_operator.capacity.claims.slice_upgrades import Sibling
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import (
     Action,
     AddFinalizer,
     Call,
@@ -31,18 +35,14 @@ from mistral_operator.capacity.claim_types import (
     Seen,
     SetAutoscaling,
 )
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.cloud import CloudPools
-from mistral_operator.capacity.clouds import Clouds, explain_off, provisioner_of
-from mistral_operator.capacity.drift import DriftNote, known_notes
 from mistral_operator.capacity.errors import CloudError, CloudFinding
-from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.policies import PolicyView, needs_policy
-from mistral_operator.capacity.pool_list import ListNotDueError
 from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView, SetVersion
+from mistral_operator.capacity.provisioners.cloud import CloudPools
+from mistral_operator.capacity.provisioners.clouds import Clouds, explain_off, provisioner_of
+from mistral_operator.capacity.provisioners.pool_list import ListNotDueError
 from mistral_operator.capacity.purchases import count_by_way, is_class
-from mistral_operator.capacity.slice_upgrades import Sibling
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import NotFound
 from mistral_operator.cluster.kinds import CLAIM, NODE, REVISION, Kind

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mistral_operator.api.common import quantity_amount
-from mistral_operator.capacity.existing import ExistingNode
+from mistral_operator.capacity.claims.existing import ExistingNode
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import NODE
 from mistral_operator.cluster.reflector import Reflector

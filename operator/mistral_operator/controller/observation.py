@@ -15,7 +15,7 @@ from mistral_operator.api.names import (
     ROLE_LABEL,
     SHAPE_LABEL,
 )
-from mistral_operator.capacity.claim_line import list_needs
+from mistral_operator.capacity.claims.line import list_needs
 from mistral_operator.cluster.apply import controller_of
 from mistral_operator.cluster.kinds import (
     CHILDREN,

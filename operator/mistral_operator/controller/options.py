@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from mistral_operator import __version__
-from mistral_operator.capacity.drift import DriftPolicy
-from mistral_operator.capacity.slice_upgrades import SliceUpgrades
+from mistral_operator.capacity.claims.drift import DriftPolicy
+from mistral_operator.capacity.claims.slice_upgrades import SliceUpgrades
 from mistral_operator.planning.types import Provisioner, Settings
 
 _SET_IN_PODS: Final = "KUBERNETES_SERVICE_HOST"

@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import Protocol
 
 from mistral_operator.api.names import CLAIM_LABEL, CLAIM_RESOURCE_LABEL, SHAPE_LABEL
-from mistral_operator.capacity.claim_types import ClaimSettings
-from mistral_operator.capacity.cloud import CloudPools
-from mistral_operator.capacity.clouds import Clouds
+from mistral_operator.capacity.claims.types import ClaimSettings
 from mistral_operator.capacity.errors import CloudError
 from mistral_operator.capacity.orphans import AT_WORK
 from mistral_operator.capacity.policies import lost_claim
 from mistral_operator.capacity.pools import is_surely_own, pool_name
 from mistral_operator.capacity.port import PoolView
+from mistral_operator.capacity.provisioners.cloud import CloudPools
+from mistral_operator.capacity.provisioners.clouds import Clouds
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.kinds import CLAIM, NODE, Kind
 from mistral_operator.cluster.store import Key, Store

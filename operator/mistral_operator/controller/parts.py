@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from mistral_operator.api.names import MODEL_LABEL, ROLE_LABEL, SHAPE_LABEL
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.claim_types import ClaimSettings
-from mistral_operator.capacity.cloud import CloudPace, CloudPools
-from mistral_operator.capacity.clouds import Clouds
-from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.claims.node_facts import find_node_facts
+from mistral_operator.capacity.claims.types import ClaimSettings
 from mistral_operator.capacity.policies import WorkloadPolicies
 from mistral_operator.capacity.port import NodePools
+from mistral_operator.capacity.provisioners.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.provisioners.clouds import Clouds
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import CHILDREN, CLAIM, EVENT, MODEL, NODE, OPTIONAL, POD, SERVING_CLASS, Kind
 from mistral_operator.cluster.reflector import Reflector

@@ -1,12 +1,12 @@
 """The registry of provisioners: for each that is switched on, what implements the port to its node pools."""
 
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.compute_class import ComputeClasses
-from mistral_operator.capacity.compute_policies import ComputePolicies
-from mistral_operator.capacity.config_connector import ConfigConnector
-from mistral_operator.capacity.container_api import ContainerApi
-from mistral_operator.capacity.node_pool_object import ObjectPlace
+from mistral_operator.capacity.objects.node_pool import ObjectPlace
 from mistral_operator.capacity.port import NodePools
+from mistral_operator.capacity.provisioners.compute_class import ComputeClasses
+from mistral_operator.capacity.provisioners.compute_policies import ComputePolicies
+from mistral_operator.capacity.provisioners.config_connector import ConfigConnector
+from mistral_operator.capacity.provisioners.container_api import ContainerApi
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.controller.options import RunOptions
 from mistral_operator.planning.types import Provisioner

@@ -16,9 +16,9 @@ from functools import partial
 from typing import Any, Final
 
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.compute_policies import ComputePolicies
-from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.capacity.port import NodePools
+from mistral_operator.capacity.provisioners.compute_policies import ComputePolicies
+from mistral_operator.capacity.provisioners.container_api import ContainerApi
 from mistral_operator.cluster.client import ApiClient
 from mistral_operator.cluster.kinds import MODEL
 from mistral_operator.cluster.lease import Lease, NotLeading

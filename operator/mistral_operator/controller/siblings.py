@@ -3,11 +3,11 @@
 from typing import Final
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_status import was_ready
-from mistral_operator.capacity.cloud import CloudPools
+from mistral_operator.capacity.claims.slice_upgrades import Sibling, is_behind, turn_of
+from mistral_operator.capacity.claims.status import was_ready
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.port import ClusterView, PoolStatus, PoolView
-from mistral_operator.capacity.slice_upgrades import Sibling, is_behind, turn_of
+from mistral_operator.capacity.provisioners.cloud import CloudPools
 from mistral_operator.cluster.kinds import CLAIM, NODE, POD
 from mistral_operator.cluster.store import Store
 from mistral_operator.controller.observation import CLAIM_NAME, MODEL_NAME, NODE_NAME

@@ -11,9 +11,9 @@ from google.cloud import container_v1
 from tests.support.claim_cases import a_claim
 
 from mistral_operator.api.claim import MAX_SLICE_HOSTS, NodePoolClaim
-from mistral_operator.capacity.container_api import node_pool
-from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.claims.node_facts import find_node_facts
 from mistral_operator.capacity.pools import find_flaw, pool_spec
+from mistral_operator.capacity.provisioners.container_api import node_pool
 from mistral_operator.catalogue.accelerator import Accelerator, MachineShape
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.planning.modes import check_flex_start

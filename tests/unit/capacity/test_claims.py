@@ -26,7 +26,8 @@ from tests.support.claim_cases import (
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, SHAPE_LABEL, TENANT_RESOURCE_LABEL
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import (
     AddFinalizer,
     Call,
     ClaimOutcome,
@@ -38,7 +39,6 @@ from mistral_operator.capacity.claim_types import (
     Seen,
     SetAutoscaling,
 )
-from mistral_operator.capacity.claims import sync_claim
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import PoolStatus
 

@@ -4,10 +4,10 @@ import pytest
 from tests.support.claim_cases import NOW, POOL, a_claim
 from tests.support.claim_world import FakeCloud, Kills
 
-from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.errors import CloudError, classify
-from mistral_operator.capacity.pool_list import ListNotDueError
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
+from mistral_operator.capacity.provisioners.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.provisioners.pool_list import ListNotDueError
 
 
 @pytest.mark.parametrize("verbatim", [True, False])

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from tests.support.simulated_gke import PaperNodes
 
-from mistral_operator.capacity.compute_api import ComputeApi
 from mistral_operator.capacity.errors import CloudError, NotFoundError, PermissionDeniedError, UnavailableError
-from mistral_operator.capacity.live_facts import Quota, ReservationView
+from mistral_operator.capacity.preflight.facts import Quota, ReservationView
+from mistral_operator.capacity.provisioners.compute_api import ComputeApi
 from mistral_operator.sandbox.compute.server import ComputeApi as SimulatedCompute
 from mistral_operator.sandbox.gke.faults import Faults
 from mistral_operator.sandbox.gke.scenario import parse_scenario

@@ -17,11 +17,11 @@ from tests.support.compute_classes import (
 )
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import ClaimState, ClaimUser, DeletePool, ReplacePool, Seen
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.class_object import class_object, class_view
-from mistral_operator.capacity.drift import DriftPolicy
+from mistral_operator.capacity.claims.drift import DriftPolicy
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import ClaimState, ClaimUser, DeletePool, ReplacePool, Seen
 from mistral_operator.capacity.errors import AlreadyExistsError, CloudError, NotFoundError
+from mistral_operator.capacity.objects.compute_class import class_object, class_view
 from mistral_operator.capacity.pools import NodeFacts, differences, find_flaw, is_own, is_surely_own, pool_spec
 from mistral_operator.capacity.port import Bounds, PoolStatus, PoolView
 from mistral_operator.capacity.purchases import count_by_way, word_purchases

@@ -11,8 +11,6 @@ from aiohttp import web
 from tests.support.polling import eventually
 from tests.support.simulated_gke import PaperNodes
 
-from mistral_operator.capacity.compute_policies import ComputePolicies
-from mistral_operator.capacity.container_api import ContainerApi, node_pool
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
     CloudError,
@@ -23,9 +21,11 @@ from mistral_operator.capacity.errors import (
     QuotaExceededError,
     UnavailableError,
 )
-from mistral_operator.capacity.google_rest import GoogleRest
 from mistral_operator.capacity.policies import PolicySpec, PolicyState, PolicyView
 from mistral_operator.capacity.port import PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.provisioners.compute_policies import ComputePolicies
+from mistral_operator.capacity.provisioners.container_api import ContainerApi, node_pool
+from mistral_operator.capacity.provisioners.google_rest import GoogleRest
 from mistral_operator.sandbox.compute.server import ComputeApi as SimulatedCompute
 from mistral_operator.sandbox.gke.scenario import parse_scenario
 from mistral_operator.sandbox.gke.simulated import GkeApi

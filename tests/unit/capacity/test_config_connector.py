@@ -13,10 +13,8 @@ from tests.support.config_connector import NAMESPACE, PLACE, SLICE, SPEC, Object
 from tests.support.polling import eventually
 
 from mistral_operator.capacity.advice import advise
-from mistral_operator.capacity.claim_types import DeletePool, Seen
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.cloud import CloudPools
-from mistral_operator.capacity.config_connector import ConfigConnector, ConfigConnectorMissingError
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import DeletePool, Seen
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
     CloudError,
@@ -26,9 +24,11 @@ from mistral_operator.capacity.errors import (
     ThrottledError,
     UnavailableError,
 )
-from mistral_operator.capacity.node_pool_object import DELETION_POLICY
+from mistral_operator.capacity.objects.node_pool import DELETION_POLICY
 from mistral_operator.capacity.pools import differences, is_own
 from mistral_operator.capacity.port import PoolStatus
+from mistral_operator.capacity.provisioners.cloud import CloudPools
+from mistral_operator.capacity.provisioners.config_connector import ConfigConnector, ConfigConnectorMissingError
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import ApiError, Forbidden, Invalid, NotFound, Throttled, Unreachable
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, NODE

@@ -12,8 +12,6 @@ from tests.support.claim_cases import POOL, a_claim, a_pool, bounds
 from tests.support.polling import eventually
 from tests.support.simulated_gke import Gke, running_gke
 
-from mistral_operator.capacity.container_api import ContainerApi, node_pool
-from mistral_operator.capacity.container_repairs import mend_request
 from mistral_operator.capacity.errors import (
     AlreadyExistsError,
     BusyError,
@@ -41,6 +39,8 @@ from mistral_operator.capacity.port import (
     Taint,
     UpgradeHold,
 )
+from mistral_operator.capacity.provisioners.container_api import ContainerApi, node_pool
+from mistral_operator.capacity.provisioners.container_repairs import mend_request
 
 Start = Callable[..., Awaitable[tuple[ContainerApi, Gke]]]
 SPEC = pool_spec(a_claim(), total_max=2, facts=NodeFacts(accelerator_memory_gib=24))

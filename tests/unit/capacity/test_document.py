@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mistral_operator.capacity.claim_case import MOST_NODES
-from mistral_operator.capacity.cloud import _BACKOFF_S, _OTHER_BACKOFF_S, CloudPace
+from mistral_operator.capacity.claims.case import MOST_NODES
 from mistral_operator.capacity.errors import CloudError
+from mistral_operator.capacity.provisioners.cloud import _BACKOFF_S, _OTHER_BACKOFF_S, CloudPace
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "capacity.md").read_text()
 REASONS = sorted(error.reason for error in CloudError.__subclasses__())

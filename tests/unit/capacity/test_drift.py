@@ -23,7 +23,9 @@ from tests.support.claim_cases import (
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, DRIFT_ANNOTATION, SHAPE_LABEL
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims.drift import DriftPolicy
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import (
     Action,
     Call,
     ClaimOutcome,
@@ -33,8 +35,6 @@ from mistral_operator.capacity.claim_types import (
     Seen,
     SetAutoscaling,
 )
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.drift import DriftPolicy
 from mistral_operator.capacity.ladder import Sight
 from mistral_operator.capacity.pools import NodeFacts, pool_spec, upkeep_of
 from mistral_operator.capacity.port import (

@@ -11,9 +11,9 @@ from tests.support.world import SETTINGS as PLAN_SETTINGS
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.model import MistralModel
-from mistral_operator.capacity.claim_types import ClaimOutcome, DeleteClaim, RemoveFinalizer, Seen
-from mistral_operator.capacity.existing import sync_existing
-from mistral_operator.capacity.live_facts import describe_rungs
+from mistral_operator.capacity.claims.existing import sync_existing
+from mistral_operator.capacity.claims.types import ClaimOutcome, DeleteClaim, RemoveFinalizer, Seen
+from mistral_operator.capacity.preflight.facts import describe_rungs
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.controller.existing_nodes import read_node
 from mistral_operator.planning.nodes import Taint

@@ -8,10 +8,10 @@ from google.cloud import container_v1
 from tests.support.claim_cases import CHAT, NOW, SETTINGS, a_claim
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import Seen
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.container_api import node_pool, pool_view
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import Seen
 from mistral_operator.capacity.pools import NodeFacts, differences, find_flaw, is_surely_own, pool_spec, shape_hash
+from mistral_operator.capacity.provisioners.container_api import node_pool, pool_view
 
 DISK = "projects/images-of-ours/global/images/vllm-gpu-1"
 OTHER = "projects/images-of-ours/global/images/vllm-gpu-2"

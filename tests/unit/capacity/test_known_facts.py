@@ -9,12 +9,12 @@ import pytest
 from tests.support.claim_cases import NAME, SETTINGS, a_claim
 from tests.support.claim_world import World
 
-from mistral_operator.capacity.claim_checks import describe_claim
+from mistral_operator.capacity.claims.checks import describe_claim
 from mistral_operator.capacity.errors import CloudFinding, PermissionDeniedError, UnavailableError
-from mistral_operator.capacity.known_facts import FactsPace, KnownFacts
-from mistral_operator.capacity.live_facts import AskedRung, Quota, ReservationView
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
 from mistral_operator.capacity.port import ClusterView
+from mistral_operator.capacity.preflight.facts import AskedRung, Quota, ReservationView
+from mistral_operator.capacity.provisioners.known_facts import FactsPace, KnownFacts
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.planning.types import Provisioner
 

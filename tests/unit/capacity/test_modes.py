@@ -7,12 +7,12 @@ import pytest
 from tests.support.claim_cases import CHAT, NOW, SETTINGS, a_claim, a_failure, pool_of
 
 from mistral_operator.api.claim import MAX_RUN_DURATION_S, NodePoolClaim
-from mistral_operator.capacity.claim_types import Call, ClaimOutcome, CreatePool, Seen
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.container_api import node_pool, pool_view
-from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.claims.node_facts import find_node_facts
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import Call, ClaimOutcome, CreatePool, Seen
 from mistral_operator.capacity.pools import NodeFacts, differences, is_surely_own, pool_spec, shape_hash
 from mistral_operator.capacity.port import PoolStatus, PoolView
+from mistral_operator.capacity.provisioners.container_api import node_pool, pool_view
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.planning.modes import LONGEST_FLEX_START_S
 

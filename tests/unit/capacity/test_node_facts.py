@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from tests.support.claim_cases import a_claim
 
-from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.claims.node_facts import find_node_facts
 from mistral_operator.catalogue.load import load_catalogue
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mistral_operator.capacity.node_pool_condition import read_status
-from mistral_operator.capacity.node_pool_events import CONTROLLER, find_failures
+from mistral_operator.capacity.objects.node_pool_condition import read_status
+from mistral_operator.capacity.objects.node_pool_events import CONTROLLER, find_failures
 from mistral_operator.capacity.port import PoolStatus
 
 STOCK_OUT = (

@@ -12,8 +12,8 @@ from tests.support.config_connector import PLACE, read_schema
 
 from mistral_operator.capacity.advice import advise, cite
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.node_pool_condition import SILENCE_S, read_status
-from mistral_operator.capacity.node_pool_object import find_unwritable, node_pool_object, pool_view
+from mistral_operator.capacity.objects.node_pool import find_unwritable, node_pool_object, pool_view
+from mistral_operator.capacity.objects.node_pool_condition import SILENCE_S, read_status
 from mistral_operator.capacity.orphans import OrphanReason, judge_orphan
 from mistral_operator.capacity.pools import NodeFacts, is_surely_own, pool_spec
 from mistral_operator.capacity.port import Accelerator, Bounds, PoolSpec, PoolStatus
@@ -124,7 +124,7 @@ def test_tpus_come_with_the_machine_type_and_only_a_slice_has_a_topology() -> No
 
 def test_a_field_that_nobody_thought_of_is_refused_rather_than_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_unwritable(replace(SPEC, max_run_s=60)).startswith("flexStart")
-    monkeypatch.setattr("mistral_operator.capacity.node_pool_object._WRITTEN", frozenset({"slice_hosts"}))
+    monkeypatch.setattr("mistral_operator.capacity.objects.node_pool._WRITTEN", frozenset({"slice_hosts"}))
     assert find_unwritable(replace(SPEC, boot_disk="hyperdisk-balanced")) == "boot_disk"
 
 

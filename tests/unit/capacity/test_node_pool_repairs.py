@@ -9,9 +9,9 @@ from tests.support.config_connector import NAMESPACE, PLACE, SPEC, Stack, merge,
 from tests.support.polling import eventually
 
 from mistral_operator.api.names import CLAIM_RESOURCE_LABEL, SHAPE_LABEL, TENANT_RESOURCE_LABEL
-from mistral_operator.capacity.drift import find_drift
-from mistral_operator.capacity.node_pool_object import node_pool_object, pool_view
-from mistral_operator.capacity.node_pool_repairs import MENDS, mend_patch
+from mistral_operator.capacity.claims.drift import find_drift
+from mistral_operator.capacity.objects.node_pool import node_pool_object, pool_view
+from mistral_operator.capacity.objects.node_pool_repairs import MENDS, mend_patch
 from mistral_operator.capacity.port import (
     Mend,
     PoolStatus,

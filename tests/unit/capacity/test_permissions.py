@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from mistral_operator.capacity import compute_policies, container_api
+from mistral_operator.capacity.provisioners import compute_policies, container_api
 
 ROLE = Path(__file__).parents[3] / "deploy" / "gcp-role.yaml"
 

@@ -8,7 +8,8 @@ from google.cloud import container_v1
 from tests.support.claim_cases import CHAT, DELETED, NOW, SETTINGS, a_failure, a_finding, claim_body, policy_of, pool_of
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import (
     Call,
     ClaimOutcome,
     CreatePolicy,
@@ -18,9 +19,6 @@ from mistral_operator.capacity.claim_types import (
     RemoveFinalizer,
     Seen,
 )
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.compute_policies import policy_body
-from mistral_operator.capacity.container_api import node_pool, pool_view
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import (
     PolicyState,
@@ -32,6 +30,8 @@ from mistral_operator.capacity.policies import (
 )
 from mistral_operator.capacity.pools import NodeFacts, differences, find_flaw, pool_spec
 from mistral_operator.capacity.port import PoolView
+from mistral_operator.capacity.provisioners.compute_policies import policy_body
+from mistral_operator.capacity.provisioners.container_api import node_pool, pool_view
 
 GROUP = "tpu7x-standard-4t-od-0123456789"
 NAME = f"{GROUP}-0"

@@ -26,7 +26,7 @@ from tests.support.preflight_cases import (
 from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.model import MistralModel
 from mistral_operator.capacity.errors import classify
-from mistral_operator.capacity.live_facts import (
+from mistral_operator.capacity.preflight.facts import (
     POLICY_PERMISSIONS,
     POOL_PERMISSIONS,
     Quota,
@@ -35,7 +35,7 @@ from mistral_operator.capacity.live_facts import (
     list_questions,
     split_reservation,
 )
-from mistral_operator.capacity.preflight import Verdict, judge
+from mistral_operator.capacity.preflight.judge import Verdict, judge
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cli.profile import DEFAULT
 from mistral_operator.cli.settings import offline_settings

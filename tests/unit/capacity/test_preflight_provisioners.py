@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from tests.support.preflight_cases import AUTOPILOT, FACTS, RUNG, find, findings, told
 
-from mistral_operator.capacity.live_facts import POOL_PERMISSIONS, READ_PERMISSION, list_questions
-from mistral_operator.capacity.preflight import Verdict, check_rungs, judge
+from mistral_operator.capacity.preflight.facts import POOL_PERMISSIONS, READ_PERMISSION, list_questions
+from mistral_operator.capacity.preflight.judge import Verdict, check_rungs, judge
 from mistral_operator.planning.types import Provisioner
 
 PROVISIONERS = (Provisioner.CONTAINER_API, Provisioner.CONFIG_CONNECTOR, Provisioner.COMPUTE_CLASS)

@@ -9,12 +9,12 @@ from google.cloud import container_v1
 from tests.support.claim_cases import NOW, SETTINGS, a_claim, pool_of
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import ClaimUser, Seen, SetAutoscaling
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.container_api import node_pool, pool_view
-from mistral_operator.capacity.node_facts import find_node_facts
+from mistral_operator.capacity.claims.node_facts import find_node_facts
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import ClaimUser, Seen, SetAutoscaling
 from mistral_operator.capacity.pools import NodeFacts, differences, is_surely_own, pool_spec, shape_hash
 from mistral_operator.capacity.port import Accelerator, Bounds
+from mistral_operator.capacity.provisioners.container_api import node_pool, pool_view
 from mistral_operator.catalogue.accelerator import Accelerator as Gpu
 from mistral_operator.catalogue.accelerator import MachineShape, Partition
 from mistral_operator.catalogue.load import load_catalogue

@@ -8,8 +8,9 @@ import pytest
 from tests.support.claim_cases import NOW, SETTINGS, USERS, a_failure, a_slice, an_operation, pool_of, slice_spec
 
 from mistral_operator.api.names import DRIFT_ANNOTATION
-from mistral_operator.capacity.claim_types import Action, Call, ClaimOutcome, CreatePool, MendPool, Seen
-from mistral_operator.capacity.claims import sync_claim
+from mistral_operator.capacity.claims.slice_upgrades import Sibling, SliceUpgrades, is_behind, turn_of
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import Action, Call, ClaimOutcome, CreatePool, MendPool, Seen
 from mistral_operator.capacity.port import (
     ClusterView,
     MaintenanceExclusion,
@@ -19,7 +20,6 @@ from mistral_operator.capacity.port import (
     SetVersion,
     UpgradeHold,
 )
-from mistral_operator.capacity.slice_upgrades import Sibling, SliceUpgrades, is_behind, turn_of
 
 OLD, NEW = "1.36.3-gke.1000000", "1.36.10-gke.1000000"
 CLUSTER = ClusterView(

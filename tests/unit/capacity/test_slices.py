@@ -9,14 +9,14 @@ from tests.support.claim_cases import GROUP, SETTINGS, SLICE_ZONES, USERS, a_sli
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_LABEL, SHAPE_LABEL
-from mistral_operator.capacity.claim_types import Call, ClaimOutcome, CreatePool, FailedCall, Seen
-from mistral_operator.capacity.claims import sync_claim
-from mistral_operator.capacity.container_api import node_pool
-from mistral_operator.capacity.drift import find_drift
+from mistral_operator.capacity.claims.drift import find_drift
+from mistral_operator.capacity.claims.slice_zone import choose_zone
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import Call, ClaimOutcome, CreatePool, FailedCall, Seen
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import NodeFacts, differences, is_surely_own, node_selector, pool_spec
 from mistral_operator.capacity.port import PoolSpec, PoolStatus
-from mistral_operator.capacity.slice_zone import choose_zone
+from mistral_operator.capacity.provisioners.container_api import node_pool
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ZONES = SLICE_ZONES

@@ -4,8 +4,8 @@ import pytest
 from tests.support.claim_cases import POOL, QUOTA, a_pool
 from tests.support.claim_world import World
 
-from mistral_operator.capacity.cloud import CloudPace
 from mistral_operator.capacity.errors import classify
+from mistral_operator.capacity.provisioners.cloud import CloudPace
 from mistral_operator.cluster.kinds import CLAIM
 from mistral_operator.cluster.store import Key
 

@@ -8,8 +8,8 @@ from tests.support.claim_cases import SETTINGS
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.arbitration import Place
-from mistral_operator.capacity.claim_types import ClaimUser, CreatePool, Seen
-from mistral_operator.capacity.claims import sync_claim
+from mistral_operator.capacity.claims.sync import sync_claim
+from mistral_operator.capacity.claims.types import ClaimUser, CreatePool, Seen
 from mistral_operator.cluster.kinds import CLAIM, MODEL
 from mistral_operator.cluster.store import Key, Store
 from mistral_operator.controller.claim_lines import find_place_of, list_next

@@ -8,7 +8,7 @@ from tests.support.claim_cases import NAME, POOL, SETTINGS
 from tests.support.claim_world import Crash, Kills, World
 
 from mistral_operator.api.names import SHAPE_LABEL
-from mistral_operator.capacity.drift import DriftPolicy
+from mistral_operator.capacity.claims.drift import DriftPolicy
 from mistral_operator.capacity.port import Taint
 from mistral_operator.cluster.kinds import NODE, POD
 from mistral_operator.controller.pool_pods import NODE_POOL_LABEL

@@ -11,10 +11,10 @@ from tests.support.claim_cases import GROUP, NOW, SETTINGS, a_slice, pool_of, sl
 from tests.support.claim_world import Crash, FakeCloud, FakeCluster, Kills
 
 from mistral_operator.api.names import API_VERSION, CLAIM_LABEL, MODEL_KIND, MODEL_LABEL, SHAPE_LABEL
-from mistral_operator.capacity.cloud import CloudPace, CloudPools
+from mistral_operator.capacity.claims.slice_upgrades import SliceUpgrades
 from mistral_operator.capacity.pools import NodeFacts, pool_name
 from mistral_operator.capacity.port import ClusterView, Mend, OperationView, PoolStatus, SetVersion, UpgradeHold
-from mistral_operator.capacity.slice_upgrades import SliceUpgrades
+from mistral_operator.capacity.provisioners.cloud import CloudPace, CloudPools
 from mistral_operator.cluster.kinds import CLAIM, MODEL, NODE, POD, REVISION
 from mistral_operator.cluster.store import Key
 from mistral_operator.controller.claims import ClaimReconciler

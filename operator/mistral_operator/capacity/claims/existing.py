@@ -12,8 +12,8 @@ from mistral_operator.api.capacity import Consumption
 from mistral_operator.api.claim import ClaimNodes, NodePoolClaim
 from mistral_operator.api.common import quantity_amount
 from mistral_operator.api.names import CLAIM_FINALIZER, SHAPE_LABEL
-from mistral_operator.capacity import claim_status
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims import status as claim_status
+from mistral_operator.capacity.claims.types import (
     ClaimOutcome,
     ClaimSettings,
     ClaimState,

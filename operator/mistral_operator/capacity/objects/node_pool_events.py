@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mistral_operator.capacity.node_pool_condition import is_failed_operation, ready_condition
+from mistral_operator.capacity.objects.node_pool_condition import is_failed_operation, ready_condition
 
 CONTROLLER: Final = "containernodepool-controller"
 """The component that Config Connector's Events about ContainerNodePools name as their source."""

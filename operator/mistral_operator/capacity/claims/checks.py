@@ -16,9 +16,9 @@ from mistral_operator.capacity.errors import (
     ReservationIncompatibleError,
     ReservationNotFoundError,
 )
-from mistral_operator.capacity.live_facts import AskedRung, LiveFacts, first_version
 from mistral_operator.capacity.port import PoolSpec
-from mistral_operator.capacity.preflight import LiveFinding, Verdict, check_rungs
+from mistral_operator.capacity.preflight.facts import AskedRung, LiveFacts, first_version
+from mistral_operator.capacity.preflight.judge import LiveFinding, Verdict, check_rungs
 from mistral_operator.catalogue.types import Catalogue
 
 _CERTAIN: Final = {

@@ -7,7 +7,8 @@ from typing import Any
 
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.arbitration import Place
-from mistral_operator.capacity.drift import DriftNote, DriftPolicy
+from mistral_operator.capacity.claims.drift import DriftNote, DriftPolicy
+from mistral_operator.capacity.claims.slice_upgrades import Sibling, SliceUpgrades
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import PolicySpec, PolicyView
 from mistral_operator.capacity.pools import NodeFacts
@@ -24,7 +25,6 @@ from mistral_operator.capacity.port import (
     SetVersion,
     StopAutoscaling,
 )
-from mistral_operator.capacity.slice_upgrades import Sibling, SliceUpgrades
 
 
 class Call(StrEnum):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from mistral_operator.capacity.errors import CloudError, NotFoundError, UnavailableError, classify
-from mistral_operator.capacity.google_rest import DEADLINE_S, GoogleRest, Json
 from mistral_operator.capacity.policies import HIGH_THROUGHPUT, PolicySpec, PolicyState, PolicyView
+from mistral_operator.capacity.provisioners.google_rest import DEADLINE_S, GoogleRest, Json
 
 SETTLE_S: Final = 45.0
 """Longest wait for one operation, which takes seconds."""

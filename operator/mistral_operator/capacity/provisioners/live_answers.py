@@ -6,14 +6,14 @@ from typing import Protocol, TypeVar
 
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.errors import CloudError, CloudFinding
-from mistral_operator.capacity.live_facts import (
+from mistral_operator.capacity.port import ClusterView
+from mistral_operator.capacity.preflight.facts import (
     LiveFacts,
     Questions,
     Quota,
     ReservationView,
     split_reservation,
 )
-from mistral_operator.capacity.port import ClusterView
 
 Answer = TypeVar("Answer")
 

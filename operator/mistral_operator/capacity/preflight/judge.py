@@ -10,9 +10,9 @@ from math import ceil
 from typing import Final
 
 from mistral_operator.api.capacity import Consumption
-from mistral_operator.capacity import preflight_advice as advice
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.live_facts import (
+from mistral_operator.capacity.preflight import commands as advice
+from mistral_operator.capacity.preflight.facts import (
     READ_PERMISSION,
     AskedRung,
     LiveFacts,

@@ -11,12 +11,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.claim_checks import find_refusal
+from mistral_operator.capacity.claims.checks import find_refusal
 from mistral_operator.capacity.errors import CloudError, CloudFinding
-from mistral_operator.capacity.live_answers import Compute, ask_google
-from mistral_operator.capacity.live_facts import AskedRung, LiveFacts, Questions, list_questions
 from mistral_operator.capacity.port import ClusterView
-from mistral_operator.capacity.preflight import check_rungs
+from mistral_operator.capacity.preflight.facts import AskedRung, LiveFacts, Questions, list_questions
+from mistral_operator.capacity.preflight.judge import check_rungs
+from mistral_operator.capacity.provisioners.live_answers import Compute, ask_google
 
 log = logging.getLogger(__name__)
 

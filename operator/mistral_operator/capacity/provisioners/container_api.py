@@ -19,16 +19,6 @@ from google.cloud import container_v1
 from google.cloud.container_v1.services.cluster_manager.transports import ClusterManagerGrpcAsyncIOTransport
 from google.rpc import code_pb2
 
-from mistral_operator.capacity.container_repairs import (
-    IMAGE_TYPE,
-    exclusion,
-    maintenance_view,
-    management,
-    mend_request,
-    taints_view,
-    upgrade_settings,
-    upkeep_view,
-)
 from mistral_operator.capacity.errors import CloudError, PermissionDeniedError, UnavailableError, classify
 from mistral_operator.capacity.pools import upkeep_of
 from mistral_operator.capacity.port import (
@@ -44,6 +34,16 @@ from mistral_operator.capacity.port import (
     PoolStatus,
     PoolView,
     takes_gvnic,
+)
+from mistral_operator.capacity.provisioners.container_repairs import (
+    IMAGE_TYPE,
+    exclusion,
+    maintenance_view,
+    management,
+    mend_request,
+    taints_view,
+    upgrade_settings,
+    upkeep_view,
 )
 
 _RESERVATION_KEY: Final = "compute.googleapis.com/reservation-name"

@@ -6,8 +6,8 @@ Each call is tried once, with a deadline, and answers what was asked or raises a
 from collections.abc import Iterable, Mapping
 from typing import Final, Self
 
-from mistral_operator.capacity.google_rest import DEADLINE_S, GoogleRest, Json
-from mistral_operator.capacity.live_facts import Quota, ReservationView
+from mistral_operator.capacity.preflight.facts import Quota, ReservationView
+from mistral_operator.capacity.provisioners.google_rest import DEADLINE_S, GoogleRest, Json
 
 _RESOURCE_MANAGER: Final = "https://cloudresourcemanager.googleapis.com"
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_line import WAITS_IN_LINE
-from mistral_operator.capacity.claim_types import ClaimUser, Decision, Seen
-from mistral_operator.capacity.drift import extend_notes
+from mistral_operator.capacity.claims.drift import extend_notes
+from mistral_operator.capacity.claims.line import WAITS_IN_LINE
+from mistral_operator.capacity.claims.slice_zone import describe_zone
+from mistral_operator.capacity.claims.types import ClaimUser, Decision, Seen
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import needs_policy
 from mistral_operator.capacity.pools import pool_name
 from mistral_operator.capacity.purchases import is_class, ways_of
-from mistral_operator.capacity.slice_zone import describe_zone
 
 SHOWN_USERS: Final = 100
 """Users beyond that are only counted: a status with a thousand of them would be written anew for each."""

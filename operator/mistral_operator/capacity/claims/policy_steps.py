@@ -5,7 +5,7 @@ from typing import Final
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.advice import ClusterPlace, advise, cite
-from mistral_operator.capacity.claim_types import Action, Call, ClaimState, CreatePolicy, DeletePolicy, Seen
+from mistral_operator.capacity.claims.types import Action, Call, ClaimState, CreatePolicy, DeletePolicy, Seen
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import (
     PolicyState,

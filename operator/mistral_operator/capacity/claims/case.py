@@ -5,7 +5,9 @@ from typing import Final, NamedTuple
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.capacity.advice import advise, cite
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims.policy_steps import SPEAKER
+from mistral_operator.capacity.claims.slice_upgrades import choose_hold
+from mistral_operator.capacity.claims.types import (
     Action,
     Call,
     ClaimSettings,
@@ -15,11 +17,9 @@ from mistral_operator.capacity.claim_types import (
     Seen,
 )
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.policy_steps import SPEAKER
 from mistral_operator.capacity.pools import name_pool, pool_name
 from mistral_operator.capacity.port import Bounds, PoolView, UpgradeHold
 from mistral_operator.capacity.purchases import is_class, word_purchases
-from mistral_operator.capacity.slice_upgrades import choose_hold
 
 MOST_NODES: Final = 1000
 _SPEAKERS: Final = {Call.CREATE_POLICY: SPEAKER, Call.DELETE_POLICY: SPEAKER}

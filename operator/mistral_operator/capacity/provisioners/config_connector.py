@@ -14,15 +14,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from mistral_operator.capacity.errors import CloudError, InvalidRequestError, NotFoundError
-from mistral_operator.capacity.node_pool_condition import (
-    find_update_failure,
-    is_observed,
-    is_stuck,
-    read_status,
-    since,
-)
-from mistral_operator.capacity.node_pool_events import find_failures, may_have_failed
-from mistral_operator.capacity.node_pool_object import (
+from mistral_operator.capacity.objects.node_pool import (
     ABANDON,
     DELETION_POLICY,
     ObjectPlace,
@@ -31,9 +23,17 @@ from mistral_operator.capacity.node_pool_object import (
     node_pool_object,
     pool_view,
 )
-from mistral_operator.capacity.node_pool_repairs import MENDS, mend_patch
-from mistral_operator.capacity.object_errors import answers, cloud_error
+from mistral_operator.capacity.objects.node_pool_condition import (
+    find_update_failure,
+    is_observed,
+    is_stuck,
+    read_status,
+    since,
+)
+from mistral_operator.capacity.objects.node_pool_events import find_failures, may_have_failed
+from mistral_operator.capacity.objects.node_pool_repairs import MENDS, mend_patch
 from mistral_operator.capacity.port import Bounds, ClusterView, Mend, OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.provisioners.object_errors import answers, cloud_error
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import ApiError, NotFound
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, NODE, Kind

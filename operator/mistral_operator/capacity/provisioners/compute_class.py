@@ -7,10 +7,10 @@ where they are from, the nodes tell; why there are none, the cluster autoscaler'
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
-from mistral_operator.capacity.class_object import class_object, class_view
 from mistral_operator.capacity.errors import CloudError, InvalidRequestError, NotFoundError
-from mistral_operator.capacity.object_errors import answers, cloud_error
+from mistral_operator.capacity.objects.compute_class import class_object, class_view
 from mistral_operator.capacity.port import Bounds, ClusterView, OperationView, PoolSpec, PoolView
+from mistral_operator.capacity.provisioners.object_errors import answers, cloud_error
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import ApiError, Forbidden, NotFound, Unauthorized
 from mistral_operator.cluster.kinds import COMPUTE_CLASS, Kind

@@ -2,8 +2,17 @@
 
 from dataclasses import replace
 
-from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims.case import Case, ask, describe_pool, tell
+from mistral_operator.capacity.claims.drift import Done, DriftNote, DriftPolicy, policy_of
+from mistral_operator.capacity.claims.remedy import (
+    SLICE_EMPTIED,
+    Remedy,
+    are_others_bounds,
+    choose_remedy,
+    find_changed_bounds,
+    is_left,
+)
+from mistral_operator.capacity.claims.types import (
     Call,
     ClaimState,
     Decision,
@@ -12,19 +21,10 @@ from mistral_operator.capacity.claim_types import (
     SetAutoscaling,
     call_of,
 )
-from mistral_operator.capacity.drift import Done, DriftNote, DriftPolicy, policy_of
 from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.pools import command_to_delete, differences
 from mistral_operator.capacity.port import PoolStatus
 from mistral_operator.capacity.purchases import is_class
-from mistral_operator.capacity.remedy import (
-    SLICE_EMPTIED,
-    Remedy,
-    are_others_bounds,
-    choose_remedy,
-    find_changed_bounds,
-    is_left,
-)
 
 
 def settle_differences(case: Case) -> Decision | None:

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mistral_operator.capacity.claim_case import Case
-from mistral_operator.capacity.claim_types import call_of
-from mistral_operator.capacity.drift import (
+from mistral_operator.capacity.claims.case import Case
+from mistral_operator.capacity.claims.drift import (
     Done,
     Drift,
     DriftNote,
@@ -17,6 +16,7 @@ from mistral_operator.capacity.drift import (
     policy_of,
     was_mended_lately,
 )
+from mistral_operator.capacity.claims.types import call_of
 from mistral_operator.capacity.pools import is_bounded
 from mistral_operator.capacity.port import Bounds, PoolStatus, SetSize
 

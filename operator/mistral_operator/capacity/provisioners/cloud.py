@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOperation, call_of
-from mistral_operator.capacity.cluster_look import ClusterLook
+from mistral_operator.capacity.claims.types import Call, FailedCall, RunningOperation, call_of
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
 from mistral_operator.capacity.policies import PolicySpec, PolicyView, WorkloadPolicies
-from mistral_operator.capacity.pool_list import PoolList
 from mistral_operator.capacity.port import (
     WRITE_DEADLINE_S,
     Bounds,
@@ -31,6 +29,8 @@ from mistral_operator.capacity.port import (
     PoolView,
     SetVersion,
 )
+from mistral_operator.capacity.provisioners.cluster_look import ClusterLook
+from mistral_operator.capacity.provisioners.pool_list import PoolList
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,15 @@ from typing import Final
 from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
-from mistral_operator.capacity import claim_drift, claim_status, claim_upgrades, policy_steps
-from mistral_operator.capacity.claim_case import Case, ask, describe_pool, tell
-from mistral_operator.capacity.claim_line import WAITS_IN_LINE
-from mistral_operator.capacity.claim_types import (
+from mistral_operator.capacity.claims import drift_steps, policy_steps, upgrade_steps
+from mistral_operator.capacity.claims import drift_steps, policy_steps, upgrade_steps
+from mistral_operator.capacity.claims import status as claim_status
+from mistral_operator.capacity.claims.case import Case, ask, describe_pool, tell
+from mistral_operator.capacity.claims.drift import Done, DriftNote
+from mistral_operator.capacity.claims.line import WAITS_IN_LINE
+from mistral_operator.capacity.claims.policy_steps import PolicyStep
+from mistral_operator.capacity.claims.slice_zone import choose_zone
+from mistral_operator.capacity.claims.types import (
     AddFinalizer,
     Call,
     ClaimOutcome,
@@ -29,13 +34,10 @@ from mistral_operator.capacity.claim_types import (
     RemoveFinalizer,
     Seen,
 )
-from mistral_operator.capacity.drift import Done, DriftNote
 from mistral_operator.capacity.errors import CloudFinding
-from mistral_operator.capacity.policy_steps import PolicyStep
 from mistral_operator.capacity.pools import command_to_delete, find_flaw, is_own, pool_spec
 from mistral_operator.capacity.port import PoolStatus, PoolView, UpgradeHold
 from mistral_operator.capacity.purchases import is_class
-from mistral_operator.capacity.slice_zone import choose_zone
 
 
 def sync_claim(claim: NodePoolClaim, seen: Seen, settings: ClaimSettings, now: datetime) -> ClaimOutcome:
@@ -298,11 +300,11 @@ _POLICIES: Final[tuple[Callable[[Case], Decision | None], ...]] = (
     _create,
     _follow_provisioning,
     _replace_failed,
-    claim_drift.settle_differences,
-    claim_drift.follow_bounds,
-    claim_drift.await_nodes,
-    claim_drift.mend_drift,
-    claim_upgrades.follow_version,
+    drift_steps.settle_differences,
+    drift_steps.follow_bounds,
+    drift_steps.await_nodes,
+    drift_steps.mend_drift,
+    upgrade_steps.follow_version,
     _follow_pool,
 )
 

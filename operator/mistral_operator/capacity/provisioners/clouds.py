@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.cloud import CloudPools
 from mistral_operator.capacity.errors import CloudFinding
+from mistral_operator.capacity.provisioners.cloud import CloudPools
 from mistral_operator.planning.types import Provisioner
 
 Clouds = Mapping[Provisioner, CloudPools]

@@ -15,8 +15,8 @@ from mistral_operator.api.names import (
     PROVISIONER_RESOURCE_LABEL,
 )
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.node_pool_condition import read_status
-from mistral_operator.capacity.node_pool_repairs import management, read_taint, upgrade_settings, upkeep_view
+from mistral_operator.capacity.objects.node_pool_condition import read_status
+from mistral_operator.capacity.objects.node_pool_repairs import management, read_taint, upgrade_settings, upkeep_view
 from mistral_operator.capacity.pools import upkeep_of
 from mistral_operator.capacity.port import (
     Accelerator,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mistral_operator.api.claim import NodePoolClaim
-from mistral_operator.capacity.claim_types import Call, FailedCall, Seen
+from mistral_operator.capacity.claims.types import Call, FailedCall, Seen
 
 _MOVES_ON: Final = frozenset({
     "StockedOut", "QuotaExceeded", "InvalidRequest", "ReservationNotFound", "ReservationExhausted",

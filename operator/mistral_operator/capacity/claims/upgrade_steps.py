@@ -6,10 +6,10 @@ others of its model serve. It has its turn by its number, so that whoever looks 
 
 from collections.abc import Iterable
 
-from mistral_operator.capacity.claim_case import Case, ask, describe_pool
-from mistral_operator.capacity.claim_types import Call, ClaimState, Decision, MendPool
+from mistral_operator.capacity.claims.case import Case, ask, describe_pool
+from mistral_operator.capacity.claims.slice_upgrades import Sibling, SliceUpgrades, is_behind, turn_of, upgrade_command
+from mistral_operator.capacity.claims.types import Call, ClaimState, Decision, MendPool
 from mistral_operator.capacity.port import ClusterView, MaintenanceExclusion, PoolStatus, SetVersion, UpgradeHold
-from mistral_operator.capacity.slice_upgrades import Sibling, SliceUpgrades, is_behind, turn_of, upgrade_command
 from mistral_operator.planning.hardware import read_version
 
 

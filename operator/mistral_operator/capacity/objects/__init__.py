@@ -1,0 +1,1 @@
+"""Node pools as objects of the API server, written and read. Pure."""
