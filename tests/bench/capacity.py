@@ -14,6 +14,7 @@ from tests.bench.site import Site, new_namespace, open_site
 from tests.support.polling import eventually
 
 from mistral_operator.capacity.cloud import CloudPace
+from mistral_operator.planning.types import LadderSettings
 
 MODELS = 300
 TENANTS = 10
@@ -29,14 +30,20 @@ STOCK = (
     {"machine_type": "g2-standard-8", "mode": "on-demand", "zone": "us-central1-b", "nodes": 120},
 )
 """Of 300 replicas 60 find a spot machine, 120 one on demand; the others go on to the last rung. Later entries win."""
-HASTE = ("--zone-patience-s", "2", "--stockout-cooldown-s", "60", "--cloud-backoff-scale", "0.1")
-"""The simulated GKE is fifty times as fast as the real one, so the ladder may be impatient, too."""
+SPEED = 10
+"""So many times faster than GKE: the ladder and the claims are by as much less patient than usual."""
+LADDER_SETTINGS, PACE = LadderSettings(), CloudPace(backoff_scale=1 / SPEED)
+HASTE = (
+    f"--zone-patience-s={LADDER_SETTINGS.zone_patience_s / SPEED:g}",
+    f"--stockout-cooldown-s={LADDER_SETTINGS.stockout_cooldown_s / SPEED:g}",
+    f"--cloud-backoff-scale={PACE.backoff_scale:g}",
+)
 Json = Mapping[str, Any]
 
 
 async def measure_capacity(directory: Path) -> None:
     """All rows of the fleet that is short of machines."""
-    async with open_site(directory) as site, operators_on(site) as operators, aiohttp.ClientSession() as http:
+    async with open_site(directory, SPEED) as site, operators_on(site) as operators, aiohttp.ClientSession() as http:
         for entry in STOCK:
             await (await http.post(f"{site.gke.control_url}/stock", json=entry)).read()
         namespaces = [f"team-{number}" for number in range(TENANTS)]
@@ -73,14 +80,14 @@ def _has_nodes(model: Json) -> bool:
 
 
 def _report(state: Json, taken_s: float) -> None:
-    calls, interval_s = state["calls"], CloudPace().list_interval_s
+    calls, interval_s = state["calls"], PACE.list_interval_s * PACE.backoff_scale
     note = (
         f"{MODELS} models of {TENANTS} tenants over 3 zones, 3 rungs each, with stock for 180 on the first two; all had"
-        f" nodes after {taken_s:.0f} s, on a simulated GKE at 50 times its speed"
+        f" nodes after {taken_s:.0f} s, on a simulated GKE at {SPEED} times its speed; an interval is {interval_s:g} s"
     )
     listed = [_moment(call["at"]) for call in calls if call["rpc"] == "ListNodePools"]
     span_s = max(interval_s, _moment(calls[-1]["at"]) - _moment(calls[0]["at"]))
-    report("short of machines: lists of node pools in 5 s", len(listed) * interval_s / span_s, "lists", 1, note)
+    report("short of machines: lists of node pools in an interval", len(listed) * interval_s / span_s, "lists", 1, note)
     report("short of machines: operations at once", _most_at_once(state["operations"]), "operations", 5)
     made = {call["target"] for call in calls if call["rpc"] == "CreateNodePool" and call["code"] == "OK"}
     report("short of machines: node pools made", len(made), "pools", 60)

@@ -55,13 +55,13 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(directory: Path) -> AsyncIterator[Site]:
+async def open_site(directory: Path, speed: float = SPEED) -> AsyncIterator[Site]:
     """Start one; it ends with the block. `directory` must be empty."""
     async with AsyncExitStack() as stack:
         plane = await stack.enter_async_context(ControlPlane(directory, say))
         admin = await stack.enter_async_context(Kube(plane.kubeconfig))
         await install_crds(admin, REPOSITORY / "crds")
-        gke = await stack.enter_async_context(SimulatedGke(plane.kubeconfig, SCENARIO, SPEED))
+        gke = await stack.enter_async_context(SimulatedGke(plane.kubeconfig, SCENARIO, speed))
         journal = Journal(plane.audit_log)
         stack.callback(journal.close)
         await new_namespace(admin, SYSTEM)

@@ -55,6 +55,36 @@ async def test_bounds_follow_the_replicas(tmp_path: Path) -> None:
         await stack.expect_ready("chat", replicas=3)
 
 
+async def test_an_edited_object_is_put_right(tmp_path: Path) -> None:
+    async with light_stack(tmp_path, schemas=find_schemas(), neighbours=["config-connector"]) as (stack, _):
+        await allow_config_connector(stack.kube)
+        stack.operator.args = PROVISIONERS
+        stack.operator.start()
+        await stack.apply("chat", model="mistral-7b-v0.3", capacity={"provisioner": "ConfigConnector"})
+        await stack.expect_ready("chat")
+        (body,) = (await stack.kube.request("GET", POOLS))["items"]
+        before = (body["spec"]["nodeConfig"], body["spec"]["management"], body["spec"]["upgradeSettings"])
+        taint = {"key": "team.example/mine", "value": "", "effect": "NO_EXECUTE"}
+        labels = dict.fromkeys(body["spec"]["nodeConfig"]["labels"], "other")
+        config = {"labels": labels, "resourceLabels": {"mistral-operator-tenant": "x"}, "taint": [taint]}
+        edit = {"nodeConfig": config, "management": {"autoRepair": False}, "upgradeSettings": {"maxSurge": 5}}
+        await stack.kube.merge_patch(f"{POOLS}/{body['metadata']['name']}", {"spec": edit})
+        # A new process looks at once, not only within a minute.
+        await stack.operator.kill()
+        stack.operator.start()
+
+        async def is_as_before() -> bool:
+            (now,) = (await stack.kube.request("GET", POOLS))["items"]
+            kept = {key: value for key, value in now["spec"]["nodeConfig"].items() if value != []}
+            up_to_date = now["status"]["conditions"][0]["reason"] == "UpToDate"
+            return up_to_date and (kept, now["spec"]["management"], now["spec"]["upgradeSettings"]) == before
+
+        await eventually(is_as_before, 60, stack.story)
+        told = {note["finding"] for claim in await stack.claims() for note in claim["status"]["drift"]}
+        changed = {"NodeLabelsChanged", "TaintsAdded", "ResourceLabelsChanged", "ManagementChanged"}
+        assert told == {*changed, "UpgradeSettingsChanged"}
+
+
 async def test_bounds_follow_the_replicas_after_a_stock_out_that_is_over(tmp_path: Path) -> None:
     """Nobody saw the failed making; Config Connector took the pool over, and stock came back for the autoscaler."""
     stock_out = {"rpc": "CreateNodePool", "code": "RESOURCE_EXHAUSTED", "message": STOCK_OUT, "in_operation": True}

@@ -119,6 +119,19 @@ async def test_what_took_the_name_just_before_the_deletion_is_left_alone(harness
     assert not harness.has_uids or await harness.has_stranger(POOL)
 
 
+async def test_what_others_changed_is_put_right_and_told(harness: Harness) -> None:
+    world = await served(harness)
+    before = await harness.kept()
+    spoiled = await harness.spoil()
+    world.clock_s += 60
+    await world.settle(for_s=120)
+    assert await harness.kept() == before
+    assert world.calls.count("mend") == spoiled
+    assert [note["done"] for note in (world.claim or {})["status"].get("drift", ())] == ["Repaired"] * spoiled
+    assert world.condition()["status"] == "True"
+    assert world.condition("Degraded")["status"] == "False"
+
+
 async def until_killed(world: ProvisionedWorld, life: Life) -> bool:
     """Whether the process was killed; fewer effects than the number asked for end well."""
     try:

@@ -160,6 +160,20 @@ def test_a_class_that_gives_no_more_holds_the_pool_too() -> None:
     assert needs(world) == 3
 
 
+def test_a_lower_limit_of_the_class_leaves_the_pool_what_stands_and_no_more() -> None:
+    world = serving(replicas=3, scaling={"maxReplicas": 9})
+    world.set_class(limits={"maxHourlyCost": "1.00"})
+    world.step()
+    assert (world.deployment["spec"]["replicas"], needs(world)) == (3, 3)
+    world.change(replicas=5)
+    world.step()
+    assert (world.deployment["spec"]["replicas"], needs(world)) == (3, 3)
+    world.change(replicas=2)
+    world.step()
+    world.step()
+    assert needs(world) == 2, "what is given up stays given up"
+
+
 def total(fleet: Fleet) -> Json:
     """Model → nodes that it may need; all share one claim."""
     (claim,) = needs_of(fleet.worlds.values()).values()

@@ -27,6 +27,7 @@ from mistral_operator.capacity.cloud import CloudPace, CloudPools
 from mistral_operator.capacity.errors import AlreadyExistsError, CloudError, NotFoundError, classify
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
+    ALL_MENDS,
     Bounds,
     ClusterView,
     Mend,
@@ -101,6 +102,10 @@ class FakeCloud:
         self._must_exist(name)
         self.kills.about_to()
         return self._begin("resize", lambda: self._set(name, bounds=bounds))
+
+    @property
+    def mends(self) -> frozenset[type[Mend]]:
+        return ALL_MENDS
 
     async def mend_pool(self, name: str, mend: Mend) -> OperationView:
         self._refuse("mend")

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from tests.support.claim_cases import a_claim
+from tests.support.claim_cases import POOL, a_claim
 from tests.support.config_connector import NAMESPACE, PLACE, Objects, running_config_connector
 from tests.support.gke_harness import GkeHarness
-from tests.support.provisioned_world import Harness, Watched
+from tests.support.polling import eventually
+from tests.support.provisioned_world import Harness, WatchedRepairs
 
+from mistral_operator.api.names import TENANT_RESOURCE_LABEL
 from mistral_operator.capacity.node_pool_object import node_pool_object
 from mistral_operator.capacity.pools import NodeFacts, pool_spec
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL
@@ -51,6 +53,20 @@ class ConfigConnectorHarness(GkeHarness):
         self._objects.put(path, {**there, "metadata": {**there["metadata"], "finalizers": []}})
         await self.put_stranger(name)
 
+    async def spoil(self) -> int:
+        """By its object; Config Connector has changed the pool by it when this returns."""
+        before = await self.kept()
+        taint = {"key": "team.example/mine", "value": "", "effect": "NO_SCHEDULE"}
+        config = {"taint": [taint], "resourceLabels": {TENANT_RESOURCE_LABEL: "somebody"}}
+        spec = {"nodeConfig": config, "management": {"autoRepair": False}, "upgradeSettings": {"maxSurge": 3}}
+        await self._objects.merge_patch(CONTAINER_NODE_POOL, POOL, NAMESPACE, {"spec": spec})
+
+        async def has_all() -> bool:
+            return not any(now == then for now, then in zip(await self.kept(), before, strict=True))
+
+        await eventually(has_all, message="Config Connector has changed the pool")
+        return 4
+
     async def has_stranger(self, name: str) -> bool:
         there = self._objects.pool(name)
         unchanged = bool(there["spec"]["nodeConfig"] == self._strangers_objects[name])
@@ -65,5 +81,5 @@ async def config_connector() -> AsyncIterator[Harness]:
     """ConfigConnector with its stand-in, and a simulated GKE behind that."""
     async with running_config_connector() as stack:
         harness = ConfigConnectorHarness(stack.objects)
-        harness.gke, harness.port = stack.gke, Watched(stack.pools, harness.kills)
+        harness.gke, harness.port = stack.gke, WatchedRepairs(stack.pools, harness.kills)
         yield harness

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from google.cloud import container_v1
 from tests.support.claim_cases import POOL
-from tests.support.provisioned_world import Harness, Obstacle, Watched
-from tests.support.simulated_gke import Gke, l4_pool, running_gke
+from tests.support.provisioned_world import Harness, Obstacle, WatchedRepairs
+from tests.support.simulated_gke import CLUSTER, Gke, l4_pool, running_gke
 
+from mistral_operator.api.names import SHAPE_LABEL
 from mistral_operator.capacity.container_api import ContainerApi
 from mistral_operator.planning.types import Provisioner
 from mistral_operator.sandbox.gke.scenario import Fault
@@ -25,6 +27,11 @@ class GkeHarness(Harness):
 
     async def bounds(self) -> int | None:
         return int((await self.gke.pool(POOL)).autoscaling.total_max_node_count)
+
+    async def kept(self) -> Any:
+        pool = await self.gke.pool(POOL)
+        labels = dict(pool.config.labels), dict(pool.config.resource_labels)
+        return labels, list(pool.config.taints), pool.management, pool.upgrade_settings
 
     async def put_stranger(self, name: str) -> None:
         await self.gke.done(await self.gke.create(**l4_pool(name=name, config={"resource_labels": {"team": "x"}})))
@@ -71,6 +78,15 @@ class ContainerApiHarness(GkeHarness):
         },
     )
 
+    async def spoil(self) -> int:
+        labels = container_v1.NodeLabels(labels={SHAPE_LABEL: "other"})
+        name = f"{CLUSTER}/nodePools/{POOL}"
+        change = container_v1.UpdateNodePoolRequest(name=name, labels=labels)
+        await self.gke.done(await self.gke.client.update_node_pool(request=change, retry=None))
+        off = container_v1.SetNodePoolManagementRequest(name=name, management={"auto_upgrade": True})
+        await self.gke.done(await self.gke.client.set_node_pool_management(request=off, retry=None))
+        return 2
+
     def lose_answer(self) -> None:
         self.gke.api.faults.add(Fault(rpc="CreateNodePool", calls=(1,), code="UNAVAILABLE", lost_response=True))
 
@@ -83,5 +99,5 @@ async def container_api() -> AsyncIterator[Harness]:
         endpoint = f"http://{gke.api.address}"
         client = ContainerApi(project="sandbox-project", location="us-central1", cluster="sandbox", endpoint=endpoint)
         async with client:
-            harness.gke, harness.port = gke, Watched(client, harness.kills)
+            harness.gke, harness.port = gke, WatchedRepairs(client, harness.kills)
             yield harness

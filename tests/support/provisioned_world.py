@@ -20,8 +20,10 @@ from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
     Bounds,
     ClusterView,
+    Mend,
     NodePools,
     OperationView,
+    PoolRepairs,
     PoolSpec,
     PoolView,
 )
@@ -80,6 +82,22 @@ class Watched:
         return view
 
 
+class WatchedRepairs(Watched):
+    """The same of a provisioner that puts pools right."""
+
+    def __init__(self, port: NodePools, kills: Kills) -> None:
+        super().__init__(port, kills)
+        assert isinstance(port, PoolRepairs)
+        self._repairs = port
+
+    @property
+    def mends(self) -> frozenset[type[Mend]]:
+        return self._repairs.mends
+
+    async def mend_pool(self, name: str, mend: Mend) -> OperationView:
+        return await self._change("mend", lambda: self._repairs.mend_pool(name, mend))
+
+
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """Why the provisioner can't serve a claim for now, and what the claim says then."""
@@ -127,6 +145,14 @@ class Harness(ABC):
     async def usurp(self, name: str) -> None:
         """Ours goes and somebody else's takes its name; only asked of what `has_uids`."""
         raise NotImplementedError
+
+    async def spoil(self) -> int:
+        """Somebody changes what can be put right of what was made: so many things."""
+        return 0
+
+    async def kept(self) -> Any:
+        """What of it should stay as it is."""
+        return None
 
     @abstractmethod
     def obstacles(self) -> dict[str, Obstacle]:

@@ -64,6 +64,7 @@ def test_every_module_of_capacity_is_held_pure_or_talks_to_the_cloud() -> None:
     talking = (
         "cloud", "clouds", "cluster_look", "compute_api", "compute_class", "compute_policies", "config_connector",
         "container_api", "container_repairs", "google_rest", "known_facts", "live_answers", "object_errors",
+        "pool_list",
     )  # fmt: skip
     assert modules - pure == {f"mistral_operator.capacity.{name}" for name in talking}
     assert modules - set(layers.replace(":", " ").split()) == set()

@@ -12,6 +12,7 @@ from mistral_operator.capacity.errors import CloudFinding
 from mistral_operator.capacity.policies import PolicySpec, PolicyView
 from mistral_operator.capacity.pools import NodeFacts
 from mistral_operator.capacity.port import (
+    ALL_MENDS,
     Bounds,
     ClusterView,
     Mend,
@@ -110,8 +111,8 @@ class Seen:
     """The workload policy of the claim's name, or why it can't be read; looked at only while there is no pool."""
     may_call: bool = True
     """False while the cluster is busy with as many operations as we allow ourselves."""
-    may_mend: bool = True
-    """False where what provisions the pool can change nothing of it but its bounds."""
+    mends: frozenset[type[Mend]] = ALL_MENDS
+    """What can be put right of the pool besides its bounds, by what provisions it."""
     pods: int = 0
     """Pods on the pool's nodes, counted only where it is to be replaced."""
     empty_s: float | None = None

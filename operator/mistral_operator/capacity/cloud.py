@@ -18,6 +18,7 @@ from mistral_operator.capacity.claim_types import Call, FailedCall, RunningOpera
 from mistral_operator.capacity.cluster_look import ClusterLook
 from mistral_operator.capacity.errors import BusyError, CloudError, CloudFinding, InvalidRequestError, NotFoundError
 from mistral_operator.capacity.policies import PolicySpec, PolicyView, WorkloadPolicies
+from mistral_operator.capacity.pool_list import PoolList
 from mistral_operator.capacity.port import (
     WRITE_DEADLINE_S,
     Bounds,
@@ -28,6 +29,7 @@ from mistral_operator.capacity.port import (
     PoolRepairs,
     PoolSpec,
     PoolView,
+    SetVersion,
 )
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class CloudPace:
     """How fast the cloud is asked."""
 
     list_interval_s: float = 5.0
-    """Age up to which one list of the pools is good for everybody."""
+    """Age up to which one list of the pools is good for everybody, and the least time between two."""
     change_interval_s: float = 0.2
     """Least time between two changes."""
     max_operations: int = 4
@@ -69,7 +71,9 @@ class CloudPace:
     unheard_s: float = 1.5 * WRITE_DEADLINE_S
     """How long a create whose answer nobody heard may still bring a pool."""
     backoff_scale: float = 1.0
-    """Multiplies every wait after a failure; below 1 where the cloud is a simulated, faster one."""
+    """Multiplies every wait after a failure, and the least time between two lists; below 1 where the cloud is a
+    simulated, faster one.
+    """
 
 
 class CloudPools:
@@ -99,9 +103,13 @@ class CloudPools:
         self._clock = clock
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311
-        self._list = _PoolList(pools, clock)
+        rest_s, scale = self._pace.list_interval_s, self._pace.backoff_scale
+        self._list = PoolList(pools, clock, rest_s=rest_s, gap_s=rest_s * min(1.0, scale))
         self._cluster = ClusterLook(pools, clock)
         self._changed_at: dict[str, float] = {}
+        """Pool → when it was asked to be changed, or an operation on it failed."""
+        self._done_at: dict[str, float] = {}
+        """Pool → when an operation on it was seen to have succeeded."""
         self._changing = asyncio.Lock()
         self._next_change_at = float("-inf")
         self._limit = float(self._pace.max_operations)
@@ -125,30 +133,32 @@ class CloudPools:
         return len(self._running) - len(self._unreadable) < max(1, int(self._limit))
 
     @property
-    def may_mend(self) -> bool:
-        """Whether what somebody changed of a pool can be put right."""
-        return self._repairs is not None
+    def mends(self) -> frozenset[type[Mend]]:
+        """What can be put right that somebody changed of a pool."""
+        return self._repairs.mends if self._repairs is not None else frozenset()
 
     async def find(self, name: str) -> PoolView | None:
-        """The pool, from a list that is younger than its last change and than the list interval. Raises CloudError."""
-        now = self._clock()
-        oldest = max(self._changed_at.get(name, float("-inf")), now - self._pace.list_interval_s)
-        heard_of_at = self._unheard_until(name)
+        """The pool, from a list that is younger than its last change and than the list interval.
+
+        After an operation that succeeded it waits for the next list, by a ListNotDueError. Raises CloudError.
+        """
+        now, never = self._clock(), float("-inf")
+        unclear_at, heard_of_at = self._changed_at.get(name, never), self._unheard_until(name)
         if heard_of_at <= now:
-            oldest = max(oldest, heard_of_at)
-        pool = (await self._list.newer_than(oldest, self._pace.list_interval_s)).get(name)
+            unclear_at = max(unclear_at, heard_of_at)
+        oldest = max(self._done_at.get(name, never), now - self._pace.list_interval_s)
+        pool = (await self._list.newer_than(oldest, unclear_at=unclear_at)).get(name)
         if pool is not None:
             self._unheard_at[name] = float("-inf")
         return pool
 
     async def list(self) -> tuple[PoolView, ...]:
         """All pools of the cluster, ours and others', as of the list interval. Raises CloudError."""
-        interval_s = self._pace.list_interval_s
-        return tuple((await self._list.newer_than(self._clock() - interval_s, interval_s)).values())
+        return tuple((await self._list.newer_than(self._clock() - self._pace.list_interval_s)).values())
 
     async def describe_cluster(self) -> ClusterView | None:
-        """The cluster as of the last minute; None where nothing of a pool can be changed, or GKE doesn't answer."""
-        return await self._cluster.recent() if self.may_mend else None
+        """The cluster as of the last minute; None where no pool can be upgraded, or GKE doesn't answer."""
+        return await self._cluster.recent() if SetVersion in self.mends else None
 
     def is_at_work(self, name: str) -> bool:
         """Whether an operation of ours on the pool is under way, or an upgrade that nobody heard the answer of."""
@@ -184,6 +194,7 @@ class CloudPools:
             # Long ago, or of another cluster whose objects were restored here: the pool itself tells how it stands.
             log.info("Operation %s on node pool %s is unknown: %s", running.view.name, name, error.text)
             self._end(name, running)
+            self._changed_at[name] = self._clock()
             return None
         except CloudError as error:
             self._running[name] = running
@@ -195,7 +206,11 @@ class CloudPools:
         self._unreadable.discard(name)
         if view.done:
             self._end(name, running)
-            if view.finding is not None:
+            if view.finding is None:
+                self._done_at[name] = self._clock()
+                self._changed_at.pop(name, None)
+            else:
+                self._changed_at[name] = self._clock()
                 self._note_failure(name, running.call, view.finding)
             return None
         self._running[name] = running = RunningOperation(running.call, view)
@@ -219,7 +234,7 @@ class CloudPools:
         return await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds))
 
     async def mend(self, name: str, mend: Mend) -> bool:
-        """Begin to put one thing right; see `create`. Only where `may_mend`."""
+        """Begin to put one thing right; see `create`. Only what is in `mends`."""
         repairs = self._repairs
         assert repairs is not None, "asked for only where it can be done"
         return await self._change(name, call_of(mend), lambda: repairs.mend_pool(name, mend))
@@ -270,7 +285,7 @@ class CloudPools:
     def forget(self, name: str) -> None:
         """The claim is gone."""
         self.settle(name)
-        for memory in (self._running, self._ended, self._changed_at, self._unheard_at, self._tried):
+        for memory in (self._running, self._ended, self._changed_at, self._done_at, self._unheard_at, self._tried):
             memory.pop(name, None)
         for names in (self._untold, self._unreadable):
             names.discard(name)
@@ -342,7 +357,6 @@ class CloudPools:
         self._running.pop(name, None)
         self._unreadable.discard(name)
         self._ended[name] = running.view.name
-        self._changed_at[name] = self._clock()
         self._limit = min(float(self._pace.max_operations), self._limit + 1.0 / self._limit)
 
     def _note_failure(self, name: str, call: Call, finding: CloudFinding) -> None:
@@ -356,36 +370,3 @@ class CloudPools:
         zones = self._tried.get(name, ()) if call is Call.CREATE else ()
         failures[call] = FailedCall(call, finding, retry_at, zone=zones[0] if len(zones) == 1 else "")
         self._untold.discard(name)
-
-
-class _PoolList:
-    """The cluster's pools, listed once for everybody who asks at about the same time."""
-
-    def __init__(self, pools: NodePools, clock: Callable[[], float]) -> None:
-        self._pools = pools
-        self._clock = clock
-        self._listing = asyncio.Lock()
-        self._by_name: dict[str, PoolView] = {}
-        self._listed_at = float("-inf")
-        self._error: CloudError | None = None
-        self._failed_at = float("-inf")
-
-    async def newer_than(self, moment: float, rest_s: float) -> dict[str, PoolView]:
-        """All pools by name, from a list that began after `moment`.
-
-        After a list that failed, its error is everybody's for `rest_s`. Raises CloudError.
-        """
-        async with self._listing:
-            if self._listed_at > moment:
-                return self._by_name
-            if self._error is not None and self._clock() - self._failed_at < rest_s:
-                raise type(self._error)(self._error.text, verbatim=self._error.verbatim)
-            began = self._clock()
-            try:
-                found = await self._pools.list_pools()
-            except CloudError as error:
-                self._error, self._failed_at = error, began
-                raise
-            self._error = None
-            self._by_name, self._listed_at = {pool.name: pool for pool in found}, began
-            return self._by_name

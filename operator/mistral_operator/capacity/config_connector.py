@@ -31,8 +31,9 @@ from mistral_operator.capacity.node_pool_object import (
     node_pool_object,
     pool_view,
 )
+from mistral_operator.capacity.node_pool_repairs import MENDS, mend_patch
 from mistral_operator.capacity.object_errors import answers, cloud_error
-from mistral_operator.capacity.port import Bounds, ClusterView, OperationView, PoolSpec, PoolStatus, PoolView
+from mistral_operator.capacity.port import Bounds, ClusterView, Mend, OperationView, PoolSpec, PoolStatus, PoolView
 from mistral_operator.cluster.client import ListResult
 from mistral_operator.cluster.errors import ApiError, NotFound
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL, EVENT, NODE, Kind
@@ -104,13 +105,13 @@ class _Work:
     @classmethod
     def parse(cls, name: str) -> "_Work":
         call, *rest = name.split("/")
-        if call not in ("create", "resize", "delete") or len(rest) != 3 or not rest[2].isdigit():
+        if call not in ("create", "resize", "mend", "delete") or len(rest) != 3 or not rest[2].isdigit():
             raise InvalidRequestError(f"{name} is no operation of Config Connector's", verbatim=False)
         return cls(call, rest[0], rest[1], int(rest[2]))
 
 
 class ConfigConnector:
-    """Implements `capacity.port.NodePools` for one cluster, by the objects of one namespace."""
+    """Implements `NodePools` and `PoolRepairs` of `capacity.port` for one cluster, by the objects of one namespace."""
 
     def __init__(
         self,
@@ -172,6 +173,18 @@ class ConfigConnector:
         with _answers(self._place.namespace):
             changed = await self._client.merge_patch(CONTAINER_NODE_POOL, name, self._place.namespace, patch)
         return _begun(_Work.of("resize", changed), self._now().isoformat(timespec="seconds"))
+
+    @property
+    def mends(self) -> frozenset[type[Mend]]:
+        """What the object has a field for."""
+        return MENDS
+
+    async def mend_pool(self, name: str, mend: Mend) -> OperationView:
+        """Put the fields of the object right that somebody changed."""
+        with _answers(self._place.namespace):
+            patch = {"spec": mend_patch(mend)}
+            changed = await self._client.merge_patch(CONTAINER_NODE_POOL, name, self._place.namespace, patch)
+        return _begun(_Work.of("mend", changed), self._now().isoformat(timespec="seconds"))
 
     async def delete_pool(self, name: str, uid: str = "") -> OperationView:
         """Delete the object, which stays until Config Connector has deleted the pool; `NotFoundError` when it is gone.

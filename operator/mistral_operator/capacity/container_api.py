@@ -32,6 +32,7 @@ from mistral_operator.capacity.container_repairs import (
 from mistral_operator.capacity.errors import CloudError, PermissionDeniedError, UnavailableError, classify
 from mistral_operator.capacity.pools import upkeep_of
 from mistral_operator.capacity.port import (
+    ALL_MENDS,
     READ_DEADLINE_S,
     WRITE_DEADLINE_S,
     Accelerator,
@@ -99,6 +100,11 @@ class ContainerApi:
             self._client.set_node_pool_autoscaling(request=request, retry=None, timeout=WRITE_DEADLINE_S)
         )
         return _operation_view(started)
+
+    @property
+    def mends(self) -> frozenset[type[Mend]]:
+        """GKE's API has a call for everything."""
+        return ALL_MENDS
 
     async def mend_pool(self, name: str, mend: Mend) -> OperationView:
         """Start to put one thing right."""

@@ -16,12 +16,13 @@ from mistral_operator.api.names import (
 )
 from mistral_operator.capacity.advice import ClusterPlace
 from mistral_operator.capacity.node_pool_condition import read_status
+from mistral_operator.capacity.node_pool_repairs import management, read_taint, upgrade_settings, upkeep_view
+from mistral_operator.capacity.pools import upkeep_of
 from mistral_operator.capacity.port import (
     Accelerator,
     Bounds,
     PoolSpec,
     PoolView,
-    Taint,
     takes_gvnic,
 )
 
@@ -70,7 +71,7 @@ def node_pool_object(spec: PoolSpec, place: ObjectPlace) -> Json:
     Config Connector writes nothing back into its spec (`state-into-spec: absent`), so that the size of an autoscaled
     pool stays the autoscaler's.
     """
-    cluster = place.cluster
+    cluster, upkeep = place.cluster, upkeep_of(spec)
     claim = spec.resource_labels.get(CLAIM_RESOURCE_LABEL, "")
     return {
         "metadata": {
@@ -92,9 +93,9 @@ def node_pool_object(spec: PoolSpec, place: ObjectPlace) -> Json:
             "initialNodeCount": spec.slice_hosts,
             **({"autoscaling": autoscaling(spec.bounds)} if spec.bounds else {}),
             **_placement(spec),
-            "management": {"autoRepair": True, "autoUpgrade": True},
+            "management": management(upkeep),
             "maxPodsPerNode": spec.max_pods,
-            "upgradeSettings": _upgrade_settings(spec),
+            "upgradeSettings": upgrade_settings(upkeep),
             "nodeConfig": _node_config(spec),
         },
     }
@@ -110,12 +111,6 @@ def _placement(spec: PoolSpec) -> Json:
     if not spec.slice_topology:
         return {}
     return {"placementPolicy": {"type": "COMPACT", "tpuTopology": spec.slice_topology}}
-
-
-def _upgrade_settings(spec: PoolSpec) -> Json:
-    """One node more during an upgrade where there can be one: a slice has no place for it, a reservation no machine."""
-    fixed = bool(spec.slice_topology or spec.reservation)
-    return {"strategy": "SURGE", "maxSurge": 0 if fixed else 1, "maxUnavailable": 1 if fixed else 0}
 
 
 def _node_config(spec: PoolSpec) -> Json:
@@ -189,16 +184,11 @@ def pool_view(body: Mapping[str, Any], *, age_s: float, failure_told: str = "") 
         findings=findings,
         slice_topology=str((spec.get("placementPolicy") or {}).get("tpuTopology", "")),
         reservation=", ".join(affinity.get("values") or ()) if specific else "",
-        taints=tuple(_taint(found) for found in config.get("taint") or ()),
+        taints=tuple(read_taint(found) for found in config.get("taint") or ()),
+        upkeep=upkeep_view(spec),
         autoscaled=bool(spec.get("autoscaling")),
         uid=str(metadata.get("uid", "")),
     )
-
-
-def _taint(found: Mapping[str, Any]) -> Taint:
-    """GKE writes `NO_SCHEDULE` for what Kubernetes calls `NoSchedule`."""
-    effect = "".join(word.capitalize() for word in str(found["effect"]).split("_"))
-    return Taint(key=str(found["key"]), value=str(found["value"]), effect=effect)
 
 
 def _labels_asked(config: Mapping[str, Any]) -> dict[str, str]:

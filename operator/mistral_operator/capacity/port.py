@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, get_args, runtime_checkable
 
 from mistral_operator.capacity.errors import CloudFinding
 
@@ -257,6 +257,7 @@ Mend = (
     | SetSize
 )
 """One thing that can be put right without making another pool. GKE is asked for one at a time."""
+ALL_MENDS: Final[frozenset[type[Mend]]] = frozenset(get_args(Mend))
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +342,11 @@ class NodePools(Protocol):
 @runtime_checkable
 class PoolRepairs(Protocol):
     """What a provisioner has besides `NodePools` if it can put pools right; of one without it drift is only told."""
+
+    @property
+    def mends(self) -> frozenset[type[Mend]]:
+        """What it can put right; of the rest is only told."""
+        ...
 
     async def mend_pool(self, name: str, mend: Mend) -> OperationView:
         """Start to put one thing right; raises CloudError."""

@@ -73,9 +73,10 @@ def choose_remedy(case: Case) -> Remedy | None:
         return Remedy(None, told, "because the policy for drift is Report") if told else None
     if not found:
         return Remedy(None, left, _SET_BACK) if left else None
-    if not seen.may_mend:
+    mendable = [drift for drift in found if type(drift.mend) in seen.mends]
+    if not mendable:
         return Remedy(None, found, "because what provisions the pool can't change it")
-    fresh = [drift for drift in found if not was_mended_lately(claim, drift.finding, drift.text, case.now)]
+    fresh = [drift for drift in mendable if not was_mended_lately(claim, drift.finding, drift.text, case.now)]
     if not fresh:
         return Remedy(None, (*found, *left), _SET_BACK)
     return Remedy(_next(fresh, case), found)

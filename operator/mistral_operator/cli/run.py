@@ -50,7 +50,7 @@ _DEFAULT = RunOptions()
     type=click.FloatRange(min=0),
     default=1.0,
     show_default=True,
-    help="Multiplies the waits after refusals of the cloud; for a simulated, faster one.",
+    help="Multiplies the waits after refusals of the cloud, and between lists of its pools; for a simulated one.",
 )
 @click.option("--health-host", default=_DEFAULT.health_host, show_default=True, help="Address for health and metrics.")
 @click.option("--health-port", type=click.IntRange(0, 65535), default=_DEFAULT.health_port, show_default=True)

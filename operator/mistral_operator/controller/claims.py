@@ -38,6 +38,7 @@ from mistral_operator.capacity.drift import DriftNote, known_notes
 from mistral_operator.capacity.errors import CloudError, CloudFinding
 from mistral_operator.capacity.existing import ExistingNode, sync_existing
 from mistral_operator.capacity.policies import PolicyView, needs_policy
+from mistral_operator.capacity.pool_list import ListNotDueError
 from mistral_operator.capacity.pools import NodeFacts, is_own, node_selector, pool_name
 from mistral_operator.capacity.port import OperationView, PoolSpec, PoolStatus, PoolView, SetVersion
 from mistral_operator.capacity.purchases import count_by_way, is_class
@@ -125,6 +126,12 @@ class ClaimReconciler:
 
     async def reconcile(self, name: str) -> float | None:
         """Do what is to be done about the claim now; answers the seconds after which to look again."""
+        try:
+            return await self._reconcile(name)
+        except ListNotDueError as early:
+            return early.wait_s
+
+    async def _reconcile(self, name: str) -> float | None:
         body = self._store[CLAIM].get(Key("", name))
         if body is None:
             return await self._orphans.release(name)
@@ -213,7 +220,7 @@ class ClaimReconciler:
             unheard_s=unheard_s,
             policy=policy,
             may_call=cloud.may_change,
-            may_mend=cloud.may_mend,
+            mends=cloud.mends,
             empty_s=self._watch_empty(claim, found, nodes),
             cluster=cluster,
             siblings=siblings,

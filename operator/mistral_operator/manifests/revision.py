@@ -145,7 +145,7 @@ def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
     metadata, data = stored["metadata"], stored.get("data")
     labels = metadata.get("labels") or {}
     digest = labels.get(REVISION_LABEL, "")
-    if not digest or not isinstance(data, Mapping) or not _has_parts(data):
+    if not digest or not isinstance(data, Mapping) or not _has_parts(data) or not _has_own_name(metadata, digest):
         return None
     if not _is_trustworthy(data["claim"], labels.get(CLAIM_LABEL, ""), metadata["namespace"]):
         return None
@@ -158,6 +158,14 @@ def read_revision(stored: Mapping[str, Any]) -> Revision | Unreadable | None:
         return None
     numbers = read_slices((metadata.get("annotations") or {}).get(SLICES_ANNOTATION, ""))
     return Revision(hash=digest, number=int(stored["revision"]), plan=plan, data=data, slices=numbers)
+
+
+def _has_own_name(metadata: Mapping[str, Any], digest: str) -> bool:
+    """A revision is applied again under its model's name and its hash: of two with one hash, one would be written over
+    the other, which can't be changed.
+    """
+    owners = metadata.get("ownerReferences") or ()
+    return any(owner.get("controller") and metadata["name"] == f"{owner.get('name')}-{digest}" for owner in owners)
 
 
 def _has_parts(data: Mapping[str, Any]) -> bool:

@@ -138,9 +138,15 @@ def test_a_claims_own_policy_comes_before_the_operators() -> None:
 
 
 def test_what_the_provisioner_can_not_change_is_told() -> None:
-    outcome = decide(a_claim(), UNREPAIRED, may_mend=False)
+    outcome = decide(a_claim(), UNREPAIRED, mends=frozenset())
     assert outcome.action is None
     assert "what provisions the pool can't change it" in condition(outcome)["message"]
+
+
+def test_what_the_provisioner_can_change_is_put_right_beside_what_it_can_not() -> None:
+    pool = replace(UNREPAIRED, taints=(MINE,))
+    assert decide(a_claim(), pool, mends=frozenset({SetManagement})).action == MendPool(POOL, SetManagement(UPKEEP))
+    assert decide(a_claim(), pool, mends=frozenset({SetTaints})).action == MendPool(POOL, SetTaints(()))
 
 
 def test_nobody_is_fought_with_over_a_setting() -> None:

@@ -174,3 +174,21 @@ def test_a_claim_is_no_slice_and_no_larger_than_its_plan(path: Path, value: Any)
     """The label on the pool's nodes follows from the slice: with somebody else's it would draw his pods."""
     (ours,) = WORLDS["a pod a replica"].revisions
     assert read_revision(_forge(ours, path, value, remove=False)) is None
+
+
+def test_a_second_revision_with_the_hash_of_ours_is_not_written_over_ours() -> None:
+    """A revision that goes away is applied as long as it has pods, and its data can't be changed."""
+    world = _pinned()
+    (ours,) = world.revisions
+    pod = world.start_pod()
+    world.make_ready()
+    world.change(engine={"contextLength": 4096})
+    forged = copy.deepcopy(ours)
+    forged["metadata"] |= {"name": "chat-forged", "uid": "forged"}
+    forged["data"]["podTemplate"]["metadata"]["labels"]["forged"] = "yes"
+    world.children["ControllerRevision", "chat-forged"] = forged
+    outcome = world.decide()
+    written = [each for each in outcome.manifests if each["kind"] == "ControllerRevision"]
+    assert pod["metadata"]["labels"][REVISION_LABEL] == ours["metadata"]["labels"][REVISION_LABEL]
+    assert [each["data"] for each in written if each["metadata"]["name"] == ours["metadata"]["name"]] == [ours["data"]]
+    assert "chat-forged" in {ref.name for ref in outcome.prune}

@@ -18,7 +18,7 @@ from mistral_operator.sandbox.gke.pace import Pace
 from mistral_operator.sandbox.kube import KubeError, Object, object_key
 
 from .gke import Gke, RefusedError
-from .message import UnknownFieldError, immutable_changes, node_pool
+from .message import UnknownFieldError, immutable_changes, mutable_changes, node_pool
 from .recorder import Recorder, now
 
 log = logging.getLogger(__name__)
@@ -153,12 +153,25 @@ class ConfigConnector:
             text = f"Update call failed: cannot make changes to immutable field(s): [{' '.join(changed)}]"
             await self._tell(body, "UpdateFailed", text, pool)
             return True
-        bounds = node_pool(name, spec).autoscaling
-        if bounds.enabled and _bounds(bounds) != _bounds(pool.autoscaling):
-            await self._tell(body, "Updating", "Update in progress", pool)
-            await self._gke.set_autoscaling(cluster, name, container_v1.NodePoolAutoscaling.wrap(bounds))
+        await self._change(body, cluster, name, pool)
         await self._tell(body, "UpToDate", "The resource is up to date", pool)
         return True
+
+    async def _change(self, body: Object, cluster: str, name: str, pool: Any) -> None:
+        """What the live pool can take and doesn't have, one call after the other. Raises RefusedError."""
+        wanted = container_v1.NodePool.wrap(node_pool(name, body["spec"]))
+        changes = mutable_changes(body["spec"], wanted, pool)
+        if _bounds(wanted.autoscaling) != _bounds(pool.autoscaling):
+            changes["autoscaling"] = wanted.autoscaling
+        if changes:
+            await self._tell(body, "Updating", "Update in progress", pool)
+        for field, value in changes.items():
+            if field == "autoscaling":
+                await self._gke.set_autoscaling(cluster, name, value)
+            elif field == "management":
+                await self._gke.set_management(cluster, name, value)
+            else:
+                await self._gke.update(cluster, name, **{field: value})
 
     async def _delete(self, body: Object) -> bool:
         metadata = body["metadata"]
@@ -235,6 +248,5 @@ def path_of(body: Object) -> str:
 
 
 def _bounds(scaling: Any) -> tuple[int, ...]:
-    return (
-        scaling.min_node_count, scaling.max_node_count, scaling.total_min_node_count, scaling.total_max_node_count
-    )  # fmt: skip
+    of_each_zone = scaling.min_node_count, scaling.max_node_count
+    return scaling.enabled, *of_each_zone, scaling.total_min_node_count, scaling.total_max_node_count

@@ -56,6 +56,18 @@ class Gke:
         started = await _call(self._client.set_node_pool_autoscaling(request=request, retry=None))
         await self._finish(cluster, started.name, "updating GKE node pool")
 
+    async def set_management(self, cluster: str, name: str, management: Any) -> None:
+        """Return when the pool is kept so. Raises RefusedError."""
+        request = container_v1.SetNodePoolManagementRequest(name=f"{cluster}/nodePools/{name}", management=management)
+        started = await _call(self._client.set_node_pool_management(request=request, retry=None))
+        await self._finish(cluster, started.name, "updating GKE node pool")
+
+    async def update(self, cluster: str, name: str, **changed: Any) -> None:
+        """Return when the pool has the fields of an UpdateNodePool request. Raises RefusedError."""
+        request = container_v1.UpdateNodePoolRequest(name=f"{cluster}/nodePools/{name}", **changed)
+        started = await _call(self._client.update_node_pool(request=request, retry=None))
+        await self._finish(cluster, started.name, "updating GKE node pool")
+
     async def delete(self, cluster: str, name: str) -> None:
         """Return when the pool is gone. Raises RefusedError."""
         try:

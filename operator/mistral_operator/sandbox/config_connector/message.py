@@ -46,6 +46,28 @@ def immutable_changes(wanted: Mapping[str, Any], made_of: Mapping[str, Any]) -> 
     return [*top, *(f"nodeConfig.0.{key[:1].upper()}{key[1:]}" for key in changed)]
 
 
+def mutable_changes(spec: Mapping[str, Any], wanted: Any, live: Any) -> dict[str, Any]:
+    """By the field of an UpdateNodePool request, or `management`: what a live pool has to get. What the spec leaves out
+    stays as it is.
+    """
+    config, changes = spec.get("nodeConfig") or {}, {}
+    if "management" in spec and wanted.management != live.management:
+        changes["management"] = wanted.management
+    if "upgradeSettings" in spec and _settings(wanted) != _settings(live):
+        changes["upgrade_settings"] = wanted.upgrade_settings
+    if "resourceLabels" in config and dict(wanted.config.resource_labels) != dict(live.config.resource_labels):
+        labels = dict(wanted.config.resource_labels)
+        changes["resource_labels"] = container_v1.ResourceLabels(labels=labels)
+    if "taint" in config and list(wanted.config.taints) != list(live.config.taints):
+        changes["taints"] = container_v1.NodeTaints(taints=list(wanted.config.taints))
+    return changes
+
+
+def _settings(pool: Any) -> tuple[Any, ...]:
+    settings = pool.upgrade_settings
+    return settings.strategy, settings.max_surge, settings.max_unavailable
+
+
 def _config(spec: Mapping[str, Any]) -> dict[str, Any]:
     config = dict(spec)
     if accelerators := config.pop("guestAccelerator", None):

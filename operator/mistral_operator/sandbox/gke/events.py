@@ -16,8 +16,12 @@ from .pools import PodRef
 log = logging.getLogger(__name__)
 
 COMPONENT = "cluster-autoscaler"
-REPEAT_S = 60.0
-"""In simulated seconds: the same text about the same object is not written again before."""
+REPEAT_S = 300.0
+"""In simulated seconds: nothing is said again about the same object for the same reason before, whatever the words.
+
+As the cluster autoscaler has client-go filter its events; that goes by the object alone, so that a failure may be
+swallowed which comes soon after the attempt. Whether GKE's does so isn't known: here each reason is told.
+"""
 REMEMBERED = 5000
 LONGEST_MESSAGE = 250
 """GKE cuts the messages of FailedScaleUp here."""
@@ -28,7 +32,6 @@ OUT_OF_RESOURCES = re.compile("GCE_STOCKOUT|RESOURCE_POOL_EXHAUSTED")
 class _Written:
     name: str
     count: int
-    at_s: float
 
 
 def failed_scale_up(zones: list[str], codes: list[str]) -> str:
@@ -56,16 +59,26 @@ class EventWriter:
         self._kube = kube
         self._pace = pace
         self._written: dict[str, _Written] = {}
+        self._told_at_s: dict[tuple[str, str], float] = {}
         self._queue: asyncio.Queue[tuple[dict[str, str], str, str, str]] = asyncio.Queue()
 
     def on_pod(self, pod: PodRef, kind: str, reason: str, message: str) -> None:
         """`kind` is Normal or Warning."""
         involved = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
-        self._queue.put_nowait((involved, kind, reason, message))
+        self._tell(involved, kind, reason, message)
 
     def on_node(self, name: str, kind: str, reason: str, message: str) -> None:
         """Events about nodes live in the namespace `default`, with the node's name as uid."""
         involved = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": name}
+        self._tell(involved, kind, reason, message)
+
+    def _tell(self, involved: dict[str, str], kind: str, reason: str, message: str) -> None:
+        key, now_s = (involved["uid"], reason), self._pace.now_s()
+        if now_s - self._told_at_s.get(key, float("-inf")) < REPEAT_S:
+            return
+        self._told_at_s[key] = now_s
+        while len(self._told_at_s) > REMEMBERED:
+            del self._told_at_s[next(iter(self._told_at_s))]
         self._queue.put_nowait((involved, kind, reason, message))
 
     async def run(self) -> None:
@@ -79,23 +92,21 @@ class EventWriter:
 
     async def _write(self, involved: dict[str, str], kind: str, reason: str, message: str) -> None:
         key = "|".join((involved["uid"], reason, message))
-        known, now_s = self._written.get(key), self._pace.now_s()
-        if known and now_s - known.at_s < REPEAT_S:
-            return
+        known = self._written.get(key)
         namespace = involved.get("namespace", "default")
         path = f"/api/v1/namespaces/{namespace}/events"
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if known:
             try:
                 await self._kube.merge_patch(f"{path}/{known.name}", {"count": known.count + 1, "lastTimestamp": now})
-                self._written[key] = _Written(known.name, known.count + 1, now_s)
+                self._written[key] = _Written(known.name, known.count + 1)
                 return
             except KubeError as error:
                 if error.status != 404:
                     raise
-        name = f"{involved['name'][:200]}.{hashlib.sha256(f'{key}{now_s}'.encode()).hexdigest()[:16]}"
+        name = f"{involved['name'][:200]}.{hashlib.sha256(f'{key}{self._pace.now_s()}'.encode()).hexdigest()[:16]}"
         await self._kube.create(path, _event(name, namespace, involved, kind, reason, message, now))
-        self._written[key] = _Written(name, 1, now_s)
+        self._written[key] = _Written(name, 1)
         while len(self._written) > REMEMBERED:
             del self._written[next(iter(self._written))]
 
