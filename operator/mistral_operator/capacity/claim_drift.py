@@ -55,15 +55,28 @@ def _leave_different(case: Case, found: str, why: str) -> Decision:
 
 
 def follow_bounds(case: Case) -> Decision | None:
-    """Bounds follow the users, and are put right when somebody else changed them."""
+    """Bounds follow the users, and are put right when somebody else changed them; not for each user that comes."""
     drift = find_changed_bounds(case)
     if drift is None or is_left(case, drift) or case.pool.status is PoolStatus.RECONCILING:
         return None
+    if case.seen.bounds_rest_s > 0:
+        return _rest(case)
     words = f"Node pool {case.pool_name} is about to get the bounds 0 to {case.desired_max} nodes."
     action = SetAutoscaling(case.pool_name, case.bounds)
     decision = ask(case, Call.RESIZE, action, ClaimState.RESIZING, "PoolResizing", words, ready=True)
     notes = (DriftNote(drift.finding, drift.text, Done.REPAIRED),) if are_others_bounds(case, drift) else ()
     return replace(decision, notes=notes) if decision.action else decision
+
+
+def _rest(case: Case) -> Decision:
+    """One change for all users that come and go within a while: each keeps GKE busy, and it does one at a time."""
+    rest_s = case.seen.bounds_rest_s
+    words = (
+        f"The bounds of node pool {case.pool_name} were changed a short while ago. In {rest_s:.0f} s it gets those that"
+        f" its users need by then; as of now 0 to {case.desired_max} nodes."
+    )
+    last = case.last_finding
+    return Decision(ClaimState.RESIZING, "PoolResizing", words, ready=True, degraded=last, requeue_after_s=rest_s)
 
 
 def await_nodes(case: Case) -> Decision | None:

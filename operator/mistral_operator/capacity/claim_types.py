@@ -105,6 +105,8 @@ class Seen:
     facts: NodeFacts = field(default_factory=NodeFacts)
     unheard_s: float = 0.0
     """For so long the pool may still come of a create whose answer nobody heard."""
+    bounds_rest_s: float = 0.0
+    """For so long the bounds stay as they are, because they were changed just now."""
     place: Place | None = None
     """Where it stands in line for what isn't enough for all; None when it is its turn."""
     policy: PolicyView | CloudFinding | None = None

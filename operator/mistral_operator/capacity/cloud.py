@@ -45,9 +45,7 @@ _BACKOFF_S: Final = {
 }
 """Reason → first and longest wait before the call is repeated."""
 _OTHER_BACKOFF_S: Final = (60.0, 900.0)
-"""Stock-outs, quotas, refused requests such as for a machine that a zone lacks: nothing changes soon, and each try may
-take GKE many minutes.
-"""
+"""Stock-outs, quotas, refused requests: nothing changes soon, and each try may take GKE many minutes."""
 
 
 def bounds_of_wait_s(reason: str) -> tuple[float, float]:
@@ -66,13 +64,15 @@ class CloudPace:
     """Age up to which one list of the pools is good for everybody, and the least time between two."""
     change_interval_s: float = 0.2
     """Least time between two changes."""
+    bounds_interval_s: float = 15.0
+    """Least time between two changes of one pool's bounds, so that models which come one by one don't each cost one."""
     max_operations: int = 4
     """Operations under way at once; users have seen GKE refuse more than 5."""
     unheard_s: float = 1.5 * WRITE_DEADLINE_S
     """How long a create whose answer nobody heard may still bring a pool."""
     backoff_scale: float = 1.0
-    """Multiplies every wait after a failure, and the least time between two lists; below 1 where the cloud is a
-    simulated, faster one.
+    """Multiplies every wait after a failure, and the least times between two lists and two changes of bounds; below 1
+    where the cloud is a simulated, faster one.
     """
 
 
@@ -121,6 +121,8 @@ class CloudPools:
         self._failed_times: dict[tuple[str, Call], int] = {}
         self._tried: dict[str, tuple[str, ...]] = {}
         """Pool → the zones of its last create."""
+        self._resized_at: dict[str, float] = {}
+        """Pool → when its bounds were changed for the last time."""
         self._untold: set[str] = set()
         """Pools whose last create ended without a failure being noted."""
         self._began_at: float | None = None
@@ -231,7 +233,14 @@ class CloudPools:
 
     async def resize(self, name: str, bounds: Bounds) -> bool:
         """Begin to change a pool's bounds; see `create`."""
-        return await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds))
+        if begun := await self._change(name, Call.RESIZE, lambda: self._pools.set_autoscaling(name, bounds)):
+            self._resized_at[name] = self._clock()
+        return begun
+
+    def bounds_rest_s(self, name: str) -> float:
+        """For how many seconds more the pool's bounds are left as they are, because they were changed just now."""
+        interval_s = self._pace.bounds_interval_s * min(1.0, self._pace.backoff_scale)
+        return max(0.0, self._resized_at.get(name, float("-inf")) + interval_s - self._clock())
 
     async def mend(self, name: str, mend: Mend) -> bool:
         """Begin to put one thing right; see `create`. Only what is in `mends`."""
@@ -285,7 +294,9 @@ class CloudPools:
     def forget(self, name: str) -> None:
         """The claim is gone."""
         self.settle(name)
-        for memory in (self._running, self._ended, self._changed_at, self._done_at, self._unheard_at, self._tried):
+        for moments in (self._changed_at, self._done_at, self._resized_at, self._unheard_at):
+            moments.pop(name, None)
+        for memory in (self._running, self._ended, self._tried):
             memory.pop(name, None)
         for names in (self._untold, self._unreadable):
             names.discard(name)

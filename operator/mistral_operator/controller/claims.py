@@ -218,6 +218,7 @@ class ClaimReconciler:
             nodes_by_way=count_by_way(claim, labels_of_nodes(self._store, name)) if is_class(claim) else (),
             facts=self._facts(claim),
             unheard_s=unheard_s,
+            bounds_rest_s=cloud.bounds_rest_s(pool),
             policy=policy,
             may_call=cloud.may_change,
             mends=cloud.mends,
