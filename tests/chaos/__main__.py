@@ -2,9 +2,10 @@
 
 Each run is one model's story: changed, scaled, deleted, made again, its machines and objects taken away. Some at once
 share a sandbox, and its weather: stock-outs, quotas, failing and lost calls of the cloud, faults of the API server, and
-SIGKILL for the operator. While that goes on no model may cost more than its limits, and one that serves goes on serving
-unless something in its story takes that away. Afterwards everything is healed, and within two minutes each model must
-be what its last spec says, with one pool for each claim; at last nothing may be left, and no stranger's pool touched.
+SIGKILL for the operator. While that goes on no model may cost more than its limits, those of a class together no more
+than its budget, and one that serves goes on serving unless something in its story takes that away. Afterwards
+everything is healed, and within two minutes each model must be what its last spec says, or stand in line for the
+budget, with one pool for each claim; at last nothing may be left, and no stranger's pool touched.
 """
 
 import argparse
@@ -15,12 +16,19 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.batch import Batch
-from tests.chaos.story import draw_story, draw_weather
+from tests.chaos.story import CLASS, CLASS_LIMIT, draw_story, draw_weather
 from tests.support.light_stack import light_stack
 
 from mistral_operator.sandbox.faults import FaultProxy
 
 QUICK = ("--zone-patience-s=0.5", "--stockout-cooldown-s=3", "--refused-cooldown-s=3", "--return-interval-s=3")
+CLASSES = "/apis/serving.mistral-operator.dev/v1alpha1/mistralservingclasses"
+SHARED_BUDGET = {
+    "apiVersion": "serving.mistral-operator.dev/v1alpha1",
+    "kind": "MistralServingClass",
+    "metadata": {"name": CLASS},
+    "spec": {"limits": {"maxTotalHourlyCost": CLASS_LIMIT}},
+}
 STRANGERS = [{"name": "team-a-pool", "machine_type": "g2-standard-8", "resource_labels": {"team": "a"}, "nodes": 1}]
 
 
@@ -32,6 +40,7 @@ async def play(runs: int, seed: int, at_once: int, directory: Path) -> int:
         FaultProxy(ground.operator.kubeconfig, directory) as proxy,
     ):
         ground.operator.kubeconfig, ground.operator.args = proxy.kubeconfig, QUICK
+        await ground.kube.create(CLASSES, SHARED_BUDGET)
         ground.operator.start()
         strangers = [pool for pool in (await ground.gke())["pools"] if pool["name"] == STRANGERS[0]["name"]]
         assert strangers, "the stranger's pool is there"

@@ -51,6 +51,8 @@ class Batch:
             left = await asyncio.gather(*map(_clear, stories, places))
         seen = [f"{by_place[where].tell()}: {words}" for (where, _), words in watcher.violations.items()]
         nothing = [] if watcher.samples else ["the watcher never looked"]
+        if any(story.shares_budget for story in stories) and not watcher.most_shared:
+            nothing.append("no model of the class ever had a machine")
         return [*seen, *filter(None, ends), *filter(None, left), *await self._check_strangers(), *nothing]
 
     @asynccontextmanager
@@ -147,12 +149,16 @@ async def _expect_end(story: Story, place: Stack) -> None:
 
 
 async def _is_as_wanted(story: Story, place: Stack) -> bool:
-    """Settled, with what its spec asks for, or as much of that as its limit pays for by the price in its status."""
+    """Settled, with what its spec asks for, or as much of that as its limit pays for by the price in its status; one
+    that shares a budget may have its place in line instead.
+    """
     model = await place.get(NAME)
     status = model.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     if conditions.get("Ready", {}).get("observedGeneration") != model["metadata"]["generation"]:
         return False
+    if story.shares_budget and status["capacity"].get("queue"):
+        return True
     cost, limit = status["plan"]["chosen"]["hourlyCost"], story.spec["capacity"].get("maxHourlyCost")
     wanted = story.final_replicas if limit is None else min(story.final_replicas, int(Decimal(limit) / Decimal(cost)))
     settled = (conditions["Ready"]["status"], conditions["Reconciling"]["status"]) == ("True", "False")

@@ -13,6 +13,14 @@ GPU_LADDER: Final = ("g2-standard-8", "a2-highgpu-1g")
 CHEAP: Final[Spec] = {"machineType": GPU_LADDER[0]}
 LIMITED: Final = 0.4
 """So many of the models have a spend limit."""
+CLASS: Final = "chaos"
+"""A serving class, whose models share a budget."""
+CLASS_LIMIT: Final = "6.00"
+"""US dollars an hour: pays for one machine of any rung, and not for all that its models ask for."""
+SHARING: Final = 0.4
+"""So many of the models without a spend limit of their own share the budget of the class."""
+SPREAD: Final = 0.7
+"""So many of the others that have several options are spread over them."""
 TPU: Final = {"machineType": "ct5lp-hightpu-4t"}
 MACHINES: Final = (*GPU_LADDER, "g2-standard-24", "ct5lp-hightpu-4t")
 WRITES: Final = "PATCH|POST|PUT|DELETE"
@@ -56,6 +64,11 @@ class Story:
     """Something in it may take every replica away for a while, so that nobody can expect it to serve throughout."""
 
     @property
+    def shares_budget(self) -> bool:
+        """Whether it is paid for out of the budget of the class."""
+        return self.spec.get("servingClassName") == CLASS
+
+    @property
     def limit(self) -> str | None:
         """Its spend limits together, in US dollars an hour; None where there is none."""
         capacity = self.spec["capacity"]
@@ -84,6 +97,9 @@ def draw_story(seed: int, number: int) -> Story:
     rng = random.Random(f"{seed}/story/{number}")
     capacity = _draw_capacity(rng)
     spec: Spec = {"model": "mistral-7b-v0.3", "allowExperimental": True, "capacity": capacity}
+    company = random.Random(f"{seed}/company/{number}")
+    if "maxHourlyCost" not in capacity:
+        spec |= _draw_company(company, capacity)
     if rng.random() < 0.15:
         spec["rollout"] = {"strategy": "Recreate"}
     replicas = rng.choice((1, 1, 2, 3))
@@ -96,8 +112,27 @@ def draw_story(seed: int, number: int) -> Story:
         final_spec=teller.spec,
         final_replicas=teller.replicas,
         lives=teller.lives,
-        interrupted=teller.interrupted or "maxHourlyCost" in capacity or "rollout" in spec,
+        interrupted=teller.interrupted or any(key in {**capacity, **spec} for key in _INTERRUPTING),
     )
+
+
+_INTERRUPTING: Final = ("maxHourlyCost", "rollout", "servingClassName")
+"""What lets a model be without a replica for a while: it has to be paid for, or isn't to have two at once."""
+
+
+def _draw_company(rng: random.Random, capacity: Spec) -> Spec:
+    """Whether the model shares a budget with others, in some order, or is spread over its options."""
+    if rng.random() < SHARING:
+        return {"servingClassName": CLASS, "capacity": {**capacity, "priority": rng.choice((0, 0, 10))}}
+    if len(capacity["options"]) > 1 and rng.random() < SPREAD:
+        return {"capacity": {**capacity, "options": _spread(capacity["options"])}}
+    return {}
+
+
+def _spread(options: list[Spec]) -> list[Spec]:
+    """The first option takes one replica, and the ladder from the second on the rest."""
+    first, *others = ({key: value for key, value in each.items() if key != "replicas"} for each in options)
+    return [{**first, "replicas": 1}, *others]
 
 
 def _draw_capacity(rng: random.Random) -> Spec:
@@ -151,7 +186,9 @@ class _Teller:
             return {"suspend": not self.spec.get("suspend", False)}
         if self._rng.random() < 0.4:
             options = self.spec["capacity"]["options"]
-            return {"capacity": {**self.spec["capacity"], "options": self._rng.sample(options, len(options))}}
+            mixed = self._rng.sample(options, len(options))
+            spread = any("replicas" in each for each in options)
+            return {"capacity": {**self.spec["capacity"], "options": _spread(mixed) if spread else mixed}}
         return {"engine": {"contextLength": self._rng.choice((2048, 4096, 8192))}}
 
 

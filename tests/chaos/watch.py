@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from tests.chaos.story import Story
+from tests.chaos.story import CLASS, CLASS_LIMIT, Story
 from tests.support.stack import CLAIMS
 
 from mistral_operator.catalogue.load import load_catalogue
@@ -28,6 +28,8 @@ class Watcher:
     """Namespace → its story."""
     violations: dict[tuple[str, str], str] = field(default_factory=dict)
     samples: int = 0
+    most_shared: Decimal = Decimal(0)
+    """US dollars an hour that the models of the class had together at most."""
     _served: set[str] = field(default_factory=set)
     _prices: dict[str, Decimal] = field(default_factory=dict)
 
@@ -35,10 +37,11 @@ class Watcher:
         """Until cancelled."""
         while True:
             with contextlib.suppress(KubeError):  # The next look is soon.
-                await self._look()
+                await self.look()
             await asyncio.sleep(EVERY_S)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Look once."""
         for claim in (await self.kube.request("GET", CLAIMS))["items"]:
             self._prices.setdefault(claim["metadata"]["name"], _price(claim))
         pods = (await self.kube.request("GET", "/api/v1/pods"))["items"]
@@ -46,17 +49,30 @@ class Watcher:
             own = [pod for pod in pods if pod["metadata"]["namespace"] == namespace]
             self._check_spend(namespace, own)
             self._check_service(namespace, own)
+        self._check_budget(pods)
         self.samples += 1
 
     def _check_spend(self, namespace: str, pods: Sequence[Json]) -> None:
         story = self.stories[namespace]
         if story.limit is None:
             return
-        standing = [pod for pod in pods if pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")]
-        claims = [pod["spec"]["nodeSelector"].get(SHAPE, "") for pod in standing if _runs(pod)]
-        spent = sum((self._prices[name] for name in claims if name in self._prices), Decimal(0))
+        claims, spent = self._count_spend(pods)
         if spent > Decimal(story.limit):
             self._note(namespace, "spend", f"{spent} US dollars an hour for {claims}, above {story.limit}")
+
+    def _check_budget(self, pods: Sequence[Json]) -> None:
+        """What all models of the class have together; a violation is told with the first of them."""
+        sharing = [namespace for namespace, story in self.stories.items() if story.shares_budget]
+        claims, spent = self._count_spend([pod for pod in pods if pod["metadata"]["namespace"] in sharing])
+        self.most_shared = max(self.most_shared, spent)
+        if spent > Decimal(CLASS_LIMIT):
+            self._note(sharing[0], "budget", f"{spent} US dollars an hour for {claims}, above {CLASS_LIMIT} of {CLASS}")
+
+    def _count_spend(self, pods: Sequence[Json]) -> tuple[list[str], Decimal]:
+        """The claims that the pods with machines are on, and US dollars an hour; a pod on its way out isn't counted."""
+        standing = [pod for pod in pods if pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")]
+        claims = [pod["spec"]["nodeSelector"].get(SHAPE, "") for pod in standing if _runs(pod)]
+        return claims, sum((self._prices[name] for name in claims if name in self._prices), Decimal(0))
 
     def _check_service(self, namespace: str, pods: Sequence[Json]) -> None:
         """Also a pod that is on its way out answers until it is gone, but nothing new is sent to it."""

@@ -14,7 +14,6 @@ from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
 from mistral_operator.capacity.claims import drift_steps, policy_steps, upgrade_steps
-from mistral_operator.capacity.claims import drift_steps, policy_steps, upgrade_steps
 from mistral_operator.capacity.claims import status as claim_status
 from mistral_operator.capacity.claims.case import Case, ask, describe_pool, tell
 from mistral_operator.capacity.claims.drift import Done, DriftNote
