@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tests.chaos.story import Deed, Step, Story, Weather
+from tests.chaos.story import CLASS_LIMIT, Deed, Step, Story, Weather
 from tests.chaos.watch import Watcher
 from tests.support.namespaces import new_namespace
 from tests.support.polling import eventually
@@ -159,7 +159,8 @@ async def _is_as_wanted(story: Story, place: Stack) -> bool:
         return False
     if story.shares_budget and status["capacity"].get("queue"):
         return True
-    cost, limit = status["plan"]["chosen"]["hourlyCost"], story.spec["capacity"].get("maxHourlyCost")
+    limit = CLASS_LIMIT if story.shares_budget else story.spec["capacity"].get("maxHourlyCost")
+    cost = status["plan"]["chosen"]["hourlyCost"]
     wanted = story.final_replicas if limit is None else min(story.final_replicas, int(Decimal(limit) / Decimal(cost)))
     settled = (conditions["Ready"]["status"], conditions["Reconciling"]["status"]) == ("True", "False")
     return settled and status.get("readyReplicas", 0) == wanted
