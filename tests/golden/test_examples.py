@@ -14,10 +14,10 @@ from tests.support.world import CLUSTER, SETTINGS, START, UID
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.model import MistralModel
 from mistral_operator.capacity.advice import ClusterPlace
-from mistral_operator.capacity.clouds import provisioner_of
-from mistral_operator.capacity.node_facts import find_node_facts
-from mistral_operator.capacity.node_pool_object import ObjectPlace, node_pool_object
+from mistral_operator.capacity.claims.node_facts import find_node_facts
+from mistral_operator.capacity.objects.node_pool import ObjectPlace, node_pool_object
 from mistral_operator.capacity.pools import pool_spec
+from mistral_operator.capacity.provisioners.clouds import provisioner_of
 from mistral_operator.catalogue.load import load_catalogue
 from mistral_operator.cluster.kinds import CONTAINER_NODE_POOL
 from mistral_operator.core.sync import sync
