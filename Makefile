@@ -59,7 +59,7 @@ browser-test: $(STAMP) ## the page of `plan --html` in a real browser, which has
 	$(PYTEST) tests/browser $(PYTEST_FLAGS)
 	@echo "Look at it: $(CURDIR)/build/screenshots"
 
-chaos: $(STAMP) binaries ## models live through faults, kills and changes drawn by a seed, and must end as they should
+chaos: $(STAMP) binaries neighbours ## models live through faults, kills and changes drawn by a seed, and must end as they should
 	@$(RUN) -m tests.chaos $(CHAOS_FLAGS)
 
 bench: $(STAMP) binaries ## measure: one JSON line per number that the design promises

@@ -36,7 +36,7 @@ async def play(runs: int, seed: int, at_once: int, directory: Path) -> int:
     """Play so many stories; answers the number of violations."""
     violations = 0
     async with (
-        light_stack(directory, foreign_pools=STRANGERS) as (ground, _),
+        light_stack(directory, foreign_pools=STRANGERS, neighbours=["lws"]) as (ground, _),
         FaultProxy(ground.operator.kubeconfig, directory) as proxy,
     ):
         ground.operator.kubeconfig, ground.operator.args = proxy.kubeconfig, QUICK

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tests.chaos.story import CLASS_LIMIT, Deed, Step, Story, Weather
+from tests.chaos.story import CLASS_LIMIT, WORKLOAD, Deed, Step, Story, Weather
 from tests.chaos.watch import Watcher
 from tests.support.namespaces import new_namespace
 from tests.support.polling import eventually
@@ -128,8 +128,9 @@ async def _remove_object(place: Stack, kind: str) -> None:
         for claim in await place.claims():
             await place.kube.delete(f"{CLAIMS}/{claim['metadata']['name']}")
         return
-    for child in await place.children(kind):
-        await place.kube.delete(f"{CHILDREN[kind].format(namespace=place.namespace)}/{child['metadata']['name']}")
+    for each in ("Deployment", "LeaderWorkerSet") if kind == WORKLOAD else (kind,):
+        for child in await place.children(each):
+            await place.kube.delete(f"{CHILDREN[each].format(namespace=place.namespace)}/{child['metadata']['name']}")
 
 
 async def _check_end(story: Story, place: Stack) -> str:

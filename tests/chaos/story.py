@@ -22,7 +22,14 @@ SHARING: Final = 0.4
 SPREAD: Final = 0.7
 """So many of the others that have several options are spread over them."""
 TPU: Final = {"machineType": "ct5lp-hightpu-4t"}
-MACHINES: Final = (*GPU_LADDER, "g2-standard-24", "ct5lp-hightpu-4t")
+SLICED: Final = 0.15
+"""So many of the models are too large for one machine, and start on multi-host slices."""
+SLICE: Final = {"machineType": "ct6e-standard-4t", "topology": "4x4"}
+ONE_HOST: Final = {"machineType": "ct6e-standard-8t", "topology": "2x4"}
+"""Where such a model fits, too."""
+MACHINES: Final = (*GPU_LADDER, "g2-standard-24", "ct5lp-hightpu-4t", "ct6e-standard-4t", "ct6e-standard-8t")
+WORKLOAD: Final = "workload"
+"""Whichever the replicas are in, a Deployment or a LeaderWorkerSet."""
 WRITES: Final = "PATCH|POST|PUT|DELETE"
 
 
@@ -97,14 +104,19 @@ def draw_story(seed: int, number: int) -> Story:
     rng = random.Random(f"{seed}/story/{number}")
     capacity = _draw_capacity(rng)
     spec: Spec = {"model": "mistral-7b-v0.3", "allowExperimental": True, "capacity": capacity}
-    company = random.Random(f"{seed}/company/{number}")
-    if "maxHourlyCost" not in capacity:
+    company, size = random.Random(f"{seed}/company/{number}"), random.Random(f"{seed}/size/{number}")
+    if size.random() < SLICED:
+        options = size.choice(([SLICE], [SLICE, ONE_HOST], [ONE_HOST, SLICE]))
+        capacity = {"options": options}
+        spec |= {"model": "mixtral-8x7b", "capacity": capacity}
+    elif "maxHourlyCost" not in capacity:
         spec |= _draw_company(company, capacity)
     if rng.random() < 0.15:
         spec["rollout"] = {"strategy": "Recreate"}
     replicas = rng.choice((1, 1, 2, 3))
     teller = _Teller(rng, spec, replicas)
     steps = tuple(teller.step(at_s) for at_s in sorted(rng.uniform(0.5, WINDOW_S) for _ in range(rng.randint(1, 4))))
+    known = {**capacity, **spec}
     return Story(
         number=number,
         spec=spec,
@@ -112,7 +124,7 @@ def draw_story(seed: int, number: int) -> Story:
         final_spec=teller.spec,
         final_replicas=teller.replicas,
         lives=teller.lives,
-        interrupted=teller.interrupted or any(key in {**capacity, **spec} for key in _INTERRUPTING),
+        interrupted=teller.interrupted or SLICE in capacity["options"] or any(key in known for key in _INTERRUPTING),
     )
 
 
@@ -176,8 +188,8 @@ class _Teller:
                 self.interrupted = True
                 return Step(at_s, Deed.LOSE_NODE, self._rng.choice(("reclaim", "delete-node", "host-error")))
             case _:
-                kind = self._rng.choice(("Deployment", "Service", "Pod", "NodePoolClaim", "ControllerRevision"))
-                self.interrupted |= kind in ("Deployment", "Pod", "ControllerRevision")
+                kind = self._rng.choice((WORKLOAD, "Service", "Pod", "NodePoolClaim", "ControllerRevision"))
+                self.interrupted |= kind in (WORKLOAD, "Pod", "ControllerRevision")
                 return Step(at_s, Deed.REMOVE_OBJECT, kind)
 
     def _draw_change(self) -> Spec:

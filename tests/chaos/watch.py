@@ -15,6 +15,7 @@ from mistral_operator.sandbox.kube import Kube, KubeError
 
 Json = dict[str, Any]
 SHAPE: Final = "serving.mistral-operator.dev/shape"
+WORKER_INDEX: Final = "leaderworkerset.sigs.k8s.io/worker-index"
 EVERY_S: Final = 0.2
 _CATALOGUE: Final = load_catalogue()
 
@@ -76,7 +77,7 @@ class Watcher:
 
     def _check_service(self, namespace: str, pods: Sequence[Json]) -> None:
         """Also a pod that is on its way out answers until it is gone, but nothing new is sent to it."""
-        ready = [pod for pod in pods if _is_ready(pod) and not pod["metadata"].get("deletionTimestamp")]
+        ready = [pod for pod in pods if _answers(pod) and not pod["metadata"].get("deletionTimestamp")]
         if ready:
             self._served.add(namespace)
         elif namespace in self._served and not self.stories[namespace].interrupted:
@@ -98,6 +99,8 @@ def _runs(pod: Json) -> bool:
     return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
 
 
-def _is_ready(pod: Json) -> bool:
+def _answers(pod: Json) -> bool:
+    """Of a group on a slice only the leader does."""
     conditions = pod.get("status", {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    leads = (pod["metadata"].get("labels") or {}).get(WORKER_INDEX, "0") == "0"
+    return leads and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.chaos.story import CLASS, CLASS_LIMIT, Story, draw_story
+from tests.chaos.story import CLASS, CLASS_LIMIT, SLICE, Story, draw_story
 from tests.chaos.watch import SHAPE, Watcher
 
 from mistral_operator.api.model import MistralModel
@@ -31,6 +31,12 @@ def test_some_share_a_budget_with_different_priorities_and_some_are_spread() -> 
     assert {story.spec["capacity"]["priority"] for story in sharing} == {0, 10}
     assert any(map(is_spread, STORIES))
     assert not any(is_spread(story) or story.limit for story in sharing)
+
+
+def test_some_are_on_slices_and_none_of_those_is_expected_to_serve_throughout() -> None:
+    sliced = [story for story in STORIES if SLICE in story.spec["capacity"]["options"]]
+    assert {len(story.spec["capacity"]["options"]) for story in sliced} == {1, 2}
+    assert all(story.interrupted and not story.limit and not story.shares_budget for story in sliced)
 
 
 def test_each_spec_of_a_story_is_one_that_the_api_takes_and_stays_spread_if_it_was() -> None:
