@@ -10,9 +10,9 @@ KEEP ?=
 DEMO_FLAGS ?=
 SANDBOX_FLAGS ?= --with-operator
 PYTEST_FLAGS ?=
-# Four workers, each with a control plane of its own: most of a cluster test is waiting, also on two cores. A file stays with one of them.
+# Three workers, each with a control plane of its own: most of a cluster test is waiting, also on two cores. A file stays with one of them.
 # In the order in which they are named: the long files are among those with few tests, and must not come last.
-PARALLEL ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 BENCH_FLAGS ?=
 EXAMPLE ?=
 

@@ -80,9 +80,14 @@ async def test_an_edited_object_is_put_right(tmp_path: Path) -> None:
             return up_to_date and (kept, now["spec"]["management"], now["spec"]["upgradeSettings"]) == before
 
         await eventually(is_as_before, 60, stack.story)
-        told = {note["finding"] for claim in await stack.claims() for note in claim["status"]["drift"]}
         changed = {"NodeLabelsChanged", "TaintsAdded", "ResourceLabelsChanged", "ManagementChanged"}
-        assert told == {*changed, "UpgradeSettingsChanged"}
+
+        async def is_told() -> bool:
+            told = {note["finding"] for claim in await stack.claims() for note in claim["status"]["drift"]}
+            assert told == {*changed, "UpgradeSettingsChanged"}
+            return True
+
+        await eventually(is_told, 30, stack.story)
 
 
 async def test_bounds_follow_the_replicas_after_a_stock_out_that_is_over(tmp_path: Path) -> None:
