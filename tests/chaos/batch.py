@@ -51,7 +51,7 @@ class Batch:
             left = await asyncio.gather(*map(_clear, stories, places))
         seen = [f"{by_place[where].tell()}: {words}" for (where, _), words in watcher.violations.items()]
         nothing = [] if watcher.samples else ["the watcher never looked"]
-        if any(story.shares_budget for story in stories) and not watcher.most_shared:
+        if any(story.shares_budget and story.wants_machines for story in stories) and not watcher.most_shared:
             nothing.append("no model of the class ever had a machine")
         return [*seen, *filter(None, ends), *filter(None, left), *await self._check_strangers(), *nothing]
 

@@ -76,6 +76,11 @@ class Story:
         return self.spec.get("servingClassName") == CLASS
 
     @property
+    def wants_machines(self) -> bool:
+        """Whether it is to have replicas in the end; before that it may never have come to any."""
+        return self.lives and self.final_replicas > 0 and not self.final_spec.get("suspend")
+
+    @property
     def limit(self) -> str | None:
         """Its spend limits together, in US dollars an hour; None where there is none."""
         capacity = self.spec["capacity"]

@@ -29,6 +29,7 @@ def test_a_seed_draws_the_same_stories_each_time() -> None:
 def test_some_share_a_budget_with_different_priorities_and_some_are_spread() -> None:
     sharing = [story for story in STORIES if story.shares_budget]
     assert {story.spec["capacity"]["priority"] for story in sharing} == {0, 10}
+    assert {story.wants_machines for story in sharing} == {True, False}
     assert any(map(is_spread, STORIES))
     assert not any(is_spread(story) or story.limit for story in sharing)
 
