@@ -67,6 +67,14 @@ class Purchase:
     """Seconds after which a flex-start node ends; 0 for nodes that aren't flex-start."""
 
 
+EFFECTS: Final = {
+    "NoSchedule": "NO_SCHEDULE",
+    "PreferNoSchedule": "PREFER_NO_SCHEDULE",
+    "NoExecute": "NO_EXECUTE",
+}
+"""Effect of a taint as Kubernetes spells it → as GKE does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taint:
     """A taint of a pool's nodes, its effect as Kubernetes spells it, such as `NoSchedule`."""

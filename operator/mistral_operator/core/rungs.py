@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 from mistral_operator.api.model import MistralModel
 from mistral_operator.api.rollout import RolloutStrategy
 from mistral_operator.api.status import ModelStatus, RungStatus
+from mistral_operator.api.times import read_time
 from mistral_operator.capacity.ladder import Moment, Rung, RungState, Sight, choose_rung, judge_rungs, next_look_s
 from mistral_operator.core.revisions import History
 from mistral_operator.core.spend import count_paid_replicas, may_surge
@@ -45,16 +46,8 @@ def _read_rung(name: str, known: Mapping[str, RungStatus]) -> Rung:
     state = next((state for state in RungState if told and told.state == state.value), None)
     if told is None or state is None:
         return Rung(name)
-    times = (_read_time(told.since), _read_time(told.retry_after))
+    times = (read_time(told.since), read_time(told.retry_after))
     return Rung(name, state, told.reason or "", told.message or "", *times)
-
-
-def _read_time(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def refuse_rung(rungs: Iterable[Rung], name: str, refusal: PlanRefused, at: Moment) -> tuple[Rung, ...]:

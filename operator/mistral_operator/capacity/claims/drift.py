@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import DRIFT_ANNOTATION
+from mistral_operator.api.times import read_time
 from mistral_operator.capacity.pools import compare, upkeep_of, wanted_beside
 from mistral_operator.capacity.port import (
     Bounds,
@@ -194,8 +195,5 @@ def is_reported(claim: NodePoolClaim, finding: str, text: str) -> bool:
 
 
 def _age_s(time: str, now: datetime) -> float:
-    try:
-        moment = datetime.fromisoformat(time)
-    except ValueError:
-        return AGAIN_AFTER_S
-    return (now - (moment if moment.tzinfo else moment.replace(tzinfo=UTC))).total_seconds()
+    moment = read_time(time)
+    return (now - moment).total_seconds() if moment else AGAIN_AFTER_S

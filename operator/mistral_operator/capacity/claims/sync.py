@@ -7,12 +7,13 @@ pool of our name and label is ours whoever created it, and nothing is let go bef
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from mistral_operator.api.capacity import Provisioner
 from mistral_operator.api.claim import NodePoolClaim
 from mistral_operator.api.names import CLAIM_FINALIZER, CLAIM_RESOURCE_LABEL
+from mistral_operator.api.times import read_time
 from mistral_operator.capacity.claims import drift_steps, policy_steps, upgrade_steps
 from mistral_operator.capacity.claims import status as claim_status
 from mistral_operator.capacity.claims.case import Case, ask, describe_pool, tell
@@ -335,9 +336,5 @@ def _cause(pool: PoolView, case: Case) -> CloudFinding:
 def _poll_s(started_at: str, case: Case) -> float:
     """A tenth of the operation's age, within bounds: fresh ones are looked at often, slow ones rarely."""
     slowest, fastest = case.settings.slowest_poll_s, case.settings.fastest_poll_s
-    try:
-        started = datetime.fromisoformat(started_at)
-    except ValueError:
-        return fastest
-    age_s = (case.now - (started if started.tzinfo else started.replace(tzinfo=UTC))).total_seconds()
-    return min(slowest, max(fastest, age_s / 10))
+    started = read_time(started_at)
+    return min(slowest, max(fastest, (case.now - started).total_seconds() / 10)) if started else fastest

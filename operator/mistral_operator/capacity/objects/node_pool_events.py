@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mistral_operator.api.times import read_time
 from mistral_operator.capacity.objects.node_pool_condition import is_failed_operation, ready_condition
 
 CONTROLLER: Final = "containernodepool-controller"
@@ -74,8 +75,4 @@ def _written(event: Event) -> tuple[datetime, int]:
 
 def _moment(time: Any) -> datetime:
     """A time of the API; what is none is before all others."""
-    try:
-        moment = datetime.fromisoformat(str(time))
-    except ValueError:
-        return _NEVER
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return read_time(str(time)) or _NEVER

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mistral_operator.capacity.port import (
+    EFFECTS,
     Mend,
     SetManagement,
     SetNodeLabels,
@@ -27,12 +28,7 @@ MENDS: Final[frozenset[type[Mend]]] = frozenset({
 """What the schema has a field for. It has none for exclusions from upgrades, and a version or a size that is written
 there would be held against GKE from then on."""
 
-_EFFECTS: Final = {
-    "NoSchedule": "NO_SCHEDULE",
-    "PreferNoSchedule": "PREFER_NO_SCHEDULE",
-    "NoExecute": "NO_EXECUTE",
-}
-_WORDS: Final = {effect: word for word, effect in _EFFECTS.items()}
+_WORDS: Final = {effect: word for word, effect in EFFECTS.items()}
 
 
 def mend_patch(mend: Mend) -> Json:
@@ -80,7 +76,7 @@ def upkeep_view(spec: Mapping[str, Any]) -> Upkeep:
 
 
 def _write_taint(taint: Taint) -> Json:
-    return {"key": taint.key, "value": taint.value, "effect": _EFFECTS.get(taint.effect, taint.effect)}
+    return {"key": taint.key, "value": taint.value, "effect": EFFECTS.get(taint.effect, taint.effect)}
 
 
 def read_taint(found: Mapping[str, Any]) -> Taint:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from google.cloud import container_v1
 
 from mistral_operator.capacity.port import (
+    EFFECTS,
     MaintenanceExclusion,
     Mend,
     SetExclusion,
@@ -23,11 +24,7 @@ IMAGE_TYPE: Final = "COS_CONTAINERD"
 _Scope: Final = container_v1.MaintenanceExclusionOptions.Scope
 _Strategy: Final = container_v1.NodePoolUpdateStrategy
 _Effect: Final = container_v1.NodeTaint.Effect
-_EFFECTS: Final = {
-    "NoSchedule": _Effect.NO_SCHEDULE,
-    "PreferNoSchedule": _Effect.PREFER_NO_SCHEDULE,
-    "NoExecute": _Effect.NO_EXECUTE,
-}
+_EFFECTS: Final = {word: _Effect[effect] for word, effect in EFFECTS.items()}
 _WORDS: Final = {effect: word for word, effect in _EFFECTS.items()}
 
 
